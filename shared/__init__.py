@@ -1,0 +1,1 @@
+"""What every service builds on; nothing here knows that the services exist."""

@@ -1,0 +1,61 @@
+"""This file opens transactions: the one place where a commit happens."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine, create_engine
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a statement, a lock and an idle transaction may take, in seconds. None: no limit."""
+
+    statement: float | None
+    lock: float | None
+    idle: float | None = 10
+
+
+REQUEST = Patience(statement=5, lock=3)
+DRAIN = Patience(statement=30, lock=3)
+UNHURRIED = Patience(statement=None, lock=30, idle=None)
+"""Imports, fits and migrations: they show progress instead of a limit."""
+
+
+class Database:
+    """A pool of connections to PostgreSQL. Make it after a fork, never before."""
+
+    def __init__(self, url: str, patience: Patience, *, pool_size: int = 5, prepare: bool = True) -> None:
+        options = {
+            "statement_timeout": patience.statement,
+            "lock_timeout": patience.lock,
+            "idle_in_transaction_session_timeout": patience.idle,
+        }
+        arguments: dict[str, object] = {
+            "connect_timeout": 3,
+            "application_name": "tipoff",
+            "options": " ".join(
+                f"-c {name}={int(seconds * 1000)}" for name, seconds in options.items() if seconds is not None
+            ),
+        }
+        if not prepare:  # pgbouncer in transaction mode
+            arguments["prepare_threshold"] = None
+        self.engine: Engine = create_engine(
+            url, pool_size=pool_size, max_overflow=pool_size, pool_timeout=3, connect_args=arguments
+        )
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Commit at the end of the block; roll back when it raises."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def autocommit(self) -> Iterator[Connection]:
+        """Each statement is its own transaction: one round trip where one statement is enough."""
+        with self.engine.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()

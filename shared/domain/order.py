@@ -1,0 +1,115 @@
+"""Orders as Tipoff understands them, whatever door they came through.
+
+An order is complete: a newer version replaces the whole of it. Money is net of line and order discount and of
+tax, in the order's own currency. Quantities are in base units (quantity x units per pack). Returned goods have a
+negative quantity and a negative net.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from hashlib import sha256
+
+import msgspec
+
+
+class OrderStatus(StrEnum):
+    """How far an order has come upstream."""
+
+    DRAFT = "draft"
+    CONFIRMED = "confirmed"
+    CANCELLED = "cancelled"
+    CLOSED = "closed"
+
+
+class OrderKind(StrEnum):
+    """What an order is for. Only a sale may speak."""
+
+    SALE = "sale"
+    RETURN = "return"
+    CREDIT = "credit"
+    REPLACEMENT = "replacement"
+    SAMPLE = "sample"
+    ADJUSTMENT = "adjustment"
+
+
+class LineKind(StrEnum):
+    """What a line charges for. Only products are judged."""
+
+    PRODUCT = "product"
+    FREIGHT = "freight"
+    FEE = "fee"
+    MANUAL = "manual"
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerRef:
+    """The customer as the upstream system names it. An order without one is a guest's."""
+
+    id: str
+    parent_id: str | None = None
+    name: str | None = None
+    status: str | None = None
+    internal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row of an order. `unit_cost` is None when nobody told us; `net` is for the whole line."""
+
+    id: str
+    kind: LineKind
+    quantity: Decimal
+    net: Decimal
+    sku: str | None = None
+    title: str | None = None
+    category: str | None = None
+    unit_cost: Decimal | None = None
+    parent_id: str | None = None
+    returns_order_id: str | None = None
+    returns_line_id: str | None = None
+    return_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One reading of one order. Identity is (source, id); `version` says which reading is newer."""
+
+    source: str
+    id: str
+    version: int
+    ordered_at: datetime
+    currency: str
+    lines: tuple[Line, ...]
+    status: OrderStatus = OrderStatus.CONFIRMED
+    kind: OrderKind = OrderKind.SALE
+    is_test: bool = False
+    number: str | None = None
+    channel: str | None = None
+    rep_id: str | None = None
+    original_order_id: str | None = None
+    customer: CustomerRef | None = None
+
+    @property
+    def net(self) -> Decimal:
+        """Sum of the lines, in the order's currency, ex tax."""
+        return sum((line.net for line in self.lines), Decimal(0))
+
+
+def encode(order: Order) -> bytes:
+    """The canonical JSON of an order: what is stored beside the exact body, and what is compared."""
+    return msgspec.json.encode(order)
+
+
+_DECODER = msgspec.json.Decoder(Order)
+
+
+def decode(raw: bytes | str) -> Order:
+    """Read back what `encode` wrote."""
+    return _DECODER.decode(raw)
+
+
+def digest(order: Order) -> bytes:
+    """SHA-256 of the content without its version: two readings that say the same have the same digest."""
+    return sha256(encode(replace(order, version=0))).digest()

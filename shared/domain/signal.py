@@ -1,0 +1,90 @@
+"""Signals: what a detector found in one customer's orders, with what is at stake and why it is believed."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+Facts = TypeVar("Facts")
+
+
+class Wake(StrEnum):
+    """What makes a kind look."""
+
+    ORDER = "order"
+    DAY = "day"
+    PERIOD = "period"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One checkable fact behind a signal, in words a rep would use: a label and what was seen."""
+
+    label: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One finding about one customer and subject.
+
+    `probability` is the chance that acting pays; `basis` says whether it was measured on this company's history
+    ("measured") or assumed ("prior"). `value` is the expected margin at stake in base currency over `horizon`,
+    already multiplied by the probability; `low` and `high` bound it at 80 %. `stake` is the margin if it
+    succeeds. `cause` tells two findings about one subject apart (an order line, a price break).
+    `assumed_margin` is true when no cost was known.
+    """
+
+    kind: str
+    customer_id: int
+    subject: str
+    cause: str
+    probability: float
+    basis: str
+    stake: Decimal
+    value: Decimal
+    low: Decimal
+    high: Decimal
+    horizon: timedelta
+    headline: str
+    question: str
+    evidence: tuple[Evidence, ...]
+    as_of: datetime
+    expires_at: datetime
+    is_urgent: bool = False
+    assumed_margin: bool = False
+    revenue: Decimal | None = None
+    product_id: int | None = None
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """An open question about one (customer, kind, subject), as a kind sees it when new facts arrive."""
+
+    kind: str
+    customer_id: int
+    subject: str
+    opened_at: datetime
+    product_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SignalKind(Generic[Facts]):
+    """A signal kind: one file in `services/scoring/signals`, discovered by its `KIND`.
+
+    `detect` is pure: facts in, signals out. `ends` answers whether new facts close an open episode, with the
+    reason, or None. `quiet_for` is how long an episode stays open without new evidence. `needs_win` names a
+    grade in the current fit that must hold before the kind may be mailed.
+    """
+
+    name: str
+    version: str
+    wakes_on: Wake
+    detect: Callable[[Facts], Iterable[Signal]]
+    ends: Callable[[Facts, Episode], str | None]
+    quiet_for: timedelta
+    is_selling: bool
+    needs_win: str | None = None

@@ -1,0 +1,132 @@
+"""This file is the one place that reads the environment: every setting, its meaning and its default.
+
+Environment variables `TIPOFF_<NAME>` win over a TOML file named by `TIPOFF_CONFIG`, that over secret files in
+`TIPOFF_SECRETS_DIR` (one file a setting), that over the defaults. `DATABASE_URL` and `REDIS_URL` are read as the
+platforms set them. Every missing or wrong setting is named in one message.
+"""
+
+import os
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+
+class SettingsFault(ValueError):
+    """Settings are missing or wrong; the message names each one."""
+
+
+def _words(value: object) -> object:
+    """Lists come as words separated by blanks or commas."""
+    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+
+Words = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """Everything an installation can be told."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TIPOFF_", frozen=True, extra="forbid", env_nested_delimiter="__", populate_by_name=True
+    )
+
+    database_url: SecretStr = Field(
+        validation_alias=AliasChoices("DATABASE_URL", "TIPOFF_DATABASE_URL", "database_url"),
+        description="PostgreSQL 16 or newer, as postgresql+psycopg://user:password@host/name",
+    )
+    redis_url: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("REDIS_URL", "TIPOFF_REDIS_URL", "redis_url"),
+        description="Redis or Valkey for the doorbell; without it workers poll PostgreSQL",
+    )
+    prepare_statements: bool = Field(default=True, description="off behind pgbouncer in transaction mode")
+    secret_key: SecretStr = Field(
+        min_length=32, description="signs links and derives endpoint secrets; 32 characters or more"
+    )
+    base_currency: str = Field(default="EUR", pattern="^[A-Z]{3}$", description="the one currency values rank in")
+    time_zone: str = Field(default="UTC", description="zone of order times that carry none")
+    business_time: datetime | None = Field(
+        default=None, description="fixes the business clock at this moment (with offset), to replay history"
+    )
+    hook_secrets: dict[str, tuple[SecretStr, ...]] = Field(
+        default_factory=dict,
+        description='signing secrets of inbound hooks by connection: {"standard": ["whsec_..."]}; any one verifies',
+    )
+    sending: Literal["shadow", "live"] = Field(
+        default="shadow", description="shadow: everything is decided and shown, nothing is sent"
+    )
+    recipients: Words = Field(
+        default=(), description="who may be mailed: addresses, @domains, or * for everyone; others are recorded"
+    )
+    smtp_url: SecretStr | None = Field(
+        default=None, description="smtp://user:password@host:587?starttls=required, or smtps://"
+    )
+    mail_from: str = Field(default="Tipoff <tipoff@localhost.localdomain>", description="sender of mails")
+    loopback_origins: Words = Field(
+        default=(), description="webhook receivers on this machine that may be reached: http://127.0.0.1:9000 ..."
+    )
+    public_url: str = Field(default="http://127.0.0.1:8003", description="how reps reach the inbox; for links")
+    pages_without_sign_in: Literal["on_loopback_only", "for_anyone_who_reaches_this_address"] = Field(
+        default="on_loopback_only", description="who may open the inbox pages while nobody signs in"
+    )
+    settle: timedelta = Field(
+        default=timedelta(minutes=30), description="how long signals gather before they are ranked and sent"
+    )
+    budget_per_rep: int = Field(default=5, ge=0, description="messages a rep may get a day; urgent ones not counted")
+    value_floor: Decimal = Field(
+        default=Decimal(5), ge=0, description="least expected margin, base currency, worth a message"
+    )
+    holdout_percent: int = Field(default=10, ge=0, le=50, description="share of episodes left alone on purpose")
+    assumed_margin: Decimal = Field(
+        default=Decimal("0.30"), gt=0, lt=1, description="margin rate where neither cost nor category's is known"
+    )
+    floor_margin: Decimal = Field(default=Decimal(0), ge=-1, lt=1, description="least margin rate; below is urgent")
+    json_logs: bool | None = Field(default=None, description="JSON log lines; default: unless on a terminal")
+
+    @field_validator("recipients", "loopback_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return _words(value)
+
+    @field_validator("business_time")
+    @classmethod
+    def _has_offset(cls, value: datetime | None) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError("give it an offset, as 2011-02-28T18:00:00+00:00")
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment, then the TOML file, then secret files."""
+        toml = TomlConfigSettingsSource(settings_cls, os.environ.get("TIPOFF_CONFIG"))
+        return init_settings, env_settings, toml, file_secret_settings
+
+
+def read() -> Settings:
+    """Read the settings once. Raises SettingsFault naming every fault."""
+    folder = os.environ.get("TIPOFF_SECRETS_DIR")
+    try:
+        return Settings(_secrets_dir=Path(folder) if folder else None)  # type: ignore[call-arg]
+    except ValidationError as fault:
+        lines = [
+            f"  {'.'.join(str(part) for part in each['loc'])}: {each['msg']}"
+            for each in fault.errors(include_url=False, include_input=False)
+        ]
+        raise SettingsFault("settings are missing or wrong:\n" + "\n".join(lines)) from None

@@ -1,0 +1,36 @@
+"""Customers and the names upstream systems know them by."""
+
+from sqlalchemy import Boolean, Column, ForeignKey, Identity, Index, Table, Text, text
+
+from shared.tables.base import Id, Moment, metadata
+
+customer = Table(
+    "customer",
+    metadata,
+    Column("id", Id, Identity(always=True), primary_key=True),
+    Column("name", Text),
+    Column("status", Text, nullable=False, server_default=text("'active'"), comment="active, blocked, closed"),
+    Column("is_internal", Boolean, nullable=False, server_default=text("false")),
+    Column("parent_id", Id, ForeignKey("customer.id")),
+    Column("merged_into_id", Id, ForeignKey("customer.id"), comment="the merge map: facts count for that one"),
+    Column("segment", Text),
+    Column("region", Text),
+    Column("territory_id", Id, ForeignKey("territory.id")),
+    Column("country", Text),
+    Column("city", Text),
+    Column("channel", Text),
+    Column("phone", Text),
+    Column("email", Text),
+    Column("currency", Text),
+    Column("created_at", Moment, nullable=False, server_default=text("now()")),
+    Index("ix_customer_parent_id", "parent_id"),
+)
+
+customer_ref = Table(
+    "customer_ref",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("external_id", Text, primary_key=True),
+    Column("customer_id", Id, ForeignKey("customer.id"), nullable=False),
+    Index("ix_customer_ref_customer_id", "customer_id"),
+)

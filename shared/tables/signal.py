@@ -1,0 +1,66 @@
+"""Signals as found, each with the versions that made it."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Identity,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from shared.tables.base import Amount, Id, Json, Moment, PublicId, metadata
+
+signal = Table(
+    "signal",
+    metadata,
+    Column("id", Id, Identity(always=True), primary_key=True),
+    Column("public_id", PublicId, nullable=False, unique=True, server_default=text("gen_random_uuid()")),
+    Column("kind", Text, nullable=False),
+    Column("customer_id", Id, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("order_id", Id, nullable=False),
+    Column("order_version", BigInteger, nullable=False),
+    Column("product_id", Id),
+    Column("as_of", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("probability", Float, nullable=False),
+    Column("basis", Text, nullable=False),
+    Column("stake", Amount, nullable=False),
+    Column("value", Amount, nullable=False),
+    Column("low", Amount, nullable=False),
+    Column("high", Amount, nullable=False),
+    Column("revenue", Amount),
+    Column("horizon_days", Integer, nullable=False),
+    Column("headline", Text, nullable=False),
+    Column("question", Text, nullable=False),
+    Column("evidence", Json, nullable=False),
+    Column("detail", Json, nullable=False),
+    Column("is_urgent", Boolean, nullable=False),
+    Column("is_selling", Boolean, nullable=False),
+    Column("is_proven", Boolean, nullable=False, comment="false: its model does not win, or is missing or old"),
+    Column("unproven_reason", Text),
+    Column("assumed_margin", Boolean, nullable=False),
+    Column("detector_version", Text, nullable=False),
+    Column("model_run_id", Id),
+    Column("found_at", Moment, nullable=False, server_default=text("now()")),
+    Column("withdrawn_at", Moment),
+    Column("withdrawn_reason", Text),
+    UniqueConstraint("order_id", "order_version", "kind", "subject", "cause"),
+    Index("ix_signal_customer", "customer_id", "kind", "subject"),
+)
+
+silence_note = Table(
+    "silence_note",
+    metadata,
+    Column("order_id", Id, primary_key=True),
+    Column("order_version", BigInteger, primary_key=True),
+    Column("reason", Text, nullable=False, comment="why this order was not judged: see ORDERS, what never alerts"),
+    Column("noted_at", Moment, nullable=False, server_default=text("now()")),
+)
