@@ -53,7 +53,9 @@ class Settings(BaseSettings):
     secret_key: SecretStr = Field(
         min_length=32, description="signs links and derives endpoint secrets; 32 characters or more"
     )
-    base_currency: str = Field(default="EUR", pattern="^[A-Z]{3}$", description="the one currency values rank in")
+    base_currency: str = Field(
+        default="EUR", pattern="^[A-Z]{3}$", description="the one currency values rank in"
+    )
     time_zone: str = Field(default="UTC", description="zone of order times that carry none")
     business_time: datetime | None = Field(
         default=None, description="fixes the business clock at this moment (with offset), to replay history"
@@ -66,31 +68,44 @@ class Settings(BaseSettings):
         default="shadow", description="shadow: everything is decided and shown, nothing is sent"
     )
     recipients: Words = Field(
-        default=(), description="who may be mailed: addresses, @domains, or * for everyone; others are recorded"
+        default=(),
+        description="who may be mailed: addresses, @domains, or * for everyone; others are recorded",
     )
     smtp_url: SecretStr | None = Field(
         default=None, description="smtp://user:password@host:587?starttls=required, or smtps://"
     )
     mail_from: str = Field(default="Tipoff <tipoff@localhost.localdomain>", description="sender of mails")
     loopback_origins: Words = Field(
-        default=(), description="webhook receivers on this machine that may be reached: http://127.0.0.1:9000 ..."
+        default=(),
+        description="webhook receivers on this machine that may be reached: http://127.0.0.1:9000 ...",
     )
-    public_url: str = Field(default="http://127.0.0.1:8003", description="how reps reach the inbox; for links")
+    public_url: str = Field(
+        default="http://127.0.0.1:8003", description="how reps reach the inbox; for links"
+    )
     pages_without_sign_in: Literal["on_loopback_only", "for_anyone_who_reaches_this_address"] = Field(
         default="on_loopback_only", description="who may open the inbox pages while nobody signs in"
     )
     settle: timedelta = Field(
         default=timedelta(minutes=30), description="how long signals gather before they are ranked and sent"
     )
-    budget_per_rep: int = Field(default=5, ge=0, description="messages a rep may get a day; urgent ones not counted")
+    budget_per_rep: int = Field(
+        default=5, ge=0, description="messages a rep may get a day; urgent ones not counted"
+    )
     value_floor: Decimal = Field(
         default=Decimal(5), ge=0, description="least expected margin, base currency, worth a message"
     )
-    holdout_percent: int = Field(default=10, ge=0, le=50, description="share of episodes left alone on purpose")
-    assumed_margin: Decimal = Field(
-        default=Decimal("0.30"), gt=0, lt=1, description="margin rate where neither cost nor category's is known"
+    holdout_percent: int = Field(
+        default=10, ge=0, le=50, description="share of episodes left alone on purpose"
     )
-    floor_margin: Decimal = Field(default=Decimal(0), ge=-1, lt=1, description="least margin rate; below is urgent")
+    assumed_margin: Decimal = Field(
+        default=Decimal("0.30"),
+        gt=0,
+        lt=1,
+        description="margin rate where neither cost nor category's is known",
+    )
+    floor_margin: Decimal = Field(
+        default=Decimal(0), ge=-1, lt=1, description="least margin rate; below is urgent"
+    )
     json_logs: bool | None = Field(default=None, description="JSON log lines; default: unless on a terminal")
 
     @field_validator("recipients", "loopback_origins", mode="before")

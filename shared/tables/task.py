@@ -22,8 +22,8 @@ task = Table(
     Column("finished_at", Moment),
     UniqueConstraint("kind", "key"),
     CheckConstraint("(state = 'leased') = (lease_token IS NOT NULL)", name="leased_has_token"),
-    Index("ix_task_due", "queue", "run_at", postgresql_where=text("state = 'ready'")),
-    Index("ix_task_leased", "queue", "lease_until", postgresql_where=text("state = 'leased'")),
+    Index("ix_task_due", "kind", "run_at", postgresql_where=text("state = 'ready'")),
+    Index("ix_task_leased", "kind", "lease_until", postgresql_where=text("state = 'leased'")),
     Index("ix_task_dead", "queue", postgresql_where=text("state = 'dead'")),
     Index("ix_task_done", "finished_at", postgresql_where=text("state = 'done'")),
 )

@@ -1,0 +1,229 @@
+"""The task table: the queue of record. What is put in a fact's transaction is done once, or visibly dead.
+
+A batch is claimed with a lease and a fence token by the database's clock. Whoever finishes must still hold the
+lease. A task whose lease ran out is claimed alone: its neighbours get their attempt back, so only the task that
+kills its worker dies (RELIABILITY: the queue is PostgreSQL, RQ is the doorbell).
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import cast
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection, CursorResult, text
+
+Tally = Counter[tuple[str, ...]]
+"""What a handler did, as (metric name, label values...) -> count; counted where the process lives on."""
+
+Schedule = tuple[timedelta, ...]
+"""Delay before the next try after the first, second, ... failure; the last delay repeats."""
+
+PROMPTLY: Schedule = tuple(timedelta(seconds=seconds) for seconds in (1, 5, 30, 120, 600))
+
+
+class LeaseLost(RuntimeError):
+    """Another worker may hold these tasks now: whatever was done in this transaction must be rolled back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One leased task. `token` is the fence: valid until the lease is given to somebody else."""
+
+    id: int
+    kind: str
+    key: str
+    attempts: int
+    token: UUID
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """How tasks of one kind are done. `run` opens its own transactions and finishes its tasks in the last one."""
+
+    kind: str
+    queue: str
+    run: Callable[[Sequence[Task]], Tally]
+    batch: int = 1
+    lease: timedelta = timedelta(seconds=30)
+    max_attempts: int = 5
+    retry: Schedule = PROMPTLY
+
+    def delay_after(self, attempts: int) -> timedelta:
+        """How long to wait after that many failed attempts."""
+        return self.retry[min(attempts, len(self.retry)) - 1]
+
+
+def put(
+    connection: Connection, queue: str, kind: str, keys: Sequence[str], *, run_at: datetime | None = None
+) -> None:
+    """Store tasks in the caller's transaction; a (kind, key) that exists is left as it is."""
+    connection.execute(
+        text(
+            "INSERT INTO task (queue, kind, key, run_at)"
+            " SELECT :queue, :kind, key, coalesce(CAST(:run_at AS timestamptz), now()) FROM unnest(CAST(:keys AS text[])) key"
+            " ON CONFLICT (kind, key) DO NOTHING"
+        ),
+        {"queue": queue, "kind": kind, "keys": list(keys), "run_at": run_at},
+    )
+
+
+def put_aligned(connection: Connection, queue: str, kind: str, keys: Sequence[str], every: timedelta) -> None:
+    """Store tasks due at the end of the current window of that length: all of one window come due together."""
+    if not every:
+        put(connection, queue, kind, keys)
+        return
+    seconds = every.total_seconds()
+    window_end = connection.scalar(
+        text("SELECT to_timestamp(ceil(extract(epoch FROM now()) / :seconds) * :seconds)"),
+        {"seconds": seconds},
+    )
+    put(connection, queue, kind, keys, run_at=window_end)
+
+
+_LEASED = "RETURNING task.id, task.kind, task.key, task.attempts, task.lease_token AS token, task.created_at"
+
+_CLAIM_DUE = text(
+    "WITH due AS (SELECT id FROM task WHERE state = 'ready' AND kind = :kind AND run_at <= now()"
+    " ORDER BY run_at, id LIMIT :batch FOR UPDATE SKIP LOCKED)"
+    " UPDATE task SET state = 'leased', attempts = attempts + 1, lease_token = :token,"
+    " lease_until = now() + :lease, lease_size = (SELECT count(*) FROM due)"
+    f" FROM due WHERE task.id = due.id {_LEASED}"
+)
+
+_CLAIM_LOST = text(
+    "WITH lost AS (SELECT id FROM task WHERE state = 'leased' AND kind = :kind AND lease_until < now()"
+    " ORDER BY lease_until LIMIT 1 FOR UPDATE SKIP LOCKED)"
+    " UPDATE task SET attempts = attempts + CASE WHEN lease_size > 1 THEN 0 ELSE 1 END, lease_token = :token,"
+    " lease_until = now() + :lease, lease_size = 1"
+    f" FROM lost WHERE task.id = lost.id {_LEASED}"
+)
+
+_BURY_LOST = text(
+    "UPDATE task SET state = 'dead', lease_token = NULL, lease_until = NULL, finished_at = now(),"
+    " error = 'its worker died ' || attempts || ' times while doing it'"
+    " WHERE state = 'leased' AND kind = :kind AND lease_until < now() AND lease_size = 1"
+    " AND attempts >= :max_attempts RETURNING key"
+)
+
+
+def claim(connection: Connection, handler: Handler) -> list[Task]:
+    """Lease up to `handler.batch` due tasks, oldest first; empty when none is due."""
+    return _claim(connection, _CLAIM_DUE, handler)
+
+
+def claim_lost(connection: Connection, handler: Handler) -> list[Task]:
+    """Lease one task whose lease ran out, alone. Bury those that keep killing their worker."""
+    connection.execute(_BURY_LOST, {"kind": handler.kind, "max_attempts": handler.max_attempts})
+    return _claim(connection, _CLAIM_LOST, handler)
+
+
+def _claim(connection: Connection, statement: object, handler: Handler) -> list[Task]:
+    arguments = {"kind": handler.kind, "batch": handler.batch, "token": uuid4(), "lease": handler.lease}
+    rows = connection.execute(statement, arguments)  # type: ignore[call-overload]
+    return sorted((Task(**row) for row in rows.mappings()), key=lambda task: task.id)
+
+
+def finish(connection: Connection, tasks: Sequence[Task]) -> None:
+    """Mark tasks done in the transaction that stored their results. Raises LeaseLost unless all are still ours."""
+    _fenced(connection, tasks, "state = 'done', finished_at = now(), error = NULL")
+
+
+def later(connection: Connection, task: Task, delay: timedelta, error: str, *, spend: bool = True) -> None:
+    """Give a task back for another try after `delay`. Without `spend` the attempt does not count."""
+    attempts = "attempts" if spend else "attempts - 1"
+    _fenced(
+        connection,
+        [task],
+        f"state = 'ready', run_at = now() + :delay, error = :error, attempts = {attempts}",
+        delay=delay,
+        error=error,
+    )
+
+
+def bury(connection: Connection, task: Task, error: str) -> None:
+    """Give a task up, visibly."""
+    _fenced(connection, [task], "state = 'dead', finished_at = now(), error = :error", error=error)
+
+
+def release(connection: Connection, tasks: Sequence[Task]) -> None:
+    """Give tasks back at once, unspent, as far as they are still ours: the database was away, not their fault."""
+    connection.execute(
+        text(
+            "UPDATE task SET state = 'ready', attempts = attempts - 1, lease_token = NULL, lease_until = NULL"
+            " WHERE id = ANY(:ids) AND lease_token = ANY(:tokens)"
+        ),
+        {"ids": [task.id for task in tasks], "tokens": [task.token for task in tasks]},
+    )
+
+
+def extend(connection: Connection, tasks: Sequence[Task], lease: timedelta) -> None:
+    """Hold tasks for that long from now; raises LeaseLost when they are no longer ours."""
+    _fenced(connection, tasks, "lease_until = now() + :lease", keep=True, lease=lease)
+
+
+def _fenced(
+    connection: Connection, tasks: Sequence[Task], change: str, *, keep: bool = False, **arguments: object
+) -> None:
+    """Apply a change only while every task still carries the token it was claimed with."""
+    fence_down = "" if keep else ", lease_token = NULL, lease_until = NULL"
+    result = connection.execute(
+        text(
+            f"UPDATE task SET {change}{fence_down} FROM unnest(CAST(:ids AS bigint[]), CAST(:tokens AS uuid[]))"  # noqa: S608
+            " AS held (id, token) WHERE task.id = held.id AND task.lease_token = held.token"
+        ),
+        {"ids": [task.id for task in tasks], "tokens": [task.token for task in tasks], **arguments},
+    )
+    if cast("CursorResult[object]", result).rowcount != len(tasks):
+        raise LeaseLost(f"{len(tasks)} {tasks[0].kind} tasks were leased by another worker meanwhile")
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits in one queue for one kind: counts, and the age in seconds of the oldest due task."""
+
+    queue: str
+    kind: str
+    due: int
+    waiting: int
+    leased: int
+    dead: int
+    oldest_due_seconds: float
+
+
+def backlog(connection: Connection) -> list[Backlog]:
+    """Read the state of every queue; uses the partial indexes only, never the done tasks."""
+    rows = connection.execute(
+        text(
+            "SELECT queue, kind, count(*) FILTER (WHERE state = 'ready' AND run_at <= now()) AS due,"
+            " count(*) FILTER (WHERE state = 'ready' AND run_at > now()) AS waiting,"
+            " count(*) FILTER (WHERE state = 'leased') AS leased, count(*) FILTER (WHERE state = 'dead') AS dead,"
+            " coalesce(extract(epoch FROM now() - min(run_at) FILTER (WHERE state = 'ready' AND run_at <= now())), 0)"
+            "::float8 AS oldest_due_seconds"
+            " FROM task WHERE state IN ('ready', 'leased', 'dead') GROUP BY queue, kind ORDER BY queue, kind"
+        )
+    )
+    return [Backlog(**row) for row in rows.mappings()]
+
+
+def overdue(connection: Connection, queue: str, by: timedelta) -> bool:
+    """Is there a task due that long ago, or one whose lease ran out?"""
+    return bool(
+        connection.scalar(
+            text(
+                "SELECT EXISTS (SELECT FROM task WHERE queue = :queue AND state = 'ready' AND run_at <= now() - :by)"
+                " OR EXISTS (SELECT FROM task WHERE queue = :queue AND state = 'leased' AND lease_until < now())"
+            ),
+            {"queue": queue, "by": by},
+        )
+    )
+
+
+def prune(connection: Connection, older_than: timedelta) -> int:
+    """Delete tasks done that long ago. Returns how many."""
+    result = connection.execute(
+        text("DELETE FROM task WHERE state = 'done' AND finished_at < now() - :age"), {"age": older_than}
+    )
+    return cast("CursorResult[object]", result).rowcount
