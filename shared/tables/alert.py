@@ -60,7 +60,7 @@ alert = Table(
     Column("business_day", Date, nullable=False, comment="in the rep's time zone"),
     Column("verdict", Text, nullable=False, comment="send or keep (inbox only)"),
     Column("reason", Text, nullable=False),
-    Column("state", Text, nullable=False, server_default=text("'open'"), comment="open, snoozed, done, dismissed"),
+    Column("state", Text, nullable=False, server_default=text("'open'"), comment="open, snoozed, done, dismissed, withdrawn"),
     Column("is_urgent", Boolean, nullable=False),
     Column("is_selling", Boolean, nullable=False),
     Column("value", Amount, nullable=False, comment="expected margin of its points, base currency"),

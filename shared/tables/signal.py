@@ -38,6 +38,7 @@ signal = Table(
     Column("high", Amount, nullable=False),
     Column("revenue", Amount),
     Column("horizon_days", Integer, nullable=False),
+    Column("quiet_days", Integer, nullable=False, comment="its episode ends after so long without new evidence"),
     Column("headline", Text, nullable=False),
     Column("question", Text, nullable=False),
     Column("evidence", Json, nullable=False),
