@@ -82,6 +82,9 @@ class Settings(BaseSettings):
     public_url: str = Field(
         default="http://127.0.0.1:8003", description="how reps reach the inbox; for links"
     )
+    neighbours: dict[str, str] = Field(
+        default_factory=dict, description='what the home page links to, by name: {"mails": "http://..."}'
+    )
     pages_without_sign_in: Literal["on_loopback_only", "for_anyone_who_reaches_this_address"] = Field(
         default="on_loopback_only", description="who may open the inbox pages while nobody signs in"
     )

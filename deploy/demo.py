@@ -1,0 +1,240 @@
+"""This file is `make run`: everything on embedded real servers, a sample company, and its last day as it happens.
+
+The company enters through the same doors as a real one: its history by `tipoff import`, its last day as signed
+webhooks over HTTP. Ctrl-C stops everything; the next run starts where this one left off.
+"""
+
+import argparse
+import json
+import secrets
+import shutil
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from deploy.child import StackError
+from deploy.company import load_history, post_last_day
+from deploy.devstack import NO_REDIS, DevStack
+from deploy.fleet import Fleet, Part
+from shared.signing import new_secret
+
+READY_SECONDS = 60
+FIRST_PORTS = {"alerts": 8003, "ingest": 8001, "scoring": 8002, "mails": 8025, "smtp": 1025}
+WORKER_PORTS = {"scoring": 9101, "alerts": 9102}
+
+
+@dataclass(slots=True)
+class Place:
+    """What a run remembers for the next, in one small file beside its data."""
+
+    folder: Path
+    today: str
+    secret_key: str
+    hook_secret: str
+    is_loaded: bool = False
+    posted: int = 0
+
+    @classmethod
+    def open(cls, folder: Path) -> "Place":
+        """Read what the last run remembered, or begin."""
+        notes = folder / "demo.json"
+        if notes.exists():
+            return cls(folder, **json.loads(notes.read_text()))
+        return cls(folder, datetime.now(UTC).date().isoformat(), secrets.token_urlsafe(32), new_secret())
+
+    def save(self) -> None:
+        """Remember this."""
+        known = {
+            name: getattr(self, name)
+            for name in ("today", "secret_key", "hook_secret", "is_loaded", "posted")
+        }
+        notes = self.folder / "demo.json"
+        notes.touch(mode=0o600)
+        notes.write_text(json.dumps(known))
+
+
+def free_ports() -> dict[str, int]:
+    """The usual ports, each stepped over to the next free one when taken."""
+    ports: dict[str, int] = {}
+    for name, first in {
+        **FIRST_PORTS,
+        **{f"{queue} worker": port for queue, port in WORKER_PORTS.items()},
+    }.items():
+        ports[name] = next(
+            port for port in range(first, first + 500) if port not in ports.values() and _is_free(port)
+        )
+        if ports[name] != first:
+            say(f"port {first} is taken: {name} uses {ports[name]}")
+    return ports
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def say(line: str) -> None:
+    """One line to whoever typed `make run`."""
+    print(line, flush=True)
+
+
+def environment(place: Place, stack: DevStack, ports: dict[str, int]) -> dict[str, str]:
+    """The settings of the demonstration: live, but its mail goes to its own sink."""
+    settings = {
+        "DATABASE_URL": stack.database_url,
+        "TIPOFF_SECRET_KEY": place.secret_key,
+        "TIPOFF_HOOK_SECRETS": json.dumps({"standard": [place.hook_secret]}),
+        "TIPOFF_BASE_CURRENCY": "EUR",
+        "TIPOFF_SENDING": "live",
+        "TIPOFF_RECIPIENTS": "*",
+        "TIPOFF_SMTP_URL": f"smtp://127.0.0.1:{ports['smtp']}?starttls=never",
+        "TIPOFF_MAIL_FROM": "Tipoff <tipoff@sample.example>",
+        "TIPOFF_PUBLIC_URL": f"http://127.0.0.1:{ports['alerts']}",
+        "TIPOFF_SETTLE": "PT0S",
+        "TIPOFF_NEIGHBOURS": json.dumps(
+            {
+                "ingest": f"http://127.0.0.1:{ports['ingest']}",
+                "scoring": f"http://127.0.0.1:{ports['scoring']}",
+                "mails": f"http://127.0.0.1:{ports['mails']}",
+                **{
+                    f"{queue} worker": f"http://127.0.0.1:{ports[f'{queue} worker']}"
+                    for queue in WORKER_PORTS
+                },
+            }
+        ),
+    }
+    if stack.redis_url:
+        settings["REDIS_URL"] = stack.redis_url
+    return settings
+
+
+def parts(place: Place, ports: dict[str, int]) -> list[Part]:
+    """Every process of the system, as an operator would start it."""
+    cli = [sys.executable, "-m", "services.cli"]
+    sink = ["--smtp-port", str(ports["smtp"]), "--http-port", str(ports["mails"])]
+    return [
+        Part(
+            "mails", [sys.executable, "-m", "deploy.mailsink", *sink, "--folder", str(place.folder / "mails")]
+        ),
+        *(
+            Part(name, [*cli, "serve", name, "--bind", f"127.0.0.1:{ports[name]}"])
+            for name in ("ingest", "scoring", "alerts")
+        ),
+        *(
+            Part(
+                f"{queue}-worker", [*cli, "work", queue, "--metrics", f"127.0.0.1:{ports[f'{queue} worker']}"]
+            )
+            for queue in WORKER_PORTS
+        ),
+    ]
+
+
+def wait_until(what: str, is_true: Callable[[], bool], stopping: threading.Event, seconds: float) -> bool:
+    """Poll until it holds. False when asked to stop. Raises StackError when it takes too long."""
+    deadline = time.monotonic() + seconds
+    while not stopping.is_set():
+        if is_true():
+            return True
+        if time.monotonic() > deadline:
+            raise StackError(f"{what} took longer than {seconds:.0f} s: see the logs in the data folder.")
+        stopping.wait(0.1)
+    return False
+
+
+def answers(url: str) -> bool:
+    """Does it answer 200?"""
+    try:
+        with urlopen(url, timeout=2) as response:  # noqa: S310 - our own loopback addresses
+            return bool(response.status == 200)
+    except (URLError, OSError):
+        return False
+
+
+def has_text(url: str, text: str) -> bool:
+    """Does that page hold that text?"""
+    try:
+        with urlopen(url, timeout=2) as response:  # noqa: S310 - our own loopback addresses
+            return text in response.read().decode()
+    except (URLError, OSError):
+        return False
+
+
+def run(folder: Path, stopping: threading.Event) -> None:
+    """Start everything, say when it is ready, and stay until asked to stop."""
+    place = Place.open(folder)
+    with ExitStack() as ending:
+        stack = ending.enter_context(DevStack(folder / "servers"))
+        if not stack.redis_url:
+            say(NO_REDIS)
+        ports = free_ports()
+        settings = environment(place, stack, ports)
+        home = f"http://127.0.0.1:{ports['alerts']}"
+        load_history(
+            place.folder / "sample", date.fromisoformat(place.today), settings, say, skip=place.is_loaded
+        )
+        place.is_loaded = True
+        place.save()
+        fleet = ending.enter_context(Fleet(parts(place, ports), settings, folder / "logs", say))
+        services = [f"http://127.0.0.1:{ports[name]}/readyz" for name in ("ingest", "scoring", "alerts")]
+        if not wait_until("starting", lambda: all(map(answers, services)), stopping, READY_SECONDS):
+            return
+
+        def remember(posted: int) -> None:
+            place.posted = posted
+            place.save()
+
+        hook = f"http://127.0.0.1:{ports['ingest']}/hooks/standard"
+        day = folder / "sample" / "last_day.ndjson"
+        poster = threading.Thread(
+            target=post_last_day, args=(day, hook, place.hook_secret, place.posted, remember, stopping, say)
+        )
+        poster.start()
+        ending.callback(poster.join)
+        ending.callback(stopping.set)
+        has_alert = lambda: (  # noqa: E731 - one question in two parts
+            has_text(f"{home}/inbox", 'href="/inbox/') and any((folder / "mails").glob("*.eml"))
+        )
+        if wait_until("the first alert", has_alert, stopping, READY_SECONDS):
+            say(f"Tipoff is ready: {home}/")
+            fleet.watch(stopping)
+
+
+def main() -> int:
+    """Run until Ctrl-C."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.demo", description="Run Tipoff on a sample company."
+    )
+    parser.add_argument("--folder", type=Path, default=Path(".data"), help="where everything is kept (.data)")
+    parser.add_argument("--fresh", action="store_true", help="forget the last run first")
+    arguments = parser.parse_args()
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    folder = arguments.folder.resolve()
+    try:
+        if arguments.fresh:
+            shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        run(folder, stopping)
+    except StackError as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

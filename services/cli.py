@@ -1,0 +1,79 @@
+"""The composition root: `tipoff` puts settings, database, services and plugins together. Nobody imports it."""
+
+import importlib
+import sys
+from functools import cached_property
+
+import click
+
+from shared import settings as settings_module
+from shared.clock import Clock, business_clock
+from shared.db import UNHURRIED, Database
+from shared.settings import Settings, SettingsFault
+
+COMMANDS = {
+    "alerts": "services.alerts.commands",
+    "endpoints": "services.alerts.commands",
+    "explain": "services.explain",
+    "fit": "services.scoring.commands",
+    "import": "services.ingest.commands",
+    "migrate": "services.administration",
+    "quarantine": "services.ingest.commands",
+    "send": "services.ingest.commands",
+    "sending": "services.alerts.commands",
+    "serve": "services.processes",
+    "token": "services.administration",
+    "work": "services.processes",
+}
+"""Which module holds a command: read when it is called, so that `tipoff --help` is quick."""
+
+
+class Context:
+    """What commands share, each part made when first asked for."""
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings; a fault ends the command with every wrong name."""
+        try:
+            return settings_module.read()
+        except SettingsFault as fault:
+            raise click.ClickException(f"{fault}\nhint: see docs/settings.md") from fault
+
+    @cached_property
+    def database(self) -> Database:
+        """A database without statement limits: commands show progress instead."""
+        return Database(
+            self.settings.database_url.get_secret_value(), UNHURRIED, prepare=self.settings.prepare_statements
+        )
+
+    @cached_property
+    def clock(self) -> Clock:
+        """The business clock."""
+        return business_clock(self.settings.business_time)
+
+
+class LazyGroup(click.Group):
+    """Finds a command's module when the command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command's name, sorted."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load the one command that was asked for."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(COMMANDS[cmd_name])
+        return next((each for each in module.commands if each.name == cmd_name), None)
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tipoff", prog_name="tipoff")
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Tipoff: sales intelligence that alerts."""
+    context.obj = context.obj or Context()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
