@@ -124,7 +124,7 @@ class DevStack:
         beside = self.folder / "sockets"
         if len(os.fsencode(beside / LONGEST_SOCKET_NAME)) <= SOCKET_PATH_LIMIT:
             return beside
-        short = Path(tempfile.mkdtemp(prefix="tipoff-", dir="/tmp"))  # noqa: S108 - mkdtemp is private; TMPDIR may be deep
+        short = Path(tempfile.mkdtemp(prefix="tipoff-", dir="/tmp"))
         (self.folder / "sockets.place").write_text(str(short))
         return short
 
@@ -146,9 +146,9 @@ def main() -> int:
     ends = (signal.SIGINT, signal.SIGTERM)
     try:
         with DevStack(parser.parse_args().folder) as stack:
+            signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # not earlier: the servers would inherit it
             print(f"DATABASE_URL={stack.database_url}")
             print(f"REDIS_URL={stack.redis_url}" if stack.redis_url else NO_REDIS, flush=True)
-            signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # not earlier: the servers would inherit it
             signal.sigwait(ends)
     except StackError as problem:
         print(problem, file=sys.stderr)

@@ -15,6 +15,7 @@ import redis
 
 from deploy.devstack import DevStack
 from shared.db import DRAIN, Database
+from shared.migrations import upgrade
 from tests import databases
 
 # Speed, not safety: nobody needs this data after a power cut. A crash of the server alone still loses nothing.
@@ -131,6 +132,6 @@ def own_stack() -> Iterator[DevStack]:
     """A PostgreSQL (durable, migrated) and a Redis of this test alone, to kill and restart."""
     folder = Path(tempfile.mkdtemp(prefix="tipoff-own-"))
     with DevStack(folder, environment={}) as stack:
-        databases.migrate(stack.database_url)
+        upgrade(stack.database_url)
         yield stack
     shutil.rmtree(folder)

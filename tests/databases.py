@@ -6,6 +6,8 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import make_url
 
+from shared.migrations import upgrade
+
 TEMPLATE = "tipoff_test_template"
 LOCK = 7_302_411  # any number: it keeps two workers from making the template at once
 TABLES = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
@@ -38,24 +40,13 @@ def create(server_url: str, name: str) -> TestDatabase:
         known = {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
         if TEMPLATE not in known:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
-            migrate(named(server_url, TEMPLATE))
+            upgrade(named(server_url, TEMPLATE))
         names = {"name": sql.Identifier(name), "template": sql.Identifier(TEMPLATE)}
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {name} WITH (FORCE)").format(**names))
         connection.execute(sql.SQL("CREATE DATABASE {name} TEMPLATE {template}").format(**names))
     url = named(server_url, name)
     with psycopg.connect(conninfo(url)) as connection:
         return TestDatabase(url, frozenset(row[0] for row in connection.execute(TABLES)))
-
-
-def migrate(url: str) -> None:
-    """Bring a database to the newest migration."""
-    from sqlalchemy import create_engine
-
-    from shared.tables import metadata
-
-    engine = create_engine(url)
-    metadata.create_all(engine)
-    engine.dispose()
 
 
 def clean(database: TestDatabase) -> None:
