@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from shared import migrations, tokens
 from shared.clock import real_now
+from shared.settings import Settings
 
 if TYPE_CHECKING:
     from services.cli import Context
@@ -83,4 +84,28 @@ def revoke(context: "Context", name: str) -> None:
             raise click.ClickException(f"there is no token named {name!r}\nhint: `tipoff token list`")
 
 
-commands = (migrate, token)
+@click.command()
+def settings() -> None:
+    """Print every setting, its default and its meaning, as the table of docs/settings.md."""
+    click.echo(settings_table())
+
+
+def settings_table() -> str:
+    """The settings as a Markdown table, in the order of the class."""
+    rows = ["| setting | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = (
+            "required" if field.is_required() else f"`{_shown(field.get_default(call_default_factory=True))}`"
+        )
+        variable = name.upper() if name in ("database_url", "redis_url") else f"TIPOFF_{name.upper()}"
+        rows.append(f"| `{variable}` | {default} | {field.description} |")
+    return "\n".join(rows)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, timedelta):
+        return f"PT{int(value.total_seconds() // 60)}M"
+    return "(none)" if value in (None, (), {}) else str(value)
+
+
+commands = (migrate, settings, token)

@@ -22,6 +22,7 @@ COMMANDS = {
     "send": "services.ingest.commands",
     "sending": "services.alerts.commands",
     "serve": "services.processes",
+    "settings": "services.administration",
     "token": "services.administration",
     "work": "services.processes",
 }
