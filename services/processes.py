@@ -1,0 +1,126 @@
+"""Commands that run the processes of an installation: the three web services and the workers of two queues."""
+
+import importlib
+import importlib.metadata
+import sys
+from typing import TYPE_CHECKING
+
+import click
+from prometheus_client import start_http_server
+
+from shared import logs, tasks
+from shared.clock import business_clock
+from shared.db import DRAIN, REQUEST, Database
+from shared.doorbell import Doorbell
+from shared.metrics import Metrics, TaskCollector
+from shared.settings import Settings
+from shared.worker import Worker
+
+if TYPE_CHECKING:
+    from apiflask import APIFlask
+
+    from services.cli import Context
+
+SERVICES = ("ingest", "scoring", "alerts")
+QUEUES = {"scoring": "services.scoring.jobs", "alerts": "services.alerts.jobs"}
+PORTS = {"ingest": 8001, "scoring": 8002, "alerts": 8003}
+WORKER_PORTS = {"scoring": 9101, "alerts": 9102}
+
+
+class Address(click.ParamType[tuple[str, int]]):
+    """HOST:PORT."""
+
+    name = "host:port"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, int]:
+        """Split at the last colon."""
+        if isinstance(value, tuple):
+            return value
+        host, _, port = str(value).rpartition(":")
+        if not host or not port.isdecimal() or int(port) > 65535:
+            self.fail(f"{value!r} is not HOST:PORT, as 127.0.0.1:8001", param, ctx)
+        return host.strip("[]"), int(port)
+
+
+def _version() -> str:
+    return importlib.metadata.version("tipoff")
+
+
+def _open(settings: Settings, name: str, *, json_logs: bool | None) -> Metrics:
+    """Logs and metrics of this process."""
+    logs.configure(name, json=not sys.stderr.isatty() if json_logs is None else json_logs)
+    return Metrics(name, _version())
+
+
+def _redis_of(settings: Settings) -> str | None:
+    return settings.redis_url.get_secret_value() if settings.redis_url else None
+
+
+@click.command()
+@click.argument("service", type=click.Choice(SERVICES))
+@click.option("--bind", type=Address(), help="HOST:PORT to listen on; default a loopback port")
+@click.option("--threads", type=click.IntRange(1, 64), default=8, show_default=True)
+@click.pass_obj
+def serve(context: "Context", service: str, bind: tuple[str, int] | None, threads: int) -> None:
+    """Run one web service: ingest, scoring or alerts."""
+    from shared.web import run_service  # noqa: PLC0415 - gunicorn and Flask are for this command alone
+
+    settings = context.settings
+    address = bind or ("127.0.0.1", PORTS[service])
+
+    def make() -> "APIFlask":
+        """Called in the process that serves: connections are opened after the fork."""
+        metrics = _open(settings, service, json_logs=settings.json_logs)
+        database = Database(
+            settings.database_url.get_secret_value(),
+            REQUEST,
+            pool_size=threads,
+            prepare=settings.prepare_statements,
+        )
+        metrics.registry.register(TaskCollector(lambda: _backlog(database)))
+        bell = Doorbell(_redis_of(settings))
+        app = importlib.import_module(f"services.{service}.app")
+        made: APIFlask = app.create_app(
+            settings, database, bell.ring, business_clock(settings.business_time), metrics, bind=address
+        )
+        return made
+
+    run_service(make, bind=f"{address[0]}:{address[1]}", threads=threads)
+
+
+@click.command()
+@click.argument("queue", type=click.Choice(tuple(QUEUES)))
+@click.option("--metrics", "address", type=Address(), help="HOST:PORT of this worker's own /metrics")
+@click.pass_obj
+def work(context: "Context", queue: str, address: tuple[str, int] | None) -> None:
+    """Run one worker of a queue: scoring or alerts. Start as many as you like."""
+    settings = context.settings
+    metrics = _open(settings, f"{queue}-worker", json_logs=settings.json_logs)
+    database = Database(settings.database_url.get_secret_value(), DRAIN, prepare=settings.prepare_statements)
+    metrics.registry.register(TaskCollector(lambda: _backlog(database)))
+    host, port = address or ("127.0.0.1", WORKER_PORTS[queue])
+    start_http_server(port, addr=host, registry=metrics.registry)
+    bell = Doorbell(_redis_of(settings))
+    jobs = importlib.import_module(QUEUES[queue])
+    clock = business_clock(settings.business_time)
+    worker = Worker(
+        queue,
+        database,
+        jobs.handlers(database, settings, clock, metrics, bell.ring),
+        _redis_of(settings),
+        metrics.count,
+        jobs.periodic(settings),
+    )
+    worker.run()
+    bell.close()
+    database.close()
+
+
+def _backlog(database: Database) -> list[tasks.Backlog]:
+    with database.transaction() as connection:
+        return tasks.backlog(connection)
+
+
+commands = (serve, work)
