@@ -1,0 +1,9 @@
+"""Serves the bare route under the very server, threads and settings of the real service."""
+
+import sys
+
+from bench.bare import create_app
+from shared.web import run_service
+
+if __name__ == "__main__":
+    run_service(create_app, bind=sys.argv[1], threads=int(sys.argv[2]))

@@ -1,0 +1,71 @@
+"""A history import until its lines stand validated, keyed and indexed, beside `psql \\copy` into a bare table."""
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import duckdb
+import psycopg
+
+from bench.figures import Figure
+from bench.system import System, run
+from deploy.embedded_postgres import binaries
+
+REFERENCE = (
+    Path(os.environ.get("TIPOFF_REFERENCE", "../shared")) / "data" / "online_retail_ii" / "lines.parquet"
+)
+COLUMNS = "invoice text, stock_code text, description text, quantity int, invoice_ts timestamp, unit_price float8, customer_id int, country text"
+
+
+def measure(system: System) -> Figure:
+    """Lines a second of both, on the real wholesaler's file where it is there, else on the sample's."""
+    file, columns = (
+        (REFERENCE, "online_retail")
+        if REFERENCE.exists()
+        else (system.folder / "sample" / "orders.csv", "standard")
+    )
+    lines, bare_seconds = _copy(system, file)
+    began = time.perf_counter()
+    system.tipoff("import", "orders", str(file), "--columns", columns, "--source", f"bench-{columns}")
+    seconds = time.perf_counter() - began
+    ratio = bare_seconds / seconds
+    return Figure(
+        f"history import of {lines:,} lines",
+        f"{lines / seconds:,.0f} lines/s ({seconds:.1f} s, the command's start included)",
+        f"`psql \\copy` into a bare table: {lines / bare_seconds:,.0f} lines/s ({bare_seconds:.1f} s)",
+        ratio,
+        "at least 1/6 (0.17)",
+        ratio >= 1 / 6,
+    )
+
+
+def _copy(system: System, file: Path) -> tuple[int, float]:
+    """Write the rows as CSV, then time psql's own copy of them. Returns lines and seconds."""
+    flat = system.folder / "bare.csv"
+    with duckdb.connect() as connection:
+        reader = "read_parquet" if file.suffix == ".parquet" else "read_csv"
+        columns = [
+            row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {reader}('{file}')").fetchall()
+        ]  # noqa: S608
+        connection.execute(f"COPY (SELECT * FROM {reader}('{file}')) TO '{flat}' (FORMAT csv, HEADER)")  # noqa: S608
+    with psycopg.connect(system.libpq_url, autocommit=True) as connection:
+        connection.execute("DROP TABLE IF EXISTS bare_line")
+        connection.execute(f"CREATE TABLE bare_line ({', '.join(f'{name} text' for name in columns)})")
+    psql = shutil.which("psql") or str(binaries() / "psql")
+    began = time.perf_counter()
+    run(
+        [
+            psql,
+            "-X",
+            "-q",
+            "-d",
+            system.libpq_url,
+            "-c",
+            f"\\copy bare_line FROM '{flat}' (FORMAT csv, HEADER)",
+        ]
+    )
+    seconds = time.perf_counter() - began
+    with psycopg.connect(system.libpq_url) as connection:
+        row = connection.execute("SELECT count(*) FROM bare_line").fetchone()
+    return (int(row[0]) if row else 0), seconds
