@@ -15,7 +15,7 @@ NEAR_THE_BREAK = Decimal("0.72")
 def complement_missing(scene: Scene) -> Part:
     """The trigger is ordered again; what goes with it was never bought."""
     trigger, needed = staple_pair(scene.customer.trade, scene.catalogue)
-    other = scene.everyday(4)[3]
+    other = next(each for each in scene.everyday(9) if each.family not in (trigger.family, needed.family))
     quantity = trigger.family.usual_quantity
     return Part(
         "complement_missing",
