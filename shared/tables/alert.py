@@ -129,7 +129,7 @@ attempt = Table(
     Column("n", SmallInteger, primary_key=True),
     Column("started_at", Moment, nullable=False, server_default=text("now()")),
     Column("finished_at", Moment),
-    Column("outcome", Text, comment="sent, rejected, unavailable; NULL: unknown, the process died in between"),
+    Column("outcome", Text, comment="sent, rejected, unavailable, unknown; NULL: the process died in between"),
     Column("detail", Text),
 )
 

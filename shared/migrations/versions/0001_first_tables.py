@@ -891,7 +891,7 @@ def upgrade() -> None:
             "outcome",
             sa.Text(),
             nullable=True,
-            comment="sent, rejected, unavailable; NULL: unknown, the process died in between",
+            comment="sent, rejected, unavailable, unknown; NULL: the process died in between",
         ),
         sa.Column("detail", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(["delivery_id"], ["delivery.id"], name=op.f("fk_attempt_delivery_id")),

@@ -1,0 +1,1 @@
+"""Alerts: decides what is said to whom, says it, and shows it."""

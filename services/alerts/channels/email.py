@@ -1,0 +1,198 @@
+"""This file sends alerts as mail: text and HTML, one connection a batch, TLS unless told otherwise."""
+
+import smtplib
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime, parseaddr
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import css_inline
+
+from services.alerts.channel import Channel, Parcel, Rejected, Send, Setup, Unavailable
+
+LONGEST_ADDRESS = 254
+PERMANENT = 500
+INLINER = css_inline.CSSInliner(load_remote_stylesheets=False, keep_style_tags=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """A mail server: smtp://user:password@host:587?starttls=required|off, or smtps://."""
+
+    host: str
+    port: int
+    user: str | None
+    password: str | None = field(repr=False)
+    is_tls: bool
+    is_starttls: bool
+
+
+def relay_of(url: str) -> Relay:
+    """Read a relay's URL. Raises ValueError for one that cannot be used; STARTTLS is required unless it says off."""
+    parts = urlsplit(url)
+    starttls = parse_qs(parts.query).get("starttls", ["required"])[0]
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname or starttls not in ("required", "off"):
+        raise ValueError("smtp_url must be smtp://host:port?starttls=required|off or smtps://host:port")
+    is_tls = parts.scheme == "smtps"
+    return Relay(
+        host=parts.hostname,
+        port=parts.port or (465 if is_tls else 587),
+        user=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password) if parts.password else None,
+        is_tls=is_tls,
+        is_starttls=not is_tls and starttls == "required",
+    )
+
+
+def address_of(text: str) -> Address:
+    """Read exactly one address. Raises ValueError: two recipients, control characters and headers are no address."""
+    if not text.isprintable() or len(text) > LONGEST_ADDRESS:
+        raise ValueError("not one mail address")
+    try:
+        address = Address(addr_spec=text)
+    except (ValueError, IndexError) as fault:
+        raise ValueError("not one mail address") from fault
+    if not address.domain or address.addr_spec != text:
+        raise ValueError("not one mail address")
+    return address
+
+
+def compose(parcel: Parcel, mail_from: str) -> EmailMessage:
+    """Write the mail. Its Message-ID is the delivery's id, so a repeat collapses into the first."""
+    name, address = parseaddr(mail_from)
+    sender = address_of(address)
+    message = EmailMessage(policy=SMTP)
+    message["From"] = Address(display_name=name, addr_spec=sender.addr_spec)
+    message["To"] = address_of(parcel.recipient)
+    message["Subject"] = " ".join(parcel.text.subject.split())
+    message["Date"] = format_datetime(parcel.now)
+    message["Message-ID"] = f"<{parcel.delivery_id}@{sender.domain}>"
+    thread = f"<{parcel.text.thread}@{sender.domain}>"
+    message["In-Reply-To"] = thread
+    message["References"] = thread
+    message["List-Id"] = f"Tipoff alerts <alerts.{sender.domain}>"
+    message["Auto-Submitted"] = "auto-generated"
+    message["X-Auto-Response-Suppress"] = "All"
+    message.set_content(parcel.text.plain)
+    message.add_alternative(INLINER.inline(parcel.text.html), subtype="html")
+    return message
+
+
+@contextmanager
+def open_channel(setup: Setup) -> Iterator[Send]:
+    """Connect at the first parcel, use that connection for the batch, and part politely."""
+    post = _PostOffice(setup)
+    try:
+        yield post.send
+    finally:
+        post.close()
+
+
+def check(address: str, _setup: Setup) -> str | None:
+    """Why an address cannot be mailed, or None."""
+    try:
+        address_of(address)
+    except ValueError as fault:
+        return str(fault)
+    return None
+
+
+class _PostOffice:
+    """One connection to the relay, made when first needed and again after it broke."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._connection: smtplib.SMTP | None = None
+
+    def send(self, parcel: Parcel) -> None:
+        """Hand one mail to the relay. Raises Rejected or Unavailable."""
+        try:
+            message = compose(parcel, self._setup.mail_from)
+        except ValueError as fault:
+            raise Rejected(f"the mail cannot be written: {fault}") from fault
+        connection = self._connected()
+        try:
+            connection.send_message(message)
+        except smtplib.SMTPResponseException as fault:
+            self._reset()
+            raise _meaning(fault.smtp_code, fault.smtp_error) from fault
+        except smtplib.SMTPRecipientsRefused as fault:
+            self._reset()
+            code, answer = next(iter(fault.recipients.values()))
+            raise _meaning(code, answer) from fault
+        except smtplib.SMTPServerDisconnected as fault:
+            self.close()
+            raise Unavailable("the mail server hung up", is_unknown=True) from fault
+        except OSError as fault:
+            self.close()
+            raise Unavailable(
+                f"the mail server stopped answering ({type(fault).__name__})", is_unknown=True
+            ) from fault
+
+    def close(self) -> None:
+        """Say goodbye; a server that is gone already does not matter."""
+        if self._connection is not None:
+            with suppress(OSError, smtplib.SMTPException):
+                self._connection.quit()
+            self._connection.close()
+            self._connection = None
+
+    def _reset(self) -> None:
+        """Clear a refused transaction, so that the next mail starts clean."""
+        try:
+            if self._connection is not None:
+                self._connection.rset()
+        except (OSError, smtplib.SMTPException):
+            self.close()
+
+    def _connected(self) -> smtplib.SMTP:
+        if self._connection is None:
+            try:
+                self._connection = self._connect()
+            except smtplib.SMTPAuthenticationError as fault:
+                raise Unavailable(
+                    f"the mail server refused our sign-in ({fault.smtp_code})", is_down=True
+                ) from fault
+            except (OSError, smtplib.SMTPException) as fault:
+                raise Unavailable(
+                    f"no connection to the mail server ({type(fault).__name__})", is_down=True
+                ) from fault
+        return self._connection
+
+    def _connect(self) -> smtplib.SMTP:
+        if self._setup.smtp_url is None:
+            raise Unavailable("no mail server is set", is_down=True)
+        relay = relay_of(self._setup.smtp_url)
+        timeout = self._setup.deadline_seconds / 3
+        trust = ssl.create_default_context()
+        connection: smtplib.SMTP
+        if relay.is_tls:
+            connection = smtplib.SMTP_SSL(relay.host, relay.port, timeout=timeout, context=trust)
+        else:
+            connection = smtplib.SMTP(relay.host, relay.port, timeout=timeout)
+        try:
+            if relay.is_starttls:
+                connection.starttls(context=trust)
+            if relay.user is not None:
+                connection.login(relay.user, relay.password or "")
+        except (OSError, smtplib.SMTPException):
+            connection.close()
+            raise
+        return connection
+
+
+def _meaning(code: int, answer: bytes | str) -> Rejected | Unavailable:
+    """What an answer of the relay means: 5xx never, anything else later."""
+    said = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer
+    words = "".join(letter for letter in said if letter.isprintable())[:200]
+    if code >= PERMANENT:
+        return Rejected(f"the mail server said {code} {words}")
+    return Unavailable(f"the mail server said {code} {words}")
+
+
+CHANNEL = Channel("email", open=open_channel, check=check)

@@ -1,0 +1,161 @@
+"""This file delivers: the attempt is on record before anything leaves, and no transaction is open meanwhile."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from services.alerts import links, message, payload
+from services.alerts.channel import Channel, Parcel, Rejected, Send, Setup, Unavailable
+from services.alerts.retry import TryAgain, after_failure
+from services.alerts.store import deliveries, views
+from services.alerts.store.deliveries import Held, Started
+from services.alerts.view import AlertView
+from shared import tasks
+from shared.db import Database
+from shared.tasks import LeaseLost, Tally, Task
+
+LEASE = timedelta(seconds=90)
+LAST_START_SECONDS = 45.0
+"""After so long no further send of a batch is begun, so that the lease outlives the last one."""
+
+PARKED = timedelta(seconds=60)
+STOPPED = timedelta(seconds=15)
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """What delivering needs: the ways out, and what the installation tells them."""
+
+    channels: Mapping[str, Channel]
+    setup: Setup
+    public_url: str
+    currency: str
+    real_now: Callable[[], datetime]
+    observe_seconds: Callable[[float], None]
+
+
+class Round:
+    """One batch of deliveries: each channel is opened once, an endpoint that is down is not asked again."""
+
+    def __init__(self, database: Database, post: Post) -> None:
+        self._database = database
+        self._post = post
+        self._down: set[tuple[str, str | None]] = set()
+        self._open: dict[str, Send] = {}
+        self._until = time.monotonic() + LAST_START_SECONDS
+        self.tally = Tally()
+
+    def run(self, batch: Sequence[Task]) -> Tally:
+        """Deliver what can be delivered, each on its own: one that fails never spends a neighbour's attempt."""
+        with self._database.transaction() as connection:
+            if deliveries.is_stopped(connection):
+                for task in batch:
+                    tasks.later(connection, task, STOPPED, "sending is stopped", spend=False)
+                return self.tally
+        with ExitStack() as stack:
+            for task in batch:
+                try:
+                    self._deliver(task, stack)
+                except LeaseLost:
+                    self.tally["tasks", "deliver", "lease_lost"] += 1
+        return self.tally
+
+    def _deliver(self, task: Task, stack: ExitStack) -> None:
+        begun = self._begin(task)
+        if begun is None:
+            return
+        started, parcel = begun
+        try:
+            self._sender(started.delivery.channel, stack)(parcel)
+        except Unavailable as error:
+            if error.is_down:
+                self._down.add(started.delivery.endpoint)
+            self._failed(task, started, error)
+        except Rejected as error:
+            self._failed(task, started, error)
+        else:
+            self._sent(task, started)
+
+    def _begin(self, task: Task) -> tuple[Started, Parcel] | None:
+        """Put the attempt on record and write the message. None when there is nothing to send now."""
+        with self._database.transaction() as connection:
+            tasks.extend(connection, [task], LEASE)
+            delivery = deliveries.hold(connection, UUID(task.key))
+            if delivery is None:
+                tasks.finish(connection, [task])
+                return None
+            if reason := self._must_wait(delivery):
+                tasks.later(
+                    connection,
+                    task,
+                    PARKED if delivery.endpoint in self._down else timedelta(0),
+                    reason,
+                    spend=False,
+                )
+                return None
+            view = views.load(connection, [delivery.alert_id], self._post.currency).get(delivery.alert_id)
+            if view is None or delivery.channel not in self._post.channels:
+                fault = "no such channel is installed" if view else "there is nothing left to say"
+                deliveries.set_state(connection, delivery.id, "dead", fault)
+                tasks.finish(connection, [task])
+                return None
+            return deliveries.start(connection, delivery), self._parcel(view, delivery)
+
+    def _must_wait(self, delivery: Held) -> tuple[timedelta, str] | None:
+        """Whether this one is put back, unspent: its endpoint has just failed, or the batch has taken long enough."""
+        if delivery.endpoint in self._down:
+            return PARKED, "its endpoint is down"
+        if time.monotonic() > self._until:
+            return timedelta(0), "the batch took too long"
+        return None
+
+    def _parcel(self, view: AlertView, delivery: Held) -> Parcel:
+        link = links.link_of(self._post.public_url, self._post.setup.secret_key, view.public_id)
+        return Parcel(
+            delivery_id=delivery.id,
+            recipient=delivery.recipient,
+            text=message.write(view, link),
+            payload=payload.payload(view, delivery.id, link),
+            now=self._post.real_now(),
+            secret_number=delivery.secret_number,
+        )
+
+    def _sender(self, channel: str, stack: ExitStack) -> Send:
+        if channel not in self._open:
+            self._open[channel] = stack.enter_context(self._post.channels[channel].open(self._post.setup))
+        return self._open[channel]
+
+    def _sent(self, task: Task, started: Started) -> None:
+        with self._database.transaction() as connection:
+            deliveries.end_attempt(connection, started, "sent", None)
+            deliveries.set_state(connection, started.delivery.id, "sent", None)
+            seconds = deliveries.seconds_since_receipt(connection, started.delivery.alert_id)
+            tasks.finish(connection, [task])
+        self.tally["deliveries", started.delivery.channel, "sent"] += 1
+        if seconds is not None:
+            self._post.observe_seconds(seconds)
+
+    def _failed(self, task: Task, started: Started, error: Rejected | Unavailable) -> None:
+        """Record the failure and what comes next: another try of the same delivery, or none."""
+        now = self._post.real_now()
+        outcome = _outcome(error)
+        step = after_failure(started.n, error, now, started.delivery.id)
+        with self._database.transaction() as connection:
+            deliveries.end_attempt(connection, started, outcome, str(error))
+            if isinstance(step, TryAgain):
+                tasks.later(connection, task, step.at - now, str(error))
+            else:
+                deliveries.set_state(connection, started.delivery.id, "dead", step.reason)
+                if step.disables and started.delivery.endpoint_id is not None:
+                    deliveries.switch_off(connection, started.delivery.endpoint_id, step.reason)
+                tasks.finish(connection, [task])
+        self.tally["deliveries", started.delivery.channel, outcome] += 1
+
+
+def _outcome(error: Rejected | Unavailable) -> str:
+    if isinstance(error, Rejected):
+        return "rejected"
+    return "unknown" if error.is_unknown else "unavailable"

@@ -1,0 +1,65 @@
+"""This file writes the body of a webhook about an alert, as documented in docs/webhooks.md."""
+
+from typing import Any
+from uuid import UUID
+
+from services.alerts.view import AlertView, PastOrder, Point
+
+
+def payload(view: AlertView, delivery_id: UUID, link: str) -> dict[str, Any]:
+    """Return the event. Money is text, so that no parser rounds it; `sequence` counts up per subject."""
+    return {
+        "type": "alert.raised",
+        "timestamp": view.created_at.isoformat(),
+        "data": {
+            "id": str(view.public_id),
+            "delivery_id": str(delivery_id),
+            "subject": f"customer/{view.customer_ref or view.customer_id}",
+            "sequence": view.sequence,
+            "occurred_at": view.as_of.isoformat(),
+            "is_urgent": view.is_urgent,
+            "reason": view.reason,
+            "customer": {
+                "id": view.customer_ref,
+                "name": view.customer_name,
+                "phone": view.phone,
+                "is_owned": not view.is_default_owner,
+            },
+            "rep": {"name": view.rep_name},
+            "order": {"number": view.order_number},
+            "value": _amount(view.value, view.currency),
+            "question": view.best.question,
+            "points": [_point(each, view.currency) for each in view.points],
+            "last_orders": [_order(each) for each in view.orders],
+            "link": link,
+        },
+    }
+
+
+def _amount(amount: object, currency: str) -> dict[str, str]:
+    return {"amount": f"{amount:.2f}", "currency": currency}
+
+
+def _point(point: Point, currency: str) -> dict[str, Any]:
+    return {
+        "kind": point.kind,
+        "headline": point.headline,
+        "question": point.question,
+        "stake": _amount(point.stake, currency),
+        "value": _amount(point.value, currency),
+        "interval": {"low": _amount(point.low, currency), "high": _amount(point.high, currency)},
+        "probability": point.probability,
+        "basis": "measured" if point.is_measured else "prior",
+        "margin_is_assumed": point.assumed_margin,
+        "horizon_days": point.horizon_days,
+        "evidence": [{"label": label, "text": text} for label, text in point.evidence],
+    }
+
+
+def _order(order: PastOrder) -> dict[str, Any]:
+    return {
+        "number": order.number,
+        "ordered_at": order.ordered_at.isoformat(),
+        "net": _amount(order.net, order.currency),
+        "lines": order.lines,
+    }

@@ -1,0 +1,1 @@
+"""The only files of the alerts service that speak SQL, one per noun."""

@@ -1,0 +1,73 @@
+"""This file takes back what an order's newer version made untrue: the unsent is withdrawn, the sent is marked."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, text
+
+_OVERTAKEN = text(
+    "SELECT alert.id, EXISTS (SELECT FROM delivery WHERE alert_id = alert.id AND (state = 'sent' OR EXISTS ("
+    "  SELECT FROM attempt WHERE delivery_id = delivery.id AND (outcome IS NULL OR outcome IN ('sent', 'unknown')))))"
+    " AS is_gone"
+    " FROM alert WHERE alert.order_id = ANY(:orders) AND alert.state <> 'withdrawn' AND EXISTS ("
+    "  SELECT FROM decision JOIN signal ON signal.id = signal_id"
+    "  LEFT JOIN sales_order ON sales_order.id = signal.order_id"
+    "  WHERE decision.alert_id = alert.id AND decision.reason <> 'amended'"
+    "   AND (signal.withdrawn_at IS NOT NULL OR signal.order_version < sales_order.version))"
+)
+
+
+def amend(connection: Connection, order_ids: Sequence[int]) -> tuple[int, int]:
+    """Treat the alerts whose order has changed since. Returns how many were withdrawn and how many were marked."""
+    _hold_deliveries(connection, order_ids)
+    overtaken = connection.execute(_OVERTAKEN, {"orders": list(order_ids)}).all()
+    gone = [row.id for row in overtaken if row.is_gone]
+    unsent = [row.id for row in overtaken if not row.is_gone]
+    if gone:
+        connection.execute(
+            text("UPDATE alert SET amended_at = coalesce(amended_at, now()) WHERE id = ANY(:ids)"),
+            {"ids": gone},
+        )
+        _withdraw_deliveries(connection, gone)
+    if unsent:
+        _withdraw_deliveries(connection, unsent)
+        _unsay(connection, unsent)
+    return len(unsent), len(gone)
+
+
+def _hold_deliveries(connection: Connection, order_ids: Sequence[int]) -> None:
+    """A delivery that is being started now is waited for: it is either withdrawn or said, never both."""
+    connection.execute(
+        text(
+            "SELECT delivery.id FROM delivery JOIN alert ON alert.id = alert_id WHERE alert.order_id = ANY(:orders)"
+            " ORDER BY delivery.id FOR UPDATE OF delivery"
+        ),
+        {"orders": list(order_ids)},
+    )
+
+
+def _withdraw_deliveries(connection: Connection, alert_ids: Sequence[int]) -> None:
+    connection.execute(
+        text(
+            "UPDATE delivery SET state = 'withdrawn', reason = 'the order changed'"
+            " WHERE alert_id = ANY(:ids) AND state IN ('ready', 'shadow', 'not_allowed')"
+        ),
+        {"ids": list(alert_ids)},
+    )
+
+
+def _unsay(connection: Connection, alert_ids: Sequence[int]) -> None:
+    """As if it had never been decided: its episodes may speak again, its place in the budget is free."""
+    connection.execute(
+        text(
+            "UPDATE episode SET sent_at = NULL FROM decision WHERE decision.episode_id = episode.id"
+            " AND decision.alert_id = ANY(:ids) AND (decision.verdict = 'send' OR decision.reason = 'shadow_mode')"
+        ),
+        {"ids": list(alert_ids)},
+    )
+    connection.execute(
+        text(
+            "UPDATE alert SET state = 'withdrawn', close_reason = 'the order changed', closed_at = now()"
+            " WHERE id = ANY(:ids)"
+        ),
+        {"ids": list(alert_ids)},
+    )

@@ -1,0 +1,116 @@
+"""This file keeps the record of sending: an attempt before each send, its outcome after, and the one switch."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+STOPPED = "sending_stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A delivery that may be sent, held until the transaction ends."""
+
+    id: UUID
+    alert_id: int
+    channel: str
+    recipient: str
+    endpoint_id: UUID | None
+    secret_number: int
+
+    @property
+    def endpoint(self) -> tuple[str, str | None]:
+        """What fails together: a webhook's own address; for mail, the one relay."""
+        return self.channel, self.recipient if self.endpoint_id else None
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A delivery whose `n`-th attempt is on record and may now be made."""
+
+    delivery: Held
+    n: int
+
+
+def is_stopped(connection: Connection) -> bool:
+    """Whether an operator has stopped all sending."""
+    return connection.scalar(text("SELECT value FROM control WHERE name = :name"), {"name": STOPPED}) is True
+
+
+_HOLD = text(
+    "SELECT delivery.id, delivery.alert_id, delivery.channel, delivery.recipient, delivery.endpoint_id,"
+    " delivery.state, delivery.expires_at <= now() AS is_expired,"
+    " coalesce(endpoint.secret_number, 1) AS secret_number, coalesce(endpoint.state, 'on') AS endpoint_state"
+    " FROM delivery LEFT JOIN endpoint ON endpoint.id = delivery.endpoint_id WHERE delivery.id = :id"
+    " FOR UPDATE OF delivery"
+)
+
+
+def hold(connection: Connection, delivery_id: UUID) -> Held | None:
+    """Return a delivery that waits to be sent, locked. None when there is nothing to send (any more); it says why."""
+    row = connection.execute(_HOLD, {"id": delivery_id}).one_or_none()
+    if row is None or row.state != "ready":
+        return None
+    if row.is_expired:
+        set_state(connection, delivery_id, "expired", "too old to send; it stays in the inbox")
+        return None
+    if row.endpoint_state != "on":
+        set_state(connection, delivery_id, "dead", "the endpoint is switched off")
+        return None
+    return Held(row.id, row.alert_id, row.channel, row.recipient, row.endpoint_id, row.secret_number)
+
+
+def start(connection: Connection, delivery: Held) -> Started:
+    """Put the next attempt on record."""
+    n = connection.execute(
+        text(
+            "INSERT INTO attempt (delivery_id, n) SELECT :id, 1 + coalesce(max(n), 0) FROM attempt"
+            " WHERE delivery_id = :id RETURNING n"
+        ),
+        {"id": delivery.id},
+    ).scalar_one()
+    return Started(delivery, n)
+
+
+def end_attempt(connection: Connection, started: Started, outcome: str, detail: str | None) -> None:
+    """Write down how an attempt ended."""
+    connection.execute(
+        text(
+            "UPDATE attempt SET finished_at = now(), outcome = :outcome, detail = :detail"
+            " WHERE delivery_id = :id AND n = :n"
+        ),
+        {"id": started.delivery.id, "n": started.n, "outcome": outcome, "detail": detail},
+    )
+
+
+def set_state(connection: Connection, delivery_id: UUID, state: str, reason: str | None) -> None:
+    """Change what a delivery has come to."""
+    connection.execute(
+        text(
+            "UPDATE delivery SET state = :state, reason = :reason,"
+            " sent_at = CASE WHEN :state = 'sent' THEN now() ELSE sent_at END WHERE id = :id"
+        ),
+        {"id": delivery_id, "state": state, "reason": reason},
+    )
+
+
+def switch_off(connection: Connection, endpoint_id: UUID, reason: str) -> None:
+    """Close an endpoint that said it is gone."""
+    connection.execute(
+        text("UPDATE endpoint SET state = 'off', state_reason = :reason WHERE id = :id"),
+        {"id": endpoint_id, "reason": reason},
+    )
+
+
+def seconds_since_receipt(connection: Connection, alert_id: int) -> float | None:
+    """How long ago the order behind an alert was received; None when it is not known."""
+    seconds = connection.scalar(
+        text(
+            "SELECT extract(epoch FROM clock_timestamp() - event.received_at) FROM alert"
+            " JOIN sales_order ON sales_order.id = alert.order_id JOIN event ON event.id = sales_order.event_id"
+            " WHERE alert.id = :alert"
+        ),
+        {"alert": alert_id},
+    )
+    return None if seconds is None else float(seconds)

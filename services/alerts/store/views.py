@@ -1,0 +1,88 @@
+"""This file reads alerts with everything that stands beside them: points, customer, phone, last orders."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, text
+
+from services.alerts.view import AlertView, PastOrder, Point
+
+_ALERTS = text(
+    "SELECT alert.id, alert.public_id, alert.customer_id, customer.name AS customer_name, customer.phone,"
+    " customer.city, rep.name AS rep_name, rep.time_zone, alert.is_default_owner, alert.verdict, alert.reason,"
+    " alert.state, alert.value, alert.as_of, alert.created_at, alert.is_urgent, alert.amended_at,"
+    " alert.snoozed_until, alert.close_reason,"
+    " coalesce(sales_order.number, sales_order.external_id, alert.order_id::text) AS order_number,"
+    " (SELECT external_id FROM customer_ref WHERE customer_id = customer.id"
+    "   ORDER BY (source = sales_order.source) DESC NULLS LAST, source, external_id LIMIT 1) AS customer_ref,"
+    " (SELECT count(*) FROM alert AS earlier WHERE earlier.customer_id = alert.customer_id"
+    "   AND earlier.id <= alert.id) AS sequence"
+    " FROM alert JOIN customer ON customer.id = alert.customer_id JOIN rep ON rep.id = alert.rep_id"
+    " LEFT JOIN sales_order ON sales_order.id = alert.order_id"
+    " WHERE alert.id = ANY(:alerts)"
+)
+
+_POINTS = text(
+    "SELECT decision.alert_id, decision.verdict, decision.reason, decision.rank, signal.kind, signal.headline,"
+    " signal.question, signal.probability, signal.basis = 'measured' AS is_measured, signal.stake, signal.value,"
+    " signal.low, signal.high, signal.horizon_days, signal.evidence, signal.is_urgent, signal.assumed_margin,"
+    " signal.revenue, signal.unproven_reason,"
+    " signal.withdrawn_at IS NULL AND signal.order_version >= coalesce(sales_order.version, 0) AS is_live"
+    " FROM decision JOIN signal ON signal.id = decision.signal_id"
+    " LEFT JOIN sales_order ON sales_order.id = signal.order_id"
+    " WHERE decision.alert_id = ANY(:alerts) ORDER BY decision.rank NULLS LAST, signal.value DESC, signal.id"
+)
+
+_ORDERS = text(
+    "SELECT alert.id AS alert_id, recent.* FROM alert CROSS JOIN LATERAL ("
+    "  SELECT coalesce(number, external_id) AS number, ordered_at, net, currency,"
+    "   (SELECT count(*) FROM order_line WHERE order_id = sales_order.id"
+    "     AND order_line.ordered_at = sales_order.ordered_at AND kind = 'product') AS lines,"
+    "   sales_order.id = alert.order_id AS is_this_one"
+    "  FROM sales_order WHERE sales_order.customer_id = alert.customer_id AND counts AND kind = 'sale'"
+    "   AND ordered_at <= alert.as_of ORDER BY ordered_at DESC, id DESC LIMIT 3) recent"
+    " WHERE alert.id = ANY(:alerts) ORDER BY alert.id, recent.ordered_at DESC"
+)
+
+
+def load(connection: Connection, alert_ids: Sequence[int], currency: str) -> dict[int, AlertView]:
+    """Return these alerts as they are shown, by id; `currency` is the base currency they are valued in."""
+    ids = {"alerts": list(alert_ids)}
+    points = _grouped(connection.execute(_POINTS, ids).mappings().all())
+    orders = _grouped(connection.execute(_ORDERS, ids).mappings().all())
+    views = {}
+    for row in connection.execute(_ALERTS, ids).mappings():
+        said, kept = _split(points[row["id"]])
+        if said:
+            views[row["id"]] = AlertView(
+                **_without(row, "id"),
+                currency=currency,
+                points=said,
+                kept=kept,
+                orders=tuple(PastOrder(**_without(each, "alert_id")) for each in orders[row["id"]]),
+            )
+    return views
+
+
+def _split(rows: Sequence[RowMapping]) -> tuple[tuple[Point, ...], tuple[Point, ...]]:
+    """What was said, best first, and what was kept back beside it. Nothing said: all of it is what was kept."""
+    shown = [row for row in rows if row["is_live"]] or rows
+    said = [row for row in shown if row["rank"] is not None] or shown
+    return tuple(map(_point, said)), tuple(_point(row) for row in shown if row not in said)
+
+
+def _point(row: RowMapping) -> Point:
+    evidence = tuple((each["label"], each["text"]) for each in row["evidence"])
+    return Point(**_without(row, "alert_id", "rank", "is_live", "evidence"), evidence=evidence)
+
+
+def _without(row: RowMapping, *names: str) -> dict[str, Any]:
+    return {name: row[name] for name in row if name not in names}
+
+
+def _grouped(rows: Sequence[RowMapping]) -> defaultdict[int, list[RowMapping]]:
+    groups: defaultdict[int, list[RowMapping]] = defaultdict(list)
+    for row in rows:
+        groups[row["alert_id"]].append(row)
+    return groups

@@ -1,0 +1,83 @@
+"""This file puts money, odds, dates and reasons into the words a rep reads."""
+
+from datetime import datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from babel.dates import format_date, format_datetime
+from babel.numbers import format_currency
+
+from services.alerts.candidate import Reason
+
+LOCALE = "en_GB"
+PENNIES_MATTER_BELOW = 20
+CERTAIN = 0.95
+LIKELY = 0.4
+
+WHY = {
+    Reason.FIRST_TIME: "the first time we say this about the customer",
+    Reason.MUCH_MORE_MONEY: "said before, but there is at least half as much money again at stake",
+    Reason.SHADOW_MODE: "Tipoff runs in shadow mode: it decides and shows, and sends nothing",
+    Reason.NOT_IN_TOP_THREE: "a message holds the three points worth most",
+    Reason.OVER_CUSTOMER_LIMIT: "one selling message per customer and working day is enough",
+    Reason.OVER_BUDGET: "your messages for the day went to alerts worth more",
+    Reason.TOO_WEAK: "too little money to interrupt you for",
+    Reason.UNPROVEN_MODEL: "this kind of signal has not yet proved itself on your own orders",
+    Reason.AMENDED: "the order was changed after we had told you about it",
+    Reason.STILL_QUIET: "already said, and nothing much has changed",
+    Reason.SAID_BY_BETTER: "a stronger signal says the same",
+    Reason.HELD_OUT: "left alone on purpose, to measure what calls earn",
+    Reason.DISMISSED_BY_REP: "you dismissed it",
+    Reason.SNOOZED_BY_REP: "you put it off",
+    Reason.CUSTOMER_NOT_CONTACTABLE: "the customer is blocked, closed or internal",
+    Reason.EXPIRED: "it came too late to act on",
+    Reason.SUPERSEDED: "a newer version of the order was judged instead",
+    Reason.WITHDRAWN: "the order was changed, and it no longer holds",
+}
+"""Each reason as it completes "because ..."."""
+
+
+def why(reason: str) -> str:
+    """Return a stored reason in words; one we no longer know is shown as it is."""
+    known = {each.value: in_words for each, in_words in WHY.items()}
+    return known.get(reason, reason.replace("_", " "))
+
+
+def money(amount: Decimal, currency: str) -> str:
+    """A short amount for reading: pence only where they matter."""
+    if abs(amount) >= PENNIES_MATTER_BELOW or amount == amount.to_integral_value():
+        return format_currency(amount, currency, format="¤#,##0", locale=LOCALE, currency_digits=False)
+    return exact_money(amount, currency)
+
+
+def exact_money(amount: Decimal, currency: str) -> str:
+    """An amount as on an invoice."""
+    return format_currency(amount, currency, locale=LOCALE)
+
+
+def odds(probability: float) -> str:
+    """A probability as people say it: "about 1 in 20", "about 7 in 10", "almost certain"."""
+    if probability >= CERTAIN:
+        return "almost certain"
+    if probability >= LIKELY:
+        return f"about {max(round(probability * 10), 4)} in 10"
+    if probability <= 0:
+        return "odds unknown"
+    return f"about 1 in {round(1 / probability):,}"
+
+
+def day(moment: datetime, time_zone: str) -> str:
+    """A date with its weekday: "Mon 28 Feb 2011"."""
+    return format_date(moment.astimezone(ZoneInfo(time_zone)), "EEE d MMM yyyy", locale=LOCALE)
+
+
+def moment(at: datetime, time_zone: str) -> str:
+    """A date and time of day."""
+    return format_datetime(at.astimezone(ZoneInfo(time_zone)), "EEE d MMM, HH:mm", locale=LOCALE)
+
+
+def horizon(days: int) -> str:
+    """The time a value is expected over."""
+    if days <= 1:
+        return "on this order"
+    return f"over {days} days"

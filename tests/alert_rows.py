@@ -1,0 +1,168 @@
+"""This file puts what scoring would have left into the database: customers, orders, signals and decide tasks."""
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from services.alerts.jobs import handlers
+from shared import tasks
+from shared.db import Database
+from shared.metrics import Metrics
+from shared.settings import Settings
+from shared.worker import Drainer
+
+NOW = datetime(2011, 2, 28, 12, tzinfo=UTC)  # a Monday
+VERSION = 1
+
+
+def settings(**given: Any) -> Settings:
+    """Settings of an installation that sends to everyone, with what matters overridden."""
+    values: dict[str, Any] = {
+        "database_url": "postgresql+psycopg://unused/unused",
+        "secret_key": "a secret key of more than 32 letters",
+        "base_currency": "GBP",
+        "sending": "live",
+        "recipients": "*",
+        "holdout_percent": 0,
+        "business_time": NOW,
+    }
+    return Settings(**(values | given))
+
+
+def a_rep(connection: Connection, name: str = "Ruth", **given: Any) -> int:
+    """A rep with an address, in UTC."""
+    values = {
+        "external_id": name,
+        "name": name,
+        "email": f"{name.lower()}@example.com",
+        "default": False,
+    } | given
+    return int(
+        connection.execute(
+            text(
+                "INSERT INTO rep (external_id, name, email, is_default_owner)"
+                " VALUES (:external_id, :name, :email, :default) RETURNING id"
+            ),
+            values,
+        ).scalar_one()
+    )
+
+
+def a_customer(connection: Connection, rep_id: int | None = None, name: str = "Acme", **given: Any) -> int:
+    """A customer with a phone number, looked after by that rep."""
+    values = {"name": name, "phone": "+44 20 7946 0018", "status": "active", "internal": False} | given
+    customer_id = int(
+        connection.execute(
+            text(
+                "INSERT INTO customer (name, phone, status, is_internal, city)"
+                " VALUES (:name, :phone, :status, :internal, 'Leeds') RETURNING id"
+            ),
+            values,
+        ).scalar_one()
+    )
+    if rep_id is not None:
+        connection.execute(
+            text(
+                "INSERT INTO assignment (customer_id, rep_id, valid_from) VALUES (:customer, :rep, '2010-01-01')"
+            ),
+            {"customer": customer_id, "rep": rep_id},
+        )
+    return customer_id
+
+
+def an_order(connection: Connection, customer_id: int, number: str, **given: Any) -> int:
+    """An order of one product line, as scoring applied it."""
+    values = {
+        "number": number,
+        "customer": customer_id,
+        "at": NOW - timedelta(hours=1),
+        "version": VERSION,
+    } | given
+    order_id = connection.execute(
+        text(
+            "INSERT INTO sales_order (source, external_id, version, digest, event_id, number, status, kind, counts,"
+            " ordered_at, currency, customer_id, net, base_net) VALUES ('standard', :number, :version, '',"
+            " gen_random_uuid(), :number, 'confirmed', 'sale', true, :at, 'GBP', :customer, 120, 120) RETURNING id"
+        ),
+        values,
+    ).scalar_one()
+    connection.execute(
+        text(
+            "INSERT INTO order_line (order_id, line_no, ordered_at, customer_id, external_id, kind, counts, quantity,"
+            " net, base_net) VALUES (:order, 1, :at, :customer, '1', 'product', true, 10, 120, 120)"
+        ),
+        {"order": order_id, "at": values["at"], "customer": customer_id},
+    )
+    return int(order_id)
+
+
+def a_signal(connection: Connection, customer_id: int, order_id: int, **given: Any) -> int:
+    """A cross-sell of £25, about 1 in 5, found in that order."""
+    values = {
+        "kind": "cross_sell",
+        "customer": customer_id,
+        "subject": "product:1",
+        "cause": "line:1",
+        "order": order_id,
+        "version": VERSION,
+        "as_of": NOW - timedelta(hours=1),
+        "expires": NOW + timedelta(days=5),
+        "probability": 0.2,
+        "stake": 125,
+        "value": 25,
+        "urgent": False,
+        "selling": True,
+        "proven": True,
+        "headline": "Buys drills, never drill bits",
+        "evidence": json.dumps(
+            [{"label": "Bought together", "text": "31 of 40 accounts that buy one buy both"}]
+        ),
+    } | given
+    return int(
+        connection.execute(
+            text(
+                "INSERT INTO signal (kind, customer_id, subject, cause, order_id, order_version, as_of, expires_at,"
+                " probability, basis, stake, value, low, high, horizon_days, quiet_days, headline, question, evidence,"
+                " detail, is_urgent, is_selling, is_proven, assumed_margin, detector_version) VALUES (:kind, :customer,"
+                " :subject, :cause, :order, :version, :as_of, :expires, :probability, 'measured', :stake, :value, 10,"
+                " 40, 90, 28, :headline, 'Who supplies your drill bits?', :evidence, '{}', :urgent, :selling,"
+                " :proven, false, '1') RETURNING id"
+            ),
+            values,
+        ).scalar_one()
+    )
+
+
+def decide_task(connection: Connection, *order_ids: int, version: int = VERSION) -> None:
+    """The task scoring leaves for the alerts service."""
+    tasks.put(connection, "alerts", "decide", [f"{order_id}:{version}" for order_id in order_ids])
+
+
+def drain(database: Database, told: Settings) -> None:
+    """Do what is due, as a worker does."""
+    metrics = Metrics("alerts", "test")
+    kinds = handlers(database, told, lambda: told.business_time or NOW, metrics, lambda _queue: None)
+    Drainer(database, kinds, metrics.count).drain(seconds=30)
+
+
+def due_now(database: Database) -> None:
+    """Let the waits of retries pass."""
+    with database.transaction() as connection:
+        connection.execute(text("UPDATE task SET run_at = now() WHERE state = 'ready'"))
+
+
+def rows(database: Database, query: str, **given: Any) -> Sequence[Any]:
+    """Whatever a query finds."""
+    with database.transaction() as connection:
+        return connection.execute(text(query), given).all()
+
+
+def value(database: Database, query: str, **given: Any) -> Any:
+    """The one value a query finds, or None."""
+    with suppress(IndexError):
+        return rows(database, query, **given)[0][0]
+    return None
