@@ -6,13 +6,14 @@ from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from random import Random
 
-from deploy.sample.families import FAMILIES, Family
+from deploy.sample.families import FAMILIES, ONE_PRICE, Family
 
 CENT = Decimal("0.01")
 # Suppliers and the company both move their prices on the first of February.
 YEARLY_RISE = Decimal("1.03")
 GRADES = (("Trade", Decimal(1), 1.0), ("Pro", Decimal("1.28"), 0.45))
-SPREAD = Decimal("0.55")
+# What each size costs more than the one before, as a share of the smallest.
+SPREAD = Decimal("0.5")
 BREAK_FACTORS = (Decimal("0.96"), Decimal("0.93"), Decimal("0.89"))
 # Paper became dearer four months ago. The list followed two weeks later; prices agreed by contract did not.
 DEARER_FAMILIES = ("papertowel", "toiletroll")
@@ -134,7 +135,7 @@ def _product(
     family: Family, sku: str, size: int, grade: int, rng: Random, window: tuple[date, date]
 ) -> Product:
     title, dearer, liked = GRADES[grade]
-    growth = Decimal(1) + SPREAD * size
+    growth = Decimal(1) + (Decimal(0) if family.key in ONE_PRICE else SPREAD * size)
     base_price = shelf_price(Decimal(str(family.price)) * growth * dearer)
     margin = Decimal(str(round(family.margin + rng.uniform(-0.04, 0.04) + 0.03 * grade, 3)))
     base_cost = (base_price * (1 - margin)).quantize(CENT, ROUND_HALF_UP)

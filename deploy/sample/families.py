@@ -180,6 +180,11 @@ ROWS: dict[str, tuple[Row, ...]] = {
     ),
 }  # fmt: skip
 
+# Colours and clothing sizes cost the same; everywhere else the larger size costs more.
+ONE_PRICE = frozenset(
+    "boot hivest hijacket glove sock silicone helmet goggles cloth mophead urinal driverbit blades".split()
+)
+
 FAMILIES: tuple[Family, ...] = tuple(
     Family(
         key,

@@ -33,7 +33,7 @@ def complement_missing(scene: Scene) -> Part:
 
 def under_a_break(scene: Scene) -> Part:
     """An order a small step under a quantity break worth reaching."""
-    product = _best(scene, _worth_lifting(scene))[scene.number // 2]
+    product = _best(scene, _worth_lifting(scene))[scene.number]
     at = product.breaks[0][0]
     quantity = int((at * NEAR_THE_BREAK).to_integral_value(ROUND_CEILING))
     note = f"orders {quantity} where {at} would cost it less apiece and earn us more"
@@ -91,9 +91,8 @@ def small_orders(scene: Scene) -> Part:
 
 def line_under_usual_margin(scene: Scene) -> Part:
     """One line sold well under the usual price."""
-    product = _dearest_line(
-        product for product in _in_trade(scene) if _margin(product, scene) > Decimal("0.34")
-    )
+    rich = (each for each in _in_trade(scene) if _margin(each, scene) > Decimal("0.34"))
+    product = _dearest(rich)[scene.number]
     quantity = 3 * product.family.usual_quantity
     return Part(
         "line_under_usual_margin",
@@ -110,7 +109,7 @@ def line_under_usual_margin(scene: Scene) -> Part:
 
 def line_below_cost(scene: Scene) -> Part:
     """One line sold below cost."""
-    product = _dearest_line(_in_trade(scene))
+    product = _dearest(_in_trade(scene))[scene.number + 4]
     share = (1 - _margin(product, scene)) * Decimal("0.94")
     quantity = 2 * product.family.usual_quantity
     return Part(
@@ -186,8 +185,7 @@ def _margin(product: Product, scene: Scene) -> Decimal:
     return 1 - product.cost_on(scene.last_day) / product.price_on(scene.last_day)
 
 
-def _dearest_line(products: Iterable[Product]) -> Product:
-    return max(
-        (each for each in products if not each.breaks),
-        key=lambda each: each.prices[-1].amount * each.family.usual_quantity,
-    )
+def _dearest(products: Iterable[Product]) -> list[Product]:
+    """Products without breaks, those first that make the largest lines."""
+    plain = (each for each in products if not each.breaks)
+    return sorted(plain, key=lambda each: -each.prices[-1].amount * each.family.usual_quantity)
