@@ -56,6 +56,8 @@ def habit_of(
     trigger, needed = staple_pair(customer.trade, catalogue)
     if rng.random() < 0.75:
         usual += [trigger, trigger] + ([needed, needed] if rng.random() < 0.92 else [])
+    # What a part buys regularly makes up about half of all its purchases.
+    copies = max(3, round(count / (len(part.staples) + 0.5)))
     rare = 4.0 if rng.random() < 0.15 and not part.situation else 1.0
     cadence = WORKING_DAYS_BETWEEN_ORDERS * rare * rng.lognormvariate(0, 0.45) / customer.weight**0.5
     return Habit(
@@ -65,7 +67,7 @@ def habit_of(
         size=customer.weight**0.5 * rng.lognormvariate(0, 0.25) * part.size,
         loyalty=1.0 if part.buys_staples_only else rng.uniform(0.72, 0.95),
         likes_cartons=rng.random() < 0.5,
-        repertoire=part.staples if part.buys_staples_only else (*usual, *part.staples * max(2, count // 3)),
+        repertoire=part.staples if part.buys_staples_only else (*usual, *part.staples * copies),
         tastes=tastes,
         forgets=frozenset(key for key in weights if rng.random() < 0.2),
         leaves_after=_leaves_after(customer, part, rng),

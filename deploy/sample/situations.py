@@ -33,7 +33,8 @@ def cost_not_passed_on(scene: Scene) -> Part:
         paper[0].sku,
         since,
         paper,
-        cadence=OFTEN,
+        cadence=4.5,
+        lines=3,
         prices_frozen=True,
     )
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from deploy.sample import SampleFiles, generate
+from deploy.sample.company import found_company
 
 TODAY = date(2026, 11, 22)  # a Sunday: the last day is a Saturday
 Row = dict[str, str]
@@ -54,25 +55,20 @@ def test_the_same_seed_and_day_write_the_same_bytes(sample: SampleFiles, tmp_pat
         assert path.read_bytes() == (sample.orders.parent / path.name).read_bytes(), path.name
 
 
-def test_another_day_is_the_same_company_shifted(sample: SampleFiles, tmp_path: Path) -> None:
-    other = generate(tmp_path, date(2025, 6, 10), 7)
-    assert other.customers.read_bytes() == sample.customers.read_bytes()
-    assert other.products.read_bytes() == sample.products.read_bytes()
-    assert other.first_date == date(2023, 6, 10)
-    assert other.last_date == date(2025, 6, 9)
-    played = [
-        [
-            (each["situation"], each["customer"])
-            for each in json.loads(files.truth.read_text())
-            if not each["order"]
-        ]
-        for files in (sample, other)
+def test_another_day_is_the_same_company_shifted() -> None:
+    one, other = found_company(7, TODAY), found_company(7, date(2025, 6, 10))
+    assert (other.first_day, other.last_day) == (date(2023, 6, 10), date(2025, 6, 9))
+    assert [each.name for each in one.customers] == [each.name for each in other.customers]
+    assert [each.prices[-1].amount for each in one.catalogue.products] == [
+        each.prices[-1].amount for each in other.catalogue.products
     ]
-    assert played[0] == played[1]
+    assert {id_: part.situation for id_, part in one.parts.items()} == {
+        id_: part.situation for id_, part in other.parts.items()
+    }
 
 
-def test_another_seed_is_another_company(sample: SampleFiles, tmp_path: Path) -> None:
-    assert generate(tmp_path, TODAY, 8).customers.read_bytes() != sample.customers.read_bytes()
+def test_another_seed_is_another_company() -> None:
+    assert found_company(8, TODAY).customers != found_company(7, TODAY).customers
 
 
 def test_it_has_the_promised_size(
