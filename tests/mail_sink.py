@@ -1,5 +1,6 @@
 """This file is a mail server for tests: real SMTP on a free port of this machine, with answers that can be set."""
 
+from asyncio import Server
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -51,9 +52,9 @@ class OnFreePort(Controller):
     """A server on whichever port is free."""
 
     def _trigger_server(self) -> None:
-        assert self.server is not None
+        assert isinstance(self.server, Server)
         self.port = self.server.sockets[0].getsockname()[1]
-        super()._trigger_server()
+        super()._trigger_server()  # type: ignore[no-untyped-call]
 
 
 @contextmanager
@@ -62,7 +63,7 @@ def running() -> Iterator[Sink]:
     sink = Sink()
     controller = OnFreePort(sink, hostname="127.0.0.1", port=0)
     controller.start()
-    sink.url = f"smtp://127.0.0.1:{controller.port}?starttls=off"
+    sink.url = f"smtp://127.0.0.1:{controller.port}?starttls=never"
     try:
         yield sink
     finally:

@@ -18,6 +18,7 @@ from shared.metrics import Metrics
 from shared.plugins import discover
 from shared.settings import Settings
 from shared.tasks import Handler, Tally, Task
+from shared.worker import Periodic
 
 QUEUE = "alerts"
 Ring = Callable[[str], None]
@@ -40,6 +41,11 @@ def handlers(
             max_attempts=30,
         ),
     )
+
+
+def periodic(_settings: Settings) -> tuple[Periodic, ...]:
+    """Nothing here happens by the clock alone."""
+    return ()
 
 
 def decide_batch(

@@ -63,6 +63,8 @@ class AlertView:
     created_at: datetime
     is_urgent: bool
     order_number: str
+    order_ref: str | None
+    order_source: str | None
     points: tuple[Point, ...]
     orders: tuple[PastOrder, ...]
     sequence: int

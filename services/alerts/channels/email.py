@@ -17,27 +17,31 @@ from services.alerts.channel import Channel, Parcel, Rejected, Send, Setup, Unav
 
 LONGEST_ADDRESS = 254
 PERMANENT = 500
+STARTTLS = ("required", "opportunistic", "never")
 INLINER = css_inline.CSSInliner(load_remote_stylesheets=False, keep_style_tags=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """A mail server: smtp://user:password@host:587?starttls=required|off, or smtps://."""
+    """A mail server, as the setting smtp_url names it."""
 
     host: str
     port: int
     user: str | None
     password: str | None = field(repr=False)
     is_tls: bool
-    is_starttls: bool
+    starttls: str
 
 
 def relay_of(url: str) -> Relay:
-    """Read a relay's URL. Raises ValueError for one that cannot be used; STARTTLS is required unless it says off."""
+    """Read smtp://user:password@host:587?starttls=required|opportunistic|never, or smtps://.
+
+    Raises ValueError for one that cannot be used. TLS is required unless the URL says otherwise.
+    """
     parts = urlsplit(url)
     starttls = parse_qs(parts.query).get("starttls", ["required"])[0]
-    if parts.scheme not in ("smtp", "smtps") or not parts.hostname or starttls not in ("required", "off"):
-        raise ValueError("smtp_url must be smtp://host:port?starttls=required|off or smtps://host:port")
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname or starttls not in STARTTLS:
+        raise ValueError(f"smtp_url must be smtps://host or smtp://host?starttls={'|'.join(STARTTLS)}")
     is_tls = parts.scheme == "smtps"
     return Relay(
         host=parts.hostname,
@@ -45,7 +49,7 @@ def relay_of(url: str) -> Relay:
         user=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else None,
         is_tls=is_tls,
-        is_starttls=not is_tls and starttls == "required",
+        starttls="never" if is_tls else starttls,
     )
 
 
@@ -176,7 +180,10 @@ class _PostOffice:
         else:
             connection = smtplib.SMTP(relay.host, relay.port, timeout=timeout)
         try:
-            if relay.is_starttls:
+            connection.ehlo()
+            if relay.starttls == "required" or (
+                relay.starttls == "opportunistic" and connection.has_extn("starttls")
+            ):
                 connection.starttls(context=trust)
             if relay.user is not None:
                 connection.login(relay.user, relay.password or "")

@@ -14,6 +14,7 @@ _ALERTS = text(
     " alert.state, alert.value, alert.as_of, alert.created_at, alert.is_urgent, alert.amended_at,"
     " alert.snoozed_until, alert.close_reason,"
     " coalesce(sales_order.number, sales_order.external_id, alert.order_id::text) AS order_number,"
+    " sales_order.external_id AS order_ref, sales_order.source AS order_source,"
     " (SELECT external_id FROM customer_ref WHERE customer_id = customer.id"
     "   ORDER BY (source = sales_order.source) DESC NULLS LAST, source, external_id LIMIT 1) AS customer_ref,"
     " (SELECT count(*) FROM alert AS earlier WHERE earlier.customer_id = alert.customer_id"
