@@ -1,0 +1,146 @@
+"""This file writes logs: one JSON object a line for machines, one plain line for people at a terminal.
+
+Only fields named here leave the process, and what looks like a secret is cut short in every text, tracebacks too.
+"""
+
+import json
+import logging
+import re
+import sys
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+FIELDS = (
+    "method route path status milliseconds bytes reason queue kind key task_id attempt attempts event_id order_id"
+    " signal_id alert_id delivery_id rep_id source channel outcome count seconds file row version decision"
+).split()
+"""What a log call may add by `extra=`. Anything else stays inside."""
+
+# The beginning is kept, so that a leaked secret can be told from another; the rest never leaves.
+_SECRETS = re.compile(
+    r"(?P<kept>(?:whsec_|tip_)[0-9A-Za-z]{2}"
+    r"|\b(?:Bearer|Basic) +[^\s\"']{4}"
+    r"|(?:password|passwd|secret|token|api_?key|authorization)[\"']?\s*[=:]\s*[\"']?(?!(?:Bearer|Basic) ))"
+    r"[^\s\"',;&)}\]]+"
+    r"|(?P<user>[a-z][a-z0-9+.-]*://[^\s:/@\"']*:)[^\s/\"']+(?=@)",
+    re.IGNORECASE,
+)
+
+
+def configure(service: str, *, json: bool, stream: TextIO | None = None) -> None:
+    """Send every log of this process to one stream (standard error), from level INFO."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonLines(service) if json else PlainLines(service))
+    access_log.configure(service, json=json, stream=handler.stream)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+
+
+def masked(text: str) -> str:
+    """Return a text without the greater part of anything that looks like a secret."""
+    return _SECRETS.sub(lambda found: (found["kept"] or found["user"]) + "***", text)
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line; a line break in a text stays inside its text."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        line: dict[str, Any] = {
+            "time": _moment(record).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "service": self._service,
+            "event": masked(record.getMessage()),
+            "logger": record.name,
+        }
+        if (current := request_id.get()) is not None:
+            line["request_id"] = current
+        line |= _extra(record)
+        if record.exc_info:
+            line["error"] = masked(self.formatException(record.exc_info))
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+class PlainLines(logging.Formatter):
+    """Time, level, service and what happened, then the fields."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line; control characters of other people's texts are shown, not obeyed."""
+        words = [f"{_moment(record):%H:%M:%S} {record.levelname:<7} {self._service}: {record.getMessage()}"]
+        words += [f"{name}={value}" for name, value in _extra(record).items()]
+        line = _visible(masked(" ".join(words)))
+        if record.exc_info:
+            line += "\n" + masked(self.formatException(record.exc_info))
+        return line
+
+
+class AccessLog:
+    """One line a request. Past the logging machinery, which would take as long as the rest of the request's care.
+
+    Routes are rules, not paths: an id or a token in a path is nobody's business.
+    """
+
+    def __init__(self) -> None:
+        self._stream: TextIO | None = None
+        self._json = False
+        self._service = ""
+
+    def configure(self, service: str, *, json: bool, stream: TextIO) -> None:
+        """Write from now on; before, nothing is written."""
+        self._service, self._json, self._stream = service, json, stream
+
+    def fields(self, route: str, method: str, status: int) -> str:
+        """What is the same in every line of this route, method and status; to be made once and kept."""
+        if not self._json:
+            return f" INFO    {self._service}: {method} {route} {status}"
+        same = {"level": "info", "service": self._service, "event": "answered"}
+        return json.dumps(same | {"method": method, "route": route, "status": status})[1:-1]
+
+    def write(self, fields: str, current: str, seconds: float) -> None:
+        """Write the line of one answer. `current` is the request's id."""
+        if self._stream is None:
+            return
+        now = datetime.now(UTC)
+        if self._json:
+            time = f'"time": "{now.isoformat(timespec="milliseconds")}"'
+            line = f'{{{time}, {fields}, "request_id": "{current}", "milliseconds": {seconds * 1000:.2f}}}\n'
+        else:
+            line = f"{now:%H:%M:%S}{fields} in {seconds * 1000:.1f} ms request_id={current}\n"
+        self._stream.write(line)
+        self._stream.flush()
+
+
+access_log = AccessLog()
+
+
+def _moment(record: logging.LogRecord) -> datetime:
+    return datetime.fromtimestamp(record.created, UTC)
+
+
+def _extra(record: logging.LogRecord) -> dict[str, Any]:
+    held = record.__dict__
+    return {name: _safe(held[name]) for name in FIELDS if name in held}
+
+
+def _safe(value: object) -> str | float | bool | None:
+    if value is None or isinstance(value, int | float | bool):
+        return value
+    return masked(str(value))
+
+
+def _visible(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
