@@ -1,0 +1,155 @@
+"""This file lists every metric of Tipoff; each process holds them in a registry of its own.
+
+Label values come from code (kinds, channels, outcomes, route rules), never from data: no customer, product or
+order is a label. What stands in the database is read from it when somebody asks, not kept in step by hand.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from threading import Lock
+from time import monotonic
+
+import psycopg
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.tasks import Backlog
+
+log = logging.getLogger(__name__)
+
+REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+ORDER_TO_ALERT_SECONDS = (0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900)
+DRAIN_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+CACHE_SECONDS = 1.0
+
+
+class Metrics:
+    """The metrics of one process."""
+
+    def __init__(self, service: str, version: str) -> None:
+        self.service = service
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._count_requests()
+        self._count_orders_and_alerts()
+        build = self._gauge("tipoff_build_info", "What runs here; always 1.", ("service", "version"))
+        build.labels(service, version).set(1)
+
+    def _count_requests(self) -> None:
+        self.http_requests = self._counter(
+            "http_requests_total", "Requests answered, by route rule.", ("route", "method", "code")
+        )
+        self.http_request_duration = self._histogram(
+            "http_request_duration_seconds", "Time to answer.", ("route", "method"), REQUEST_SECONDS
+        )
+
+    def _count_orders_and_alerts(self) -> None:
+        self.orders_received = self._counter(
+            "tipoff_orders_received_total",
+            "Orders that came in, by what became of them.",
+            ("source", "door", "outcome"),
+        )
+        self.signals = self._counter("tipoff_signals_total", "Signals found.", ("kind",))
+        self.alerts = self._counter(
+            "tipoff_alerts_total", "What was decided of signals.", ("kind", "decision")
+        )
+        self.deliveries = self._counter(
+            "tipoff_deliveries_total", "Attempts to send.", ("channel", "outcome")
+        )
+        self.order_to_alert = self._histogram(
+            "tipoff_order_to_alert_seconds",
+            "From an order's receipt to its alert sent.",
+            (),
+            ORDER_TO_ALERT_SECONDS,
+        )
+        self.tasks_finished = self._counter(
+            "tipoff_tasks_finished_total", "Tasks, by how they ended.", ("kind", "outcome")
+        )
+        self.drain = self._histogram(
+            "tipoff_drain_seconds", "Time to work off a queue once.", (), DRAIN_SECONDS
+        )
+        self.model_fit = self._gauge(
+            "tipoff_model_fit_timestamp_seconds", "When a model was last fitted.", ("model",)
+        )
+        self.last_order = self._gauge(
+            "tipoff_last_order_timestamp_seconds", "When a source last sent an order.", ("source",)
+        )
+
+    def count(self, tally: Mapping[tuple[str, ...], int]) -> None:
+        """Add what a batch did: ("signals", kind), ("alerts", kind, decision), ("tasks", kind, outcome) ..."""
+        counters = {
+            "signals": self.signals,
+            "alerts": self.alerts,
+            "deliveries": self.deliveries,
+            "tasks": self.tasks_finished,
+            "orders": self.orders_received,
+        }
+        for (name, *labels), number in tally.items():
+            counters[name].labels(*labels).inc(number)
+
+    def exposition(self) -> tuple[bytes, str]:
+        """What Prometheus reads, and its content type."""
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+
+    def _counter(self, name: str, meaning: str, labels: tuple[str, ...]) -> Counter:
+        return Counter(name, meaning, labels, registry=self.registry)
+
+    def _gauge(self, name: str, meaning: str, labels: tuple[str, ...]) -> Gauge:
+        return Gauge(name, meaning, labels, registry=self.registry)
+
+    def _histogram(
+        self, name: str, meaning: str, labels: tuple[str, ...], buckets: tuple[float, ...]
+    ) -> Histogram:
+        return Histogram(name, meaning, labels, buckets=buckets, registry=self.registry)
+
+
+class TaskCollector(Collector):
+    """Reads the backlog when somebody scrapes, at most once a second. A database away is a figure, not an error."""
+
+    def __init__(
+        self, read: Callable[[], Iterable[Backlog]], *, tick: Callable[[], float] = monotonic
+    ) -> None:
+        self._read = read
+        self._tick = tick
+        self._lock = Lock()
+        self._known: list[Backlog] | None = None
+        self._known_until = float("-inf")
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the gauges."""
+        backlog = self._backlog()
+        up = GaugeMetricFamily("tipoff_database_up", "Whether the database answered this scrape.")
+        up.add_metric([], 0 if backlog is None else 1)
+        yield up
+        for name, meaning, field in (
+            ("tipoff_tasks_due", "Tasks whose time has come.", "due"),
+            (
+                "tipoff_tasks_oldest_due_seconds",
+                "Age of the oldest task whose time has come.",
+                "oldest_due_seconds",
+            ),
+            ("tipoff_tasks_leased", "Tasks a worker holds.", "leased"),
+            ("tipoff_tasks_dead", "Tasks that were given up.", "dead"),
+        ):
+            family = GaugeMetricFamily(name, meaning, labels=("queue", "kind"))
+            for each in backlog or ():
+                family.add_metric([each.queue, each.kind], float(getattr(each, field)))
+            yield family
+
+    def _backlog(self) -> list[Backlog] | None:
+        with self._lock:
+            if self._tick() >= self._known_until:
+                self._known = self._read_now()
+                self._known_until = self._tick() + CACHE_SECONDS
+            return self._known
+
+    def _read_now(self) -> list[Backlog] | None:
+        try:
+            return list(self._read())
+        except (SQLAlchemyError, psycopg.Error, OSError) as error:
+            log.warning("no figures of the task table: %s", type(error).__name__)
+            return None
