@@ -1,0 +1,127 @@
+"""This file answers everything that went wrong in one form: RFC 9457 problem details, never a stack."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import msgspec
+import psycopg
+import sqlalchemy.exc
+from apiflask import APIFlask, HTTPError
+from flask import Response
+from pydantic import ValidationError
+from werkzeug.datastructures import Headers
+from werkzeug.exceptions import HTTPException
+from werkzeug.http import HTTP_STATUS_CODES
+
+from shared.logs import request_id
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = 5
+
+# The database is away or refuses more work: the client should come again. A wrong statement is not among them.
+DATABASE_AWAY: tuple[type[Exception], ...] = (
+    sqlalchemy.exc.OperationalError,
+    sqlalchemy.exc.InterfaceError,
+    sqlalchemy.exc.TimeoutError,
+    psycopg.OperationalError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with what was sent. `pointer` is a JSON pointer into the body as a fragment: #/lines/0/sku."""
+
+    detail: str
+    pointer: str | None = None
+    parameter: str | None = None
+
+
+class Problem(Exception):
+    """Raise to answer with a problem. The detail is read by whoever sent the request."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str | None = None,
+        *,
+        title: str | None = None,
+        faults: Sequence[Fault] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail or title or str(status))
+        self.status = status
+        self.detail = detail
+        self.title = title
+        self.faults = tuple(faults)
+        self.headers = dict(headers or {})
+
+    def response(self) -> Response:
+        """Return the answer."""
+        body: dict[str, Any] = {
+            "type": "about:blank",
+            "title": self.title or HTTP_STATUS_CODES.get(self.status, "Problem"),
+            "status": self.status,
+        }
+        if self.detail:
+            body["detail"] = self.detail
+        if self.faults:
+            body["errors"] = [_fault_object(fault) for fault in self.faults]
+        if (current := request_id.get()) is not None:
+            body["request_id"] = current
+        return Response(msgspec.json.encode(body), self.status, self.headers, content_type=MEDIA_TYPE)
+
+
+def faults_of(error: ValidationError, *, within: Sequence[str | int] = ()) -> tuple[Fault, ...]:
+    """Every fault pydantic found, with its pointer. `within` names the part of the body that was validated."""
+    return tuple(
+        Fault(each["msg"], pointer=pointer((*within, *each["loc"])))
+        for each in error.errors(include_url=False, include_input=False, include_context=False)
+    )
+
+
+def pointer(path: Sequence[str | int]) -> str:
+    """Return a JSON pointer (RFC 6901) as a fragment."""
+    return "#" + "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def register(app: APIFlask) -> None:
+    """Answer every error of a service in this form."""
+    app.register_error_handler(Problem, Problem.response)
+    app.register_error_handler(HTTPException, _of_werkzeug)
+    app.register_error_handler(HTTPError, _of_apiflask)
+    for away in DATABASE_AWAY:
+        app.register_error_handler(away, _database_away(app))
+
+
+def _of_werkzeug(error: HTTPException) -> Response:
+    status = error.code or 500
+    kept = ("allow", "retry-after", "www-authenticate", "location")
+    headers = {name: value for name, value in error.get_headers() if name.lower() in kept}
+    detail = None if status >= 500 else error.description
+    return Problem(status, detail, headers=headers).response()
+
+
+def _of_apiflask(error: HTTPError) -> Response:
+    cause = error.__cause__
+    location = next(iter(error.detail), "json") if isinstance(error.detail, dict) else "json"
+    if not isinstance(cause, ValidationError):
+        return Problem(error.status_code, error.message, headers=dict(Headers(error.headers))).response()
+    faults = faults_of(cause)
+    if location != "json":
+        faults = tuple(Fault(fault.detail, parameter=cast("str", fault.pointer)[2:]) for fault in faults)
+    return Problem(422, "What was sent does not fit the schema.", faults=faults).response()
+
+
+def _database_away(app: APIFlask) -> Callable[[Exception], Response]:
+    def answer(error: Exception) -> Response:
+        app.logger.warning("the database is away: %s", str(error).split("\n", 1)[0][:200])
+        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        return Problem(503, "The database does not answer; nothing was stored.", headers=headers).response()
+
+    return answer
+
+
+def _fault_object(fault: Fault) -> dict[str, str]:
+    place = {"pointer": fault.pointer} if fault.pointer is not None else {"parameter": fault.parameter}
+    return {"detail": fault.detail} | {name: value for name, value in place.items() if value is not None}
