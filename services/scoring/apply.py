@@ -1,0 +1,218 @@
+"""This file applies a batch of readings: order, lines, and what each customer buys, whatever sequence they came in."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date
+from decimal import Decimal
+
+from sqlalchemy import Connection
+
+from services.scoring.facts import CustomerFacts, ProductFacts
+from services.scoring.store import identities, items, orders
+from services.scoring.store.catalogue import Catalogue
+from services.scoring.store.events import Reading
+from shared.domain.order import Line, LineKind, Order, OrderKind, OrderStatus
+
+CONFIRMED = (OrderStatus.CONFIRMED, OrderStatus.CLOSED)
+HUNDREDTH_CENT = Decimal("0.0001")
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedLine:
+    """A line with its product and its money in base currency, as far as known."""
+
+    number: int
+    line: Line
+    product: ProductFacts | None
+    base_net: Decimal | None
+    base_unit_cost: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedOrder:
+    """An order with our ids. `order_id` is 0 until it is written; `was_held` when an older reading is replaced."""
+
+    reading: Reading
+    customer: CustomerFacts | None
+    rate: Decimal | None
+    lines: tuple[PlacedLine, ...]
+    was_held: orders.HeldOrder | None
+    order_id: int = 0
+
+    @property
+    def order(self) -> Order:
+        """What the reading says."""
+        return self.reading.order
+
+    @property
+    def day(self) -> date:
+        """The business day, in UTC."""
+        return self.order.ordered_at.astimezone(UTC).date()
+
+    @property
+    def counts(self) -> bool:
+        """Is it trade: confirmed or closed, and no test? A cancelled order is as if never placed."""
+        return self.order.status in CONFIRMED and not self.order.is_test
+
+    @property
+    def base_net(self) -> Decimal | None:
+        """The whole order in base currency; None while no rate is known."""
+        return None if self.rate is None else _rounded(self.order.net * self.rate)
+
+    @property
+    def is_sale(self) -> bool:
+        """May its lines count as purchases of a known customer?"""
+        return self.counts and self.order.kind == OrderKind.SALE and self.customer is not None
+
+
+def place(connection: Connection, readings: Sequence[Reading], catalogue: Catalogue) -> list[PlacedOrder]:
+    """Give readings our ids, and hold their customers until commit. Nothing of the orders is written yet."""
+    customer_of = identities.customer_ids(
+        connection,
+        {
+            (each.order.source, each.order.customer.id): each.order.customer
+            for each in readings
+            if each.order.customer
+        },
+    )
+    product_of = identities.product_ids(connection, _named_products(readings))
+    catalogue.load(connection, set(product_of.values()))
+    catalogue.load_rates(connection, {(each.order.currency, _day(each.order)) for each in readings})
+    held = orders.held(connection, readings)
+    before = {each.customer_id for each in held.values() if each.customer_id is not None}
+    customers = identities.lock_customers(connection, list({*customer_of.values(), *before}))
+    placed = []
+    for reading in readings:
+        order = reading.order
+        customer = customers[customer_of[order.source, order.customer.id]] if order.customer else None
+        rate = catalogue.rate(order.currency, _day(order))
+        lines = _place_lines(connection, order, rate, product_of, catalogue)
+        placed.append(PlacedOrder(reading, customer, rate, lines, held.get(reading.identity)))
+    return placed
+
+
+def _day(order: Order) -> date:
+    return order.ordered_at.astimezone(UTC).date()
+
+
+def _named_products(readings: Sequence[Reading]) -> dict[identities.Name, Line]:
+    return {
+        (reading.order.source, line.sku): line
+        for reading in readings
+        for line in reading.order.lines
+        if line.kind == LineKind.PRODUCT and line.sku
+    }
+
+
+def _place_lines(
+    connection: Connection,
+    order: Order,
+    rate: Decimal | None,
+    product_of: Mapping[identities.Name, int],
+    catalogue: Catalogue,
+) -> tuple[PlacedLine, ...]:
+    """Join lines with their products. A line's own cost, in the order's currency, goes before the master's."""
+    placed, day = [], _day(order)
+    for number, line in enumerate(order.lines, start=1):
+        is_product = line.kind == LineKind.PRODUCT and line.sku
+        product = catalogue[product_of[order.source, line.sku]] if is_product and line.sku else None
+        cost: Decimal | None = None
+        if line.unit_cost is not None:
+            cost = None if rate is None else line.unit_cost * rate
+        elif product is not None and product.costs:
+            cost = catalogue.cost(connection, product, day)
+        placed.append(
+            PlacedLine(
+                number=number,
+                line=line,
+                product=product,
+                base_net=None if rate is None else _rounded(line.net * rate),
+                base_unit_cost=None if cost is None else _rounded(cost),
+            )
+        )
+    return tuple(placed)
+
+
+def _rounded(amount: Decimal) -> Decimal:
+    return amount.quantize(HUNDREDTH_CENT)
+
+
+def write_orders(connection: Connection, placed: Sequence[PlacedOrder]) -> list[PlacedOrder]:
+    """Write the orders that are newer than what is held; return those, with their ids."""
+    written = orders.upsert(connection, [_order_row(each) for each in placed])
+    return [
+        PlacedOrder(
+            each.reading, each.customer, each.rate, each.lines, each.was_held, written[each.reading.identity]
+        )
+        for each in placed
+        if each.reading.identity in written
+    ]
+
+
+def write_lines(connection: Connection, placed: Sequence[PlacedOrder]) -> None:
+    """Replace the lines of written orders, and rebuild what their customers buy from the lines as they stand."""
+    replaced = [each.order_id for each in placed if each.was_held is not None]
+    touched = orders.replace_lines(connection, replaced, [row for each in placed for row in _line_rows(each)])
+    items.rebuild(connection, touched | _pairs(placed))
+
+
+def _pairs(placed: Collection[PlacedOrder]) -> set[items.Pair]:
+    return {
+        (each.customer.id, line.product.id)
+        for each in placed
+        if each.customer is not None
+        for line in each.lines
+        if line.product is not None
+    }
+
+
+def _order_row(placed: PlacedOrder) -> orders.Row:
+    order, reading = placed.order, placed.reading
+    return {
+        "source": order.source,
+        "external_id": order.id,
+        "version": reading.version,
+        "digest": reading.digest.hex(),
+        "event_id": reading.event_id,
+        "number": order.number,
+        "channel": order.channel,
+        "status": order.status,
+        "kind": order.kind,
+        "is_test": order.is_test,
+        "is_history": reading.door == "import",
+        "counts": placed.counts,
+        "ordered_at": order.ordered_at,
+        "currency": order.currency,
+        "customer_id": placed.customer.id if placed.customer else None,
+        "rep_external_id": order.rep_id,
+        "original_order_id": order.original_order_id,
+        "net": order.net,
+        "base_net": placed.base_net,
+    }
+
+
+def _line_rows(placed: PlacedOrder) -> list[orders.Row]:
+    common = {
+        "order_id": placed.order_id,
+        "ordered_at": placed.order.ordered_at,
+        "customer_id": placed.customer.id if placed.customer else None,
+        "counts": placed.counts,
+    }
+    return [
+        {
+            **common,
+            "line_no": each.number,
+            "product_id": each.product.id if each.product else None,
+            "external_id": each.line.id,
+            "kind": each.line.kind,
+            "quantity": each.line.quantity,
+            "net": each.line.net,
+            "base_net": each.base_net,
+            "base_unit_cost": each.base_unit_cost,
+            "title": each.line.title,
+            "returns_order_id": each.line.returns_order_id,
+            "returns_line_id": each.line.returns_line_id,
+            "return_reason": each.line.return_reason,
+        }
+        for each in placed.lines
+    ]

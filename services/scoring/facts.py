@@ -1,0 +1,280 @@
+"""This file says what a detector sees: one order, its lines joined with everything known strictly before it.
+
+Prices and amounts are Decimal, in the order's own currency unless the name says base. Times are UTC. What cannot
+be known is None. "Usual" is defined here once, for live scoring and for tests alike.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from statistics import median
+
+from shared.domain.order import Line, OrderKind, OrderStatus
+
+MEMORY = 8
+"""How many of the last purchases of an item are remembered; `customer_item.recent_*` holds as many."""
+
+FEW_DAYS = 3
+"""Below this many order days nothing is usual yet."""
+
+SAME_BAND = Decimal("1.5")
+"""Quantities within this factor of each other are compared as one quantity."""
+
+STALE_AFTER = timedelta(days=3)
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """What one order bought of one product: lines summed, returns apart. `unit_price` is net, own currency."""
+
+    at: datetime
+    quantity: Decimal
+    unit_price: Decimal
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class PriceBreak:
+    """From `min_quantity` on, a unit costs `unit_price`."""
+
+    min_quantity: Decimal
+    unit_price: Decimal
+    currency: str
+    valid_from: date
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a base unit cost us from a day on."""
+
+    valid_from: date
+    cost: Decimal
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A product bought by the same customers. `both` of `buyers` customers of the first bought it too."""
+
+    product_id: int
+    score: float
+    buyers: int
+    both: int
+
+
+@dataclass(frozen=True, slots=True)
+class PriceBand:
+    """What other accounts paid for a quantity, in one channel and currency, over the last 90 days."""
+
+    channel: str
+    currency: str
+    min_quantity: Decimal
+    max_quantity: Decimal | None
+    buyers: int
+    unit_price: Decimal
+    low_price: Decimal
+
+    def holds(self, quantity: Decimal) -> bool:
+        """Is this quantity within the band? The upper end belongs to the next band."""
+        return self.min_quantity <= quantity and (self.max_quantity is None or quantity < self.max_quantity)
+
+
+@dataclass(frozen=True, slots=True)
+class ItemFit:
+    """What the fit learnt about one product from all accounts. Prices are in base currency."""
+
+    buyers: int
+    first_quantity: Decimal | None = None
+    line_quantity: Decimal | None = None
+    unit_price: Decimal | None = None
+    margin_rate: Decimal | None = None
+    category_margin_rate: Decimal | None = None
+    repeats: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProductFacts:
+    """A product as the master, the costs and the current fit know it."""
+
+    id: int
+    name: str
+    sku: str = ""
+    category: str | None = None
+    is_active: bool = True
+    stock: Decimal | None = None
+    floor_margin: Decimal | None = None
+    substitutes: frozenset[int] = frozenset()
+    breaks: tuple[PriceBreak, ...] = ()
+    costs: tuple[Cost, ...] = ()
+    neighbours: tuple[Neighbour, ...] = ()
+    bands: tuple[PriceBand, ...] = ()
+    fitted: ItemFit | None = None
+
+    @property
+    def can_be_offered(self) -> bool:
+        """Is it active, and not known to be out of stock?"""
+        return self.is_active and (self.stock is None or self.stock > 0)
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerFacts:
+    """The account an order counts for, after the merge map."""
+
+    id: int
+    name: str | None = None
+    status: str = "active"
+    is_internal: bool = False
+    segment: str | None = None
+    channel: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LineFacts:
+    """One product line of the order. `history` is the customer's last purchases of it, newest first."""
+
+    number: int
+    line: Line
+    product: ProductFacts
+    unit_price: Decimal
+    base_net: Decimal | None = None
+    base_unit_cost: Decimal | None = None
+    history: tuple[Purchase, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PastOrder:
+    """An earlier order of the customer: when, and how much in base currency."""
+
+    at: datetime
+    base_net: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class FitFacts:
+    """The current fit: which run, until when, how good. `order_sizes` holds (P60, P75) by segment."""
+
+    run_id: int
+    as_of: datetime
+    wins: frozenset[str] = frozenset()
+    calibration: tuple[tuple[float, float, int], ...] = ()
+    order_sizes: Mapping[str, tuple[Decimal, Decimal]] | None = None
+
+    def is_stale(self, moment: datetime) -> bool:
+        """Is the fit more than three days older than this moment?"""
+        return moment - self.as_of > STALE_AFTER
+
+
+@dataclass(frozen=True, slots=True)
+class Assumptions:
+    """Settings that stand in for what nobody told us."""
+
+    base_currency: str = "EUR"
+    margin: Decimal = Decimal("0.30")
+    floor_margin: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFacts:
+    """One order and everything its detectors may know: nothing here is dated at or after `as_of`.
+
+    `lines` are its product lines with a quantity; `bought` the products of the last 24 months, without this
+    order's; `candidates` the fit's never-bought products with their scores; `products` whatever `candidates` and
+    neighbours name; `rate` turns the order's currency into base currency.
+    """
+
+    order_id: int
+    version: int
+    as_of: datetime
+    currency: str
+    channel: str
+    status: OrderStatus
+    kind: OrderKind
+    customer: CustomerFacts
+    lines: tuple[LineFacts, ...]
+    assumptions: Assumptions
+    has_manual_total: bool = False
+    rate: Decimal | None = None
+    base_net: Decimal | None = None
+    bought: Collection[int] = frozenset()
+    past_orders: tuple[PastOrder, ...] = ()
+    candidates: tuple[tuple[int, float], ...] = ()
+    products: Mapping[int, ProductFacts] | None = None
+    fit: FitFacts | None = None
+
+    @property
+    def basket(self) -> frozenset[int]:
+        """The products of this order."""
+        return frozenset(each.product.id for each in self.lines)
+
+
+def fold(held: tuple[Purchase, ...], purchase: Purchase) -> tuple[Purchase, ...]:
+    """Remember one more purchase: newest first, the last eight."""
+    newest_first = sorted((purchase, *held), key=lambda each: each.at, reverse=True)
+    return tuple(newest_first[:MEMORY])
+
+
+def by_day(purchases: Collection[Purchase]) -> dict[date, Decimal]:
+    """Sum what was bought on each day: an order split in two is not two smaller ones."""
+    days: dict[date, Decimal] = {}
+    for each in purchases:
+        days[each.at.date()] = days.get(each.at.date(), Decimal(0)) + each.quantity
+    return days
+
+
+def usual_quantity(history: tuple[Purchase, ...], today: date) -> Decimal | None:
+    """Median quantity of an order day before today; None with fewer than three such days."""
+    days = by_day([each for each in history if each.at.date() < today])
+    return median(days.values()) if len(days) >= FEW_DAYS else None
+
+
+def bought_today(history: tuple[Purchase, ...], today: date) -> Decimal:
+    """What earlier orders of the same day already took."""
+    return by_day(history).get(today, Decimal(0))
+
+
+def is_same_band(one: Decimal, other: Decimal) -> bool:
+    """Are two quantities near enough that their prices may be compared?"""
+    smaller, larger = sorted((one, other))
+    return smaller * SAME_BAND >= larger
+
+
+def last_price(history: tuple[Purchase, ...], quantity: Decimal, currency: str) -> Purchase | None:
+    """The customer's last purchase at about this quantity and in this currency."""
+    for each in history:
+        if each.currency == currency and is_same_band(each.quantity, quantity):
+            return each
+    return None
+
+
+def order_days(orders: Collection[PastOrder]) -> dict[date, Decimal]:
+    """Base value of each order day: split shipments are one."""
+    days: dict[date, Decimal] = {}
+    for each in orders:
+        days[each.at.date()] = days.get(each.at.date(), Decimal(0)) + each.base_net
+    return days
+
+
+def band_of(product: ProductFacts, quantity: Decimal, channel: str, currency: str) -> PriceBand | None:
+    """What peers in the same channel and currency paid for this quantity; None when too few bought."""
+    for band in product.bands:
+        if band.channel == channel and band.currency == currency and band.holds(quantity):
+            return band
+    return None
+
+
+def breaks_on(product: ProductFacts, currency: str, day: date) -> tuple[PriceBreak, ...]:
+    """The price list of that day: for each quantity the newest price that is valid, smallest quantity first."""
+    valid: dict[Decimal, PriceBreak] = {}
+    for each in product.breaks:
+        newest = valid.get(each.min_quantity)
+        if each.currency == currency and each.valid_from <= day:
+            valid[each.min_quantity] = (
+                each if newest is None else max(newest, each, key=lambda one: one.valid_from)
+            )
+    return tuple(sorted(valid.values(), key=lambda each: each.min_quantity))
+
+
+def cost_on(product: ProductFacts, day: date) -> Cost | None:
+    """The cost valid on that day; None when the first cost came later."""
+    return next((each for each in reversed(product.costs) if each.valid_from <= day), None)

@@ -1,0 +1,186 @@
+"""This file gathers what was known strictly before each order of a batch.
+
+State is loaded before the batch's lines are written; earlier orders of the same customer in the batch are folded
+in through the same definition. Where the state already holds something at or after the order (it came late, or is
+read again), the facts are computed from the lines before that moment instead.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from services.scoring.apply import PlacedOrder
+from services.scoring.facts import (
+    Assumptions,
+    LineFacts,
+    OrderFacts,
+    PastOrder,
+    Purchase,
+    fold,
+)
+from services.scoring.store import items, orders
+from services.scoring.store.catalogue import Catalogue
+from shared.domain.order import LineKind
+
+NEVER_BOUGHT = timedelta(days=730)
+"""An item not bought for 24 months counts as never bought."""
+
+Moment = tuple[int, datetime]
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of one customer as the batch is walked through in time."""
+
+    history: items.History = field(default_factory=dict)
+    bought: frozenset[int] = frozenset()
+    past: list[PastOrder] = field(default_factory=list)
+
+    def learn(self, earlier: Sequence[PlacedOrder]) -> None:
+        """Add what earlier orders of the batch bought."""
+        for order in earlier:
+            new = purchases(order)
+            for product_id, purchase in new.items():
+                self.history[product_id] = fold(self.history.get(product_id, ()), purchase)
+            self.bought |= new.keys()
+            if order.base_net is not None and order.base_net > 0:
+                self.past.append(PastOrder(order.order.ordered_at, order.base_net))
+
+
+def purchases(placed: PlacedOrder) -> dict[int, Purchase]:
+    """What this order bought of each product: lines with quantity and price summed, as in `store.items`."""
+    bought: dict[int, Purchase] = {}
+    order = placed.order
+    for each in placed.lines if placed.is_sale else ():
+        if each.product is None or each.line.quantity <= 0 or each.line.net <= 0:
+            continue
+        quantity, paid, held = each.line.quantity, each.line.net, bought.get(each.product.id)
+        if held is not None:
+            quantity, paid = quantity + held.quantity, paid + held.quantity * held.unit_price
+        bought[each.product.id] = Purchase(order.ordered_at, quantity, paid / quantity, order.currency)
+    return bought
+
+
+def gather(
+    connection: Connection, placed: Sequence[PlacedOrder], catalogue: Catalogue, assumptions: Assumptions
+) -> list[OrderFacts]:
+    """Return the facts of every sale of a known customer. Call after the orders are written, before their lines."""
+    sales = [each for each in placed if each.is_sale]
+    if not sales:
+        return []
+    batch_ids = [each.order_id for each in placed]
+    catalogue.candidates(connection, {_customer(each) for each in sales})
+    moments = [(_customer(each), each.order.ordered_at) for each in sales]
+    past = orders.past_orders(connection, moments, batch_ids)
+    known = _known(connection, placed, sales, batch_ids)
+    earlier: dict[int, list[PlacedOrder]] = defaultdict(list)
+    for each in sales:
+        earlier[_customer(each)].append(each)
+    for (customer_id, as_of), state in known.items():
+        state.learn([one for one in earlier[customer_id] if one.order.ordered_at < as_of])
+    return [
+        _facts(each, known[moment], past.get(moment, ()), catalogue, assumptions)
+        for each, moment in zip(sales, moments, strict=True)
+    ]
+
+
+def _customer(placed: PlacedOrder) -> int:
+    if placed.customer is None:
+        raise ValueError("a guest's order has no facts")
+    return placed.customer.id
+
+
+def _known(
+    connection: Connection, placed: Sequence[PlacedOrder], sales: Sequence[PlacedOrder], batch_ids: list[int]
+) -> dict[Moment, _Known]:
+    """Return what was known at each (customer, moment), without the batch's own orders."""
+    first = min(each.order.ordered_at for each in sales)
+    bought = items.bought(connection, {_customer(each) for each in sales}, first - NEVER_BOUGHT)
+    in_doubt = {each.was_held.customer_id for each in placed if each.was_held is not None}
+    in_doubt |= {_customer(each) for each in sales if each.was_held is not None or _is_late(each, bought)}
+    live = [each for each in sales if _customer(each) not in in_doubt]
+    known = _known_now(connection, live, bought)
+    exact = sorted(
+        {(_customer(each), each.order.ordered_at) for each in sales if _customer(each) in in_doubt}
+    )
+    if exact:
+        for moment, history in items.histories_before(connection, exact, batch_ids).items():
+            since = moment[1] - NEVER_BOUGHT
+            recent = frozenset(product for product, last in history.items() if last[0].at >= since)
+            known[moment] = _Known(history, recent)
+    return known
+
+
+def _is_late(placed: PlacedOrder, bought: items.Bought) -> bool:
+    """Does the state hold a purchase at or after this order?"""
+    customer_id = _customer(placed)
+    return customer_id in bought and bought[customer_id][1] >= placed.order.ordered_at
+
+
+def _known_now(
+    connection: Connection, live: Sequence[PlacedOrder], bought: items.Bought
+) -> dict[Moment, _Known]:
+    """Return the state as it stands, of customers whose every order of the batch comes after it."""
+    pairs = {(_customer(each), line.product.id) for each in live for line in each.lines if line.product}
+    histories: dict[int, items.History] = defaultdict(dict)
+    for (customer_id, product_id), history in items.histories(connection, pairs).items():
+        histories[customer_id][product_id] = history
+    known = {}
+    for each in live:
+        customer_id = _customer(each)
+        products = bought[customer_id][0] if customer_id in bought else frozenset()
+        known[customer_id, each.order.ordered_at] = _Known(dict(histories[customer_id]), products)
+    return known
+
+
+def _facts(
+    placed: PlacedOrder,
+    known: _Known,
+    past: tuple[PastOrder, ...],
+    catalogue: Catalogue,
+    assumptions: Assumptions,
+) -> OrderFacts:
+    order, customer = placed.order, placed.customer
+    if customer is None:
+        raise ValueError("a guest's order has no facts")
+    return OrderFacts(
+        order_id=placed.order_id,
+        version=placed.reading.version,
+        as_of=order.ordered_at,
+        currency=order.currency,
+        channel=order.channel or customer.channel or "",
+        status=order.status,
+        kind=order.kind,
+        customer=customer,
+        lines=_lines(placed, known),
+        assumptions=assumptions,
+        has_manual_total=any(
+            each.line.kind == LineKind.MANUAL and each.line.net > 0 for each in placed.lines
+        ),
+        rate=placed.rate,
+        base_net=placed.base_net,
+        bought=known.bought,
+        past_orders=(*known.past, *past),
+        candidates=catalogue.candidates_of(customer.id),
+        products=catalogue,
+        fit=catalogue.fit,
+    )
+
+
+def _lines(placed: PlacedOrder, known: _Known) -> tuple[LineFacts, ...]:
+    return tuple(
+        LineFacts(
+            number=each.number,
+            line=each.line,
+            product=each.product,
+            unit_price=each.line.net / each.line.quantity,
+            base_net=each.base_net,
+            base_unit_cost=each.base_unit_cost,
+            history=known.history.get(each.product.id, ()),
+        )
+        for each in placed.lines
+        if each.product is not None and each.line.quantity > 0
+    )

@@ -1,0 +1,1 @@
+"""Signal kinds: one file each, discovered by its `KIND`. Pure: facts in, signals out."""

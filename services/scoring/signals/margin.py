@@ -1,0 +1,226 @@
+"""Margin: a line was sold well below what this product usually earns, or below its floor.
+
+Cost known: the line's margin rate against the product's usual rate, and the floor at once. Cost unknown: the price
+against the customer's own last price and the peers' price, same channel, currency and quantity band. What the
+price list says, or what most buyers got, is a list price and no leak. Gap per unit x (this order + what the
+customer is expected to buy again within 90 days) is at stake.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+
+from services.scoring.facts import LineFacts, OrderFacts, PriceBand, band_of, breaks_on, last_price
+from services.scoring.value import HORIZON, Odds, exact, number, worth
+from services.scoring.words import headline, shortened
+from shared.domain.signal import Episode, Evidence, Signal, SignalKind, Wake
+
+NOTABLE_GAP = Decimal("0.10")
+"""Below this gap, discounting is noise: a rep who is alerted for it stops reading."""
+
+LIST_TOLERANCE = Decimal("0.98")
+FEWEST_PEERS = 8
+LEAK_ODDS = Odds(0.30)
+FLOOR_ODDS = Odds(0.50)
+"""Priors of getting the price corrected: assumed until outcomes are measured here, and labelled so."""
+
+LEAST_VALUE = Decimal("0.50")
+SHOWS_FOR = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class _Leak:
+    """Base currency missing on each unit, and why we think so."""
+
+    per_unit: Decimal
+    title: str
+    question: str
+    evidence: tuple[Evidence, ...]
+    odds: Odds
+    is_urgent: bool = False
+    assumed: bool = False
+
+
+def detect(facts: OrderFacts) -> Iterator[Signal]:
+    """Judge every line that has a price, and free lines whose cost is known, unless a manual total pays for them."""
+    for each in facts.lines:
+        if each.line.net <= 0 and (facts.has_manual_total or each.base_unit_cost is None):
+            continue
+        leak = _leak(facts, each)
+        if leak is None:
+            continue
+        signal = _signal(facts, each, leak)
+        if leak.is_urgent or signal.value >= LEAST_VALUE:
+            yield signal
+
+
+def _leak(facts: OrderFacts, line: LineFacts) -> _Leak | None:
+    if line.base_net is None or facts.rate is None:
+        return None
+    if line.base_unit_cost is None:
+        return _below_own_and_peers(facts, line)
+    return _below_floor(facts, line) or _below_usual_margin(facts, line)
+
+
+def _below_floor(facts: OrderFacts, line: LineFacts) -> _Leak | None:
+    """Net below cost x (1 + floor), unless the product is always sold there: then cost is not the measure."""
+    cost, price = line.base_unit_cost, _base_price(line)
+    if cost is None:
+        return None
+    floor = (
+        line.product.floor_margin if line.product.floor_margin is not None else facts.assumptions.floor_margin
+    )
+    least = cost * (1 + floor)
+    usual = line.product.fitted.margin_rate if line.product.fitted else None
+    if price >= least or (usual is not None and usual <= floor):
+        return None
+    currency = facts.assumptions.base_currency
+    text = f"Sold at {exact(price, currency)}; cost {exact(cost, currency)}, floor {exact(least, currency)}."
+    return _Leak(
+        per_unit=least - price,
+        title=headline("Sold", line.product.name, "below its floor"),
+        question=f"Is the price of {shortened(line.product.name)} agreed, or an error we can still correct?",
+        evidence=(Evidence("Below floor", text), *_usual_margin(line)),
+        odds=FLOOR_ODDS,
+        is_urgent=True,
+    )
+
+
+def _below_usual_margin(facts: OrderFacts, line: LineFacts) -> _Leak | None:
+    cost, price = line.base_unit_cost, _base_price(line)
+    usual = line.product.fitted.margin_rate if line.product.fitted else None
+    if cost is None or usual is None or price <= 0:
+        return None
+    rate = 1 - cost / price
+    if usual - rate < NOTABLE_GAP or _is_list_price(facts, line) or _most_paid_it(facts, line):
+        return None
+    currency = facts.assumptions.base_currency
+    text = f"{rate:.0%} at {exact(price, currency)}, cost {exact(cost, currency)}."
+    return _Leak(
+        per_unit=(usual - rate) * price,
+        title=headline("Thin margin on", line.product.name),
+        question=f"Why did {shortened(line.product.name)} go below its usual margin?",
+        evidence=(Evidence("This line's margin", text), *_usual_margin(line), *_own_last(facts, line)),
+        odds=LEAK_ODDS,
+    )
+
+
+def _below_own_and_peers(facts: OrderFacts, line: LineFacts) -> _Leak | None:
+    """Notably below what peers pay for the quantity, and below the customer's own last price where there is one."""
+    band = _peers(facts, line)
+    if (
+        band is None
+        or facts.rate is None
+        or line.unit_price >= min(band.unit_price * (1 - NOTABLE_GAP), band.low_price)
+    ):
+        return None
+    own = last_price(line.history, line.line.quantity, facts.currency)
+    reference = band.unit_price if own is None else min(own.unit_price, band.unit_price)
+    if line.unit_price > reference * (1 - NOTABLE_GAP) or _is_list_price(facts, line):
+        return None
+    text = (
+        f"{exact(line.unit_price, facts.currency)} a unit; {band.buyers} accounts at this quantity usually paid"
+        f" {exact(band.unit_price, facts.currency)} in the last 90 days."
+    )
+    return _Leak(
+        per_unit=(reference - line.unit_price) * facts.rate,
+        title=headline("Cheap price for", line.product.name),
+        question=f"Who agreed this price for {shortened(line.product.name)}, and until when?",
+        evidence=(Evidence("Peers' price", text), *_own_last(facts, line)),
+        odds=LEAK_ODDS,
+        assumed=True,
+    )
+
+
+def _base_price(line: LineFacts) -> Decimal:
+    return (line.base_net or Decimal(0)) / line.line.quantity
+
+
+def _peers(facts: OrderFacts, line: LineFacts) -> PriceBand | None:
+    """The band's price when eight others bought; the customer themselves may be among its buyers."""
+    band = band_of(line.product, line.line.quantity, facts.channel, facts.currency)
+    others = band.buyers - (1 if line.history else 0) if band else 0
+    return band if others >= FEWEST_PEERS else None
+
+
+def _most_paid_it(facts: OrderFacts, line: LineFacts) -> bool:
+    """A price most buyers got is a list change, not a leak."""
+    band = _peers(facts, line)
+    return band is not None and line.unit_price >= band.unit_price * LIST_TOLERANCE
+
+
+def _is_list_price(facts: OrderFacts, line: LineFacts) -> bool:
+    """Does the price list give this price for this quantity?"""
+    ladder = breaks_on(line.product, facts.currency, facts.as_of.date())
+    listed = [each.unit_price for each in ladder if each.min_quantity <= line.line.quantity]
+    return bool(listed) and line.unit_price >= min(listed) * LIST_TOLERANCE
+
+
+def _usual_margin(line: LineFacts) -> Iterator[Evidence]:
+    usual = line.product.fitted.margin_rate if line.product.fitted else None
+    if usual is not None:
+        yield Evidence("Usual margin", f"{usual:.0%} is the median of this product over the last year.")
+
+
+def _own_last(facts: OrderFacts, line: LineFacts) -> Iterator[Evidence]:
+    own = last_price(line.history, line.line.quantity, facts.currency)
+    if own is not None:
+        price = exact(own.unit_price, facts.currency)
+        yield Evidence("Own last price", f"{price} for {number(own.quantity)} on {own.at:%-d %B %Y}.")
+
+
+def _expected_again(facts: OrderFacts, line: LineFacts) -> Decimal:
+    """What the customer's own pace says they buy within 90 days; 0 without history."""
+    if not line.history:
+        return Decimal(0)
+    days = max((facts.as_of - line.history[-1].at).days, HORIZON.days)
+    return sum((each.quantity for each in line.history), Decimal(0)) * HORIZON.days / days
+
+
+def _signal(facts: OrderFacts, line: LineFacts, leak: _Leak) -> Signal:
+    again = _expected_again(facts, line)
+    priced = worth(leak.per_unit * (line.line.quantity + again), leak.odds)
+    quantity = f"{number(line.line.quantity)} now, about {again:.0f} more expected in 90 days."
+    return Signal(
+        kind=KIND.name,
+        customer_id=facts.customer.id,
+        subject=f"product:{line.product.id}",
+        cause=f"line:{line.line.id}",
+        probability=leak.odds.probability,
+        basis=leak.odds.basis,
+        stake=priced.stake,
+        value=priced.value,
+        low=priced.low,
+        high=priced.high,
+        horizon=HORIZON,
+        headline=leak.title,
+        question=leak.question,
+        evidence=(*leak.evidence, Evidence("Quantity", quantity)),
+        as_of=facts.as_of,
+        expires_at=facts.as_of + SHOWS_FOR,
+        is_urgent=leak.is_urgent,
+        assumed_margin=leak.assumed,
+        revenue=line.base_net,
+        product_id=line.product.id,
+        detail={"below_floor": leak.is_urgent},
+    )
+
+
+def ends(facts: OrderFacts, episode: Episode) -> str | None:
+    """End when the product is sold to this customer as usual again: no leak on any of its lines."""
+    lines = [each for each in facts.lines if each.product.id == episode.product_id and each.line.net > 0]
+    if not lines or any(_leak(facts, each) is not None for each in lines):
+        return None
+    return "sold at the usual price again"
+
+
+KIND = SignalKind(
+    "margin",
+    version="1",
+    wakes_on=Wake.ORDER,
+    detect=detect,
+    ends=ends,
+    quiet_for=timedelta(days=30),
+    is_selling=False,
+)

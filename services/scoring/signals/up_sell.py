@@ -1,0 +1,319 @@
+"""Up-sell: a little more would have reached the next price, the usual quantity, or the next size of order.
+
+Three findings, each only where a rep would believe it: a price break within reach that pays us too, far less of an
+item than this customer and their peers usually take that day, and an order just short of the customer's next step
+towards what peers of their segment order.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+
+from services.scoring.facts import (
+    LineFacts,
+    OrderFacts,
+    PriceBreak,
+    bought_today,
+    breaks_on,
+    by_day,
+    order_days,
+    usual_quantity,
+)
+from services.scoring.value import HORIZON, Odds, exact, margin_of, number, spoken, worth
+from services.scoring.words import headline, shortened
+from shared.domain.signal import Episode, Evidence, Signal, SignalKind, Wake
+
+BREAK_ODDS = Odds(0.20)
+USUAL_ODDS = Odds(0.20)
+STEP_ODDS = Odds(0.10)
+"""Priors: assumed until outcomes are measured here, and labelled so."""
+
+NEAR_BREAK = Decimal("0.7")
+LONGEST_COVER = 90
+FAIR_SHARE = Decimal("0.75")
+"""Cost unknown: each extra unit must bring this share of the break price."""
+
+FAR_BELOW = Decimal("0.5")
+STEP = Decimal("1.35")
+OWN_ROOM = Decimal("1.25")
+WITHIN_REACH = Decimal("0.75")
+FEW_ORDER_DAYS = 5
+IMPLAUSIBLE = Decimal(1)
+SHOWS_FOR = timedelta(days=14)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chance:
+    """More that could be sold: the quantity or order value to reach, and the margin that reaching it earns."""
+
+    cause: str
+    title: str
+    question: str
+    target: Decimal
+    stake: Decimal
+    odds: Odds
+    evidence: tuple[Evidence, ...]
+    assumed: bool
+    revenue: Decimal | None
+
+
+def detect(facts: OrderFacts) -> Iterator[Signal]:
+    """Find breaks within reach, unusually small quantities, and an order just below its next step."""
+    for line in _single_lines(facts):
+        chance = _break_within_reach(facts, line) or _below_usual(facts, line)
+        if chance is not None:
+            yield from _believable(_signal(facts, line, chance))
+    step = _next_step(facts)
+    if step is not None:
+        yield from _believable(_signal(facts, None, step))
+
+
+def _believable(signal: Signal) -> Iterator[Signal]:
+    if signal.value >= IMPLAUSIBLE:
+        yield signal
+
+
+def _single_lines(facts: OrderFacts) -> list[LineFacts]:
+    """The priced lines whose product stands on no other line of the order: split lines say nothing about quantity."""
+    counts: dict[int, int] = {}
+    for each in facts.lines:
+        counts[each.product.id] = counts.get(each.product.id, 0) + 1
+    return [each for each in facts.lines if counts[each.product.id] == 1 and each.line.net > 0]
+
+
+def _break_within_reach(facts: OrderFacts, line: LineFacts) -> _Chance | None:
+    """The next quantity break, when it is near and pays: free goods always, else by cost, else by revenue."""
+    if not line.product.breaks or facts.rate is None:
+        return None
+    quantity, price = line.line.quantity, line.unit_price
+    ladder = breaks_on(line.product, facts.currency, facts.as_of.date())
+    step = next((each for each in ladder if each.min_quantity > quantity and each.unit_price < price), None)
+    if step is None:
+        return None
+    extra = (step.min_quantity * step.unit_price - quantity * price) * facts.rate
+    if extra <= 0:
+        return _free_goods(facts, line, step, -extra)
+    if (
+        quantity < NEAR_BREAK * step.min_quantity
+        or _cover_days(facts, line, step.min_quantity) > LONGEST_COVER
+    ):
+        return None
+    more = step.min_quantity - quantity
+    if line.base_unit_cost is not None:
+        gain, assumed = extra - more * line.base_unit_cost, False
+    else:
+        gain, assumed = margin_of(extra, line.product, facts.assumptions)
+        if extra / more < FAIR_SHARE * step.unit_price * facts.rate:
+            return None
+    if gain <= 0:
+        return None
+    text = (
+        f"Ordered {number(quantity)} at {exact(price, facts.currency)}; from {number(step.min_quantity)} on"
+        f" {exact(step.unit_price, facts.currency)}. {number(more)} more cost them"
+        f" {exact(extra / facts.rate, facts.currency)}."
+    )
+    return _Chance(
+        cause=f"break:{number(step.min_quantity)}",
+        title=headline("A few more", line.product.name, f"reach the price from {number(step.min_quantity)}"),
+        question=f"Shall we make it {number(step.min_quantity)} of {shortened(line.product.name)} at the lower price?",
+        stake=gain,
+        odds=BREAK_ODDS,
+        evidence=(
+            Evidence("Next price break", text),
+            *_what_it_earns(gain, extra, facts, is_known=not assumed),
+        ),
+        target=step.min_quantity,
+        assumed=assumed,
+        revenue=extra,
+    )
+
+
+def _what_it_earns(gain: Decimal, extra: Decimal, facts: OrderFacts, *, is_known: bool) -> Iterator[Evidence]:
+    currency = facts.assumptions.base_currency
+    if is_known:
+        yield Evidence("For us", f"{exact(gain, currency)} more margin on this line.")
+    else:
+        yield Evidence("For us", f"{exact(extra, currency)} more revenue; the cost is not known.")
+
+
+def _free_goods(facts: OrderFacts, line: LineFacts, step: PriceBreak, saving: Decimal) -> _Chance:
+    """More goods for less money: the customer must hear it from us. At stake is the trust, priced as the saving."""
+    text = (
+        f"{number(step.min_quantity)} at {exact(step.unit_price, facts.currency)} cost less than"
+        f" {number(line.line.quantity)} at {exact(line.unit_price, facts.currency)}."
+    )
+    return _Chance(
+        cause=f"free:{number(step.min_quantity)}",
+        title=headline("More", line.product.name, "for less money"),
+        question=f"Did you know that {number(step.min_quantity)} cost less than what you ordered?",
+        stake=max(saving, IMPLAUSIBLE),
+        odds=Odds(1.0),
+        evidence=(Evidence("Next price break", text),),
+        target=step.min_quantity,
+        assumed=True,
+        revenue=None,
+    )
+
+
+def _cover_days(facts: OrderFacts, line: LineFacts, quantity: Decimal) -> float:
+    """How many days this quantity lasts at the customer's own pace; 0 when the pace is not known."""
+    if len(line.history) < FEW_ORDER_DAYS:
+        return 0
+    span = (facts.as_of - line.history[-1].at) / timedelta(days=1)
+    used = sum(each.quantity for each in line.history)
+    return float(quantity / used) * span
+
+
+def _below_usual(facts: OrderFacts, line: LineFacts) -> _Chance | None:
+    """Half or less of what this customer takes on a usual day, below peers too, and not a quick top-up."""
+    today = facts.as_of.date()
+    usual = usual_quantity(line.history, today)
+    if usual is None or line.base_net is None or _is_top_up(facts, line):
+        return None
+    taken = sum(
+        (each.line.quantity for each in facts.lines if each.product.id == line.product.id), Decimal(0)
+    )
+    taken += bought_today(line.history, today)
+    peers = line.product.fitted.line_quantity if line.product.fitted else None
+    if taken > FAR_BELOW * usual or (peers is not None and taken >= peers):
+        return None
+    revenue = (usual - taken) * line.base_net / line.line.quantity
+    margin, assumed = _line_margin(facts, line, revenue, usual - taken)
+    days = len(by_day(line.history))
+    peers_say = f" Other accounts usually take {number(peers)}." if peers is not None else ""
+    return _Chance(
+        cause="usual",
+        title=headline("Far less", line.product.name, "than usual"),
+        question=f"Is {number(taken)} of {shortened(line.product.name)} enough until the next order?",
+        stake=margin,
+        odds=USUAL_ODDS,
+        evidence=(
+            Evidence(
+                "Usual quantity",
+                f"{number(taken)} today; {number(usual)} is the median of the last {days} order days.{peers_say}",
+            ),
+        ),
+        target=usual,
+        assumed=assumed,
+        revenue=revenue,
+    )
+
+
+def _is_top_up(facts: OrderFacts, line: LineFacts) -> bool:
+    """Did they buy it sooner than they usually do? Then less is natural."""
+    days = sorted(by_day(line.history), reverse=True)
+    usual_gap = (days[0] - days[-1]).days / (len(days) - 1) if len(days) > 1 else 0
+    return bool(days) and 0 < (facts.as_of.date() - days[0]).days < 0.75 * usual_gap
+
+
+def _line_margin(
+    facts: OrderFacts, line: LineFacts, revenue: Decimal, quantity: Decimal
+) -> tuple[Decimal, bool]:
+    if line.base_unit_cost is not None:
+        return revenue - quantity * line.base_unit_cost, False
+    return margin_of(revenue, line.product, facts.assumptions)
+
+
+def _peer_sizes(facts: OrderFacts) -> tuple[Decimal, Decimal] | None:
+    """P60 and P75 of what accounts of the segment order a day."""
+    sizes = facts.fit.order_sizes if facts.fit is not None else None
+    return sizes.get(facts.customer.segment or "") if sizes else None
+
+
+def _next_step(facts: OrderFacts) -> _Chance | None:
+    """An order day just short of the next step: 35 % up, peers' P75 or 1.25 x their own largest, what is least."""
+    peers = (
+        facts.fit.order_sizes.get(facts.customer.segment or "")
+        if facts.fit and facts.fit.order_sizes
+        else None
+    )
+    days = order_days(facts.past_orders)
+    today = facts.as_of.date()
+    earlier_today = days.pop(today, Decimal(0))
+    if peers is None or facts.base_net is None or len(days) < FEW_ORDER_DAYS:
+        return None
+    average = sum(days.values(), Decimal(0)) / len(days)
+    target = min(peers[1], average * STEP, max(days.values()) * OWN_ROOM)
+    total = facts.base_net + earlier_today
+    if average >= peers[0] or not WITHIN_REACH * target <= total < target or total < average:
+        return None
+    orders_ahead = Decimal(len(days)) * HORIZON.days / 365
+    revenue = (target - average) * max(orders_ahead, Decimal(1))
+    margin, _ = margin_of(revenue, None, facts.assumptions)
+    currency = facts.assumptions.base_currency
+    segment = f" in {facts.customer.segment}" if facts.customer.segment else ""
+    return _Chance(
+        cause="step",
+        title="A little more makes their next order size",
+        question=f"What else do they need that would bring the order to {spoken(target, currency)}?",
+        stake=margin,
+        odds=STEP_ODDS,
+        evidence=(
+            Evidence(
+                "Order size",
+                f"{spoken(total, currency)} today; {spoken(average, currency)} on average over {len(days)} order days.",
+            ),
+            Evidence(
+                "Peers",
+                f"Four in ten accounts{segment} average above {spoken(peers[0], currency)} an order day.",
+            ),
+        ),
+        target=target,
+        assumed=True,
+        revenue=revenue,
+    )
+
+
+def _signal(facts: OrderFacts, line: LineFacts | None, chance: _Chance) -> Signal:
+    priced = worth(chance.stake, chance.odds)
+    return Signal(
+        kind=KIND.name,
+        customer_id=facts.customer.id,
+        subject=f"product:{line.product.id}" if line else "order_size",
+        cause=chance.cause,
+        probability=chance.odds.probability,
+        basis=chance.odds.basis,
+        stake=priced.stake,
+        value=priced.value,
+        low=priced.low,
+        high=priced.high,
+        horizon=HORIZON,
+        headline=chance.title,
+        question=chance.question,
+        evidence=chance.evidence,
+        as_of=facts.as_of,
+        expires_at=facts.as_of + SHOWS_FOR,
+        assumed_margin=chance.assumed,
+        revenue=chance.revenue,
+        product_id=line.product.id if line else None,
+        detail={"target": str(chance.target)},
+    )
+
+
+def ends(facts: OrderFacts, episode: Episode) -> str | None:
+    """End when a later order takes the usual quantity or reaches the peers' size."""
+    if episode.product_id is None:
+        peers = (
+            facts.fit.order_sizes.get(facts.customer.segment or "")
+            if facts.fit and facts.fit.order_sizes
+            else None
+        )
+        reached = peers is not None and facts.base_net is not None and facts.base_net >= peers[0]
+        return "an order reached the size of their peers" if reached else None
+    for each in facts.lines:
+        usual = usual_quantity(each.history, facts.as_of.date())
+        if each.product.id == episode.product_id and usual is not None and each.line.quantity >= usual:
+            return "the customer took the usual quantity"
+    return None
+
+
+KIND = SignalKind(
+    "up_sell",
+    version="1",
+    wakes_on=Wake.ORDER,
+    detect=detect,
+    ends=ends,
+    quiet_for=timedelta(days=60),
+    is_selling=True,
+)

@@ -1,0 +1,243 @@
+"""This file keeps what orders share in process memory: products, their costs and breaks, rates and the current fit.
+
+Nothing here is truth. It is read on first use and forgotten when a fit or an import finishes, so that a batch of
+orders costs no query for what has not changed.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+from services.scoring.facts import (
+    Cost,
+    FitFacts,
+    ItemFit,
+    Neighbour,
+    PriceBand,
+    PriceBreak,
+    ProductFacts,
+    cost_on,
+)
+
+CANDIDATES_KEPT = 50_000
+"""Customers whose candidates are remembered; a company with more forgets and reads again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Edition:
+    """What the memory was read from: it is forgotten when either moves."""
+
+    run_id: int | None
+    imported_at: datetime | None
+
+
+@dataclass(slots=True)
+class Catalogue(Mapping[int, ProductFacts]):
+    """Products by id, as remembered. One per worker process; `refresh` and `load` at the start of a batch."""
+
+    base_currency: str
+    fit: FitFacts | None = None
+    _edition: _Edition | None = None
+    _products: dict[int, ProductFacts] = field(default_factory=dict)
+    _rates: dict[tuple[str, date], Decimal | None] = field(default_factory=dict)
+    _candidates: dict[int, tuple[tuple[int, float], ...]] = field(default_factory=dict)
+    _with_neighbours: set[int] = field(default_factory=set)
+
+    def __getitem__(self, product_id: int) -> ProductFacts:
+        return self._products[product_id]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._products)
+
+    def __len__(self) -> int:
+        return len(self._products)
+
+    def refresh(self, connection: Connection) -> None:
+        """Forget everything when a fit or an import has finished since."""
+        row = connection.execute(
+            text(
+                "SELECT (SELECT id FROM model_run WHERE is_current) AS run_id,"
+                " (SELECT max(finished_at) FROM import_run) AS imported_at"
+            )
+        ).one()
+        edition = _Edition(row.run_id, row.imported_at)
+        if edition == self._edition:
+            return
+        for memory in (self._products, self._rates, self._candidates):
+            memory.clear()
+        self._with_neighbours.clear()
+        self.fit = _fit(connection, row.run_id) if row.run_id is not None else None
+        self._edition = edition
+
+    def load(self, connection: Connection, product_ids: Collection[int]) -> None:
+        """Remember these products, and the neighbours of each."""
+        self._load(connection, product_ids)
+        new = [each for each in product_ids if each not in self._with_neighbours]
+        self._load(connection, {near.product_id for each in new for near in self._products[each].neighbours})
+        self._with_neighbours.update(new)
+
+    def _load(self, connection: Connection, product_ids: Collection[int]) -> None:
+        missing = [each for each in product_ids if each not in self._products]
+        if missing:
+            run_id = self.fit.run_id if self.fit is not None else None
+            self._products |= _products(connection, missing, run_id)
+
+    def candidates(self, connection: Connection, customers: Collection[int]) -> None:
+        """Remember what the fit would offer these customers, and the products it names."""
+        missing = [each for each in customers if each not in self._candidates]
+        if not missing or self.fit is None:
+            return
+        if len(self._candidates) + len(missing) > CANDIDATES_KEPT:
+            self._candidates.clear()
+        rows = connection.execute(
+            text(
+                "SELECT customer_id, product_ids, scores FROM customer_candidate"
+                " WHERE model_run_id = :run AND customer_id = ANY(:ids)"
+            ),
+            {"run": self.fit.run_id, "ids": missing},
+        )
+        self._candidates |= dict.fromkeys(missing, ())
+        for row in rows:
+            self._candidates[row.customer_id] = tuple(zip(row.product_ids, row.scores, strict=True))
+        self.load(connection, {product for each in missing for product, _ in self._candidates[each]})
+
+    def candidates_of(self, customer_id: int) -> tuple[tuple[int, float], ...]:
+        """The fit's never-bought products for this customer, best first, with their scores."""
+        return self._candidates.get(customer_id, ())
+
+    def load_rates(self, connection: Connection, wanted: Collection[tuple[str, date]]) -> None:
+        """Remember the exchange rates of these (currency, day) pairs."""
+        missing = [each for each in wanted if each not in self._rates and each[0] != self.base_currency]
+        if not missing:
+            return
+        rows = connection.execute(
+            text(
+                "SELECT wanted.currency, wanted.day, (SELECT rate FROM fx_rate WHERE fx_rate.currency = wanted.currency"
+                "  AND valid_on <= wanted.day ORDER BY valid_on DESC LIMIT 1) AS rate"
+                " FROM unnest(CAST(:currencies AS text[]), CAST(:days AS date[])) AS wanted (currency, day)"
+            ),
+            {"currencies": [each[0] for each in missing], "days": [each[1] for each in missing]},
+        )
+        self._rates |= {(row.currency, row.day): row.rate for row in rows}
+
+    def rate(self, currency: str, day: date) -> Decimal | None:
+        """Base currency for one unit of currency on that day; None when nobody told us."""
+        return Decimal(1) if currency == self.base_currency else self._rates.get((currency, day))
+
+    def cost(self, connection: Connection, product: ProductFacts, day: date) -> Decimal | None:
+        """Base currency per base unit, valid that day; None when cost or rate is unknown."""
+        cost = cost_on(product, day)
+        if cost is None:
+            return None
+        self.load_rates(connection, [(cost.currency, day)])
+        rate = self.rate(cost.currency, day)
+        return None if rate is None else cost.cost * rate
+
+
+def _fit(connection: Connection, run_id: int) -> FitFacts:
+    run = connection.execute(text("SELECT as_of, grades FROM model_run WHERE id = :id"), {"id": run_id}).one()
+    sizes = connection.execute(
+        text("SELECT segment, p60, p75 FROM order_size WHERE model_run_id = :id"), {"id": run_id}
+    )
+    grades: dict[str, dict[str, Any]] = {
+        name: grade for name, grade in run.grades.items() if isinstance(grade, dict)
+    }
+    return FitFacts(
+        run_id=run_id,
+        as_of=run.as_of,
+        wins=frozenset(name for name, grade in grades.items() if grade.get("wins") is True),
+        calibration=tuple((low, p, n) for low, p, n in grades.get("cross_sell", {}).get("calibration", ())),
+        order_sizes={row.segment: (_amount(row.p60), _amount(row.p75)) for row in sizes},
+    )
+
+
+_MASTER = text(
+    "SELECT product.id, product.name, product.category, status, stock, floor_margin,"
+    " (SELECT min(external_id) FROM product_ref WHERE product_id = product.id) AS sku"
+    " FROM product WHERE id = ANY(:ids)"
+)
+
+# One statement for the lists that hang on a product, each as JSON by product.
+_LISTS = {
+    "costs": "SELECT product_id, valid_from, cost, currency FROM product_cost WHERE product_id = ANY(:ids)"
+    " ORDER BY valid_from",
+    "breaks": "SELECT product_id, min_quantity, unit_price, currency, valid_from FROM price_break"
+    " WHERE product_id = ANY(:ids)",
+    "substitutes": "SELECT product_id, substitute_id FROM product_substitute WHERE product_id = ANY(:ids)"
+    " UNION SELECT substitute_id, product_id FROM product_substitute WHERE substitute_id = ANY(:ids)",
+}
+
+_FITTED = {
+    "items": "SELECT product_id, name, buyers, first_quantity, line_quantity, unit_price, margin_rate,"
+    " category_margin_rate, repeats FROM item_fact WHERE model_run_id = :run AND product_id = ANY(:ids)",
+    "neighbours": 'SELECT product_id, neighbour_id, score, buyers, "both" FROM item_neighbour'
+    " WHERE model_run_id = :run AND product_id = ANY(:ids) ORDER BY score DESC",
+    "bands": "SELECT product_id, channel, currency, min_quantity, max_quantity, buyers, unit_price, low_price"
+    " FROM price_band WHERE model_run_id = :run AND product_id = ANY(:ids) ORDER BY min_quantity",
+}
+
+Lists = dict[str, dict[int, list[Row[Any]]]]
+
+
+def _products(connection: Connection, ids: list[int], run_id: int | None) -> dict[int, ProductFacts]:
+    lists: Lists = {name: _by_product(connection, sql, {"ids": ids}) for name, sql in _LISTS.items()}
+    for name, sql in _FITTED.items():
+        lists[name] = {} if run_id is None else _by_product(connection, sql, {"ids": ids, "run": run_id})
+    return {row.id: _product(row, lists) for row in connection.execute(_MASTER, {"ids": ids})}
+
+
+def _by_product(
+    connection: Connection, sql: str, arguments: Mapping[str, object]
+) -> dict[int, list[Row[Any]]]:
+    grouped: dict[int, list[Row[Any]]] = defaultdict(list)
+    for row in connection.execute(text(sql), arguments):
+        grouped[row[0]].append(row)
+    return grouped
+
+
+def _product(row: Row[Any], lists: Lists) -> ProductFacts:
+    def rows(name: str) -> list[Row[Any]]:
+        return lists[name].get(row.id, [])
+
+    items = rows("items")
+    return ProductFacts(
+        id=row.id,
+        name=row.name or (items[0].name if items else None) or row.sku or f"product {row.id}",
+        sku=row.sku or "",
+        category=row.category,
+        is_active=row.status == "active",
+        stock=row.stock,
+        floor_margin=row.floor_margin,
+        substitutes=frozenset(each.substitute_id for each in rows("substitutes")),
+        breaks=tuple(PriceBreak(*tuple(each)[1:]) for each in rows("breaks")),
+        costs=tuple(Cost(*tuple(each)[1:]) for each in rows("costs")),
+        neighbours=tuple(Neighbour(*tuple(each)[1:]) for each in rows("neighbours")),
+        bands=tuple(_band(each) for each in rows("bands")),
+        fitted=_item(items[0]) if items else None,
+    )
+
+
+def _band(row: Row[Any]) -> PriceBand:
+    return PriceBand(
+        row.channel,
+        row.currency,
+        _amount(row.min_quantity),
+        None if row.max_quantity is None else _amount(row.max_quantity),
+        row.buyers,
+        _amount(row.unit_price),
+        _amount(row.low_price),
+    )
+
+
+def _item(row: Row[Any]) -> ItemFit:
+    return ItemFit(row.buyers, *(None if each is None else _amount(each) for each in tuple(row)[3:]))
+
+
+def _amount(value: float) -> Decimal:
+    """Fitted numbers are floats; four decimals are what they are good for."""
+    return Decimal(f"{value:.4f}")

@@ -1,0 +1,154 @@
+"""This file holds the one definition of what a customer buys of a product, and everything that uses it.
+
+The same SQL rebuilds the touched pairs after a batch, everything after an import, and answers what was known
+before a moment in the past. Nothing is ever only added up.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from services.scoring.facts import MEMORY, Purchase
+
+# `asked` gives (customer_id, product_id, before). A purchase is what one sale bought of one product: lines with a
+# quantity and a price, summed. Totals are net of returns; a pair never bought has no state.
+_DEFINITION = f"""
+, traded AS (
+    SELECT asked.customer_id, asked.product_id, asked.before, o.source, o.external_id, o.id AS order_id,
+           o.ordered_at, o.currency, sum(l.quantity) AS quantity, coalesce(sum(l.base_net), 0) AS base_net,
+           sum(l.quantity) FILTER (WHERE o.kind = 'sale' AND l.quantity > 0 AND l.net > 0) AS bought,
+           sum(l.net) FILTER (WHERE o.kind = 'sale' AND l.quantity > 0 AND l.net > 0) AS paid
+    FROM asked
+    JOIN order_line l ON l.customer_id = asked.customer_id AND l.product_id = asked.product_id
+                     AND l.ordered_at < asked.before AND l.counts AND l.order_id <> ALL(:without)
+    JOIN sales_order o ON o.id = l.order_id
+    GROUP BY asked.customer_id, asked.product_id, asked.before, o.id
+), ranked AS (
+    SELECT traded.*, bought IS NOT NULL AS is_purchase,
+           row_number() OVER (PARTITION BY customer_id, product_id, before
+                              ORDER BY bought IS NULL, ordered_at DESC, source, external_id) AS newest
+    FROM traded
+), state AS (
+    SELECT customer_id, product_id, before,
+           count(DISTINCT (ordered_at AT TIME ZONE 'UTC')::date) FILTER (WHERE is_purchase) AS order_days,
+           min(ordered_at) FILTER (WHERE is_purchase) AS first_at,
+           max(ordered_at) FILTER (WHERE is_purchase) AS last_at,
+           sum(quantity) AS quantity, sum(base_net) AS base_net,
+           array_agg(ordered_at ORDER BY newest) FILTER (WHERE is_purchase AND newest <= {MEMORY}) AS recent_at,
+           array_agg(order_id ORDER BY newest) FILTER (WHERE is_purchase AND newest <= {MEMORY}) AS recent_order_id,
+           array_agg(bought ORDER BY newest) FILTER (WHERE is_purchase AND newest <= {MEMORY}) AS recent_quantity,
+           array_agg(round(paid / bought, 4) ORDER BY newest)
+               FILTER (WHERE is_purchase AND newest <= {MEMORY}) AS recent_price,
+           array_agg(currency ORDER BY newest) FILTER (WHERE is_purchase AND newest <= {MEMORY}) AS recent_currency
+    FROM ranked GROUP BY customer_id, product_id, before HAVING bool_or(is_purchase)
+)
+"""  # noqa: S608 (constants of this file)
+
+_COLUMNS = (
+    "customer_id, product_id, order_days, first_at, last_at, quantity, base_net,"
+    " recent_at, recent_order_id, recent_quantity, recent_price, recent_currency"
+)
+
+_REBUILD = f"""
+{_DEFINITION}, gone AS (
+    DELETE FROM customer_item USING asked
+    WHERE customer_item.customer_id = asked.customer_id AND customer_item.product_id = asked.product_id
+      AND NOT EXISTS (SELECT FROM state WHERE state.customer_id = asked.customer_id
+                                          AND state.product_id = asked.product_id)
+)
+INSERT INTO customer_item ({_COLUMNS}) SELECT {_COLUMNS} FROM state
+ON CONFLICT (customer_id, product_id) DO UPDATE SET order_days = excluded.order_days, first_at = excluded.first_at,
+    last_at = excluded.last_at, quantity = excluded.quantity, base_net = excluded.base_net,
+    recent_at = excluded.recent_at, recent_order_id = excluded.recent_order_id,
+    recent_quantity = excluded.recent_quantity, recent_price = excluded.recent_price,
+    recent_currency = excluded.recent_currency
+"""  # noqa: S608 (constants of this file)
+
+_TOUCHED = text(f"""
+WITH asked AS MATERIALIZED (
+    SELECT customer_id, product_id, CAST('infinity' AS timestamptz) AS before
+    FROM unnest(CAST(:customers AS bigint[]), CAST(:products AS bigint[])) AS pair (customer_id, product_id)
+) {_REBUILD}
+""")  # noqa: S608 (constants of this file)
+
+_WHOLE = text(f"""
+WITH asked AS MATERIALIZED (
+    SELECT customer_id, product_id, CAST('infinity' AS timestamptz) AS before FROM (
+        SELECT customer_id, product_id FROM order_line
+        WHERE customer_id > :above AND customer_id <= :upto AND product_id IS NOT NULL
+        UNION
+        SELECT customer_id, product_id FROM customer_item WHERE customer_id > :above AND customer_id <= :upto
+    ) pair
+) {_REBUILD}
+""")  # noqa: S608 (constants of this file)
+
+_BEFORE = text(f"""
+WITH asked AS MATERIALIZED (
+    SELECT customer_item.customer_id, product_id, before
+    FROM unnest(CAST(:customers AS bigint[]), CAST(:moments AS timestamptz[])) AS moment (customer_id, before)
+    JOIN customer_item USING (customer_id)
+) {_DEFINITION}
+SELECT customer_id, before, product_id, recent_at, recent_quantity, recent_price, recent_currency FROM state
+""")  # noqa: S608 (constants of this file)
+
+_STATE = text(
+    "SELECT customer_id, product_id, recent_at, recent_quantity, recent_price, recent_currency"
+    " FROM unnest(CAST(:customers AS bigint[]), CAST(:products AS bigint[])) AS pair (customer_id, product_id)"
+    " JOIN customer_item USING (customer_id, product_id)"
+)
+
+_BOUGHT = text(
+    "SELECT customer_id, array_agg(product_id) FILTER (WHERE last_at >= :since) AS products, max(last_at) AS last_at"
+    " FROM customer_item WHERE customer_id = ANY(:customers) GROUP BY customer_id"
+)
+
+Pair = tuple[int, int]
+History = dict[int, tuple[Purchase, ...]]
+"""Last purchases by product, newest first."""
+
+Bought = dict[int, tuple[frozenset[int], datetime]]
+"""By customer: the products bought lately, and the time of the last purchase of all."""
+
+
+def rebuild(connection: Connection, pairs: Collection[Pair]) -> None:
+    """Bring the state of these (customer, product) pairs in line with the lines as they stand now."""
+    if pairs:
+        customers, products = zip(*sorted(pairs), strict=True)
+        connection.execute(
+            _TOUCHED, {"customers": list(customers), "products": list(products), "without": []}
+        )
+
+
+def rebuild_customers(connection: Connection, above: int, upto: int) -> None:
+    """Bring the state of every customer with above < id <= upto in line with their lines."""
+    connection.execute(_WHOLE, {"above": above, "upto": upto, "without": []})
+
+
+def histories(connection: Connection, pairs: Collection[Pair]) -> dict[Pair, tuple[Purchase, ...]]:
+    """Return the last purchases of each pair, as the state holds them."""
+    if not pairs:
+        return {}
+    customers, products = zip(*pairs, strict=True)
+    rows = connection.execute(_STATE, {"customers": list(customers), "products": list(products)})
+    return {(row[0], row[1]): tuple(map(Purchase, *row[2:])) for row in rows}
+
+
+def bought(connection: Connection, customers: Collection[int], since: datetime) -> Bought:
+    """Return what each customer bought since then, and when they last bought anything."""
+    rows = connection.execute(_BOUGHT, {"customers": list(customers), "since": since})
+    return {row.customer_id: (frozenset(row.products or ()), row.last_at) for row in rows}
+
+
+def histories_before(
+    connection: Connection, moments: Sequence[tuple[int, datetime]], without: Collection[int]
+) -> dict[tuple[int, datetime], History]:
+    """Return every item's last purchases strictly before each (customer, moment), leaving some orders out."""
+    found: dict[tuple[int, datetime], History] = {moment: {} for moment in moments}
+    customers, times = zip(*found, strict=True)
+    rows = connection.execute(
+        _BEFORE, {"customers": list(customers), "moments": list(times), "without": list(without)}
+    )
+    for row in rows:
+        found[row.customer_id, row.before][row.product_id] = tuple(map(Purchase, *row[3:]))
+    return found

@@ -1,0 +1,93 @@
+"""This file stores signals once, withdraws those of older readings, and closes the episodes that ended."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from services.scoring.store.rows import as_json
+from shared.domain.signal import Episode
+
+Row = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenEpisode:
+    """An episode that new facts may end, with its row's id."""
+
+    id: int
+    episode: Episode
+
+
+_SAVE = text(
+    "INSERT INTO signal (kind, customer_id, subject, cause, order_id, order_version, product_id, as_of, expires_at,"
+    " probability, basis, stake, value, low, high, revenue, horizon_days, headline, question, evidence, detail,"
+    " is_urgent, is_selling, is_proven, unproven_reason, assumed_margin, quiet_days, detector_version, model_run_id)"
+    " SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS new (kind text, customer_id bigint, subject text,"
+    " cause text, order_id bigint, order_version bigint, product_id bigint, as_of timestamptz, expires_at timestamptz,"
+    " probability float8, basis text, stake numeric, value numeric, low numeric, high numeric, revenue numeric,"
+    " horizon_days integer, headline text, question text, evidence jsonb, detail jsonb, is_urgent boolean,"
+    " is_selling boolean, is_proven boolean, unproven_reason text, assumed_margin boolean, quiet_days integer,"
+    " detector_version text, model_run_id bigint)"
+    " ON CONFLICT (order_id, order_version, kind, subject, cause) DO NOTHING"
+)
+
+_WITHDRAW = text(
+    "UPDATE signal SET withdrawn_at = now(), withdrawn_reason = newer.reason"
+    " FROM json_to_recordset(CAST(:rows AS json)) AS newer (order_id bigint, version bigint, reason text)"
+    " WHERE signal.order_id = newer.order_id AND signal.order_version < newer.version AND withdrawn_at IS NULL"
+    " RETURNING signal.order_id"
+)
+
+_EPISODES = text(
+    "SELECT id, kind, customer_id, subject, opened_at, product_id FROM episode"
+    " WHERE customer_id = ANY(:customers) AND state = 'open'"
+)
+
+_CLOSE = text(
+    "UPDATE episode SET state = 'closed', closed_at = :now, close_reason = ended.reason"
+    " FROM unnest(CAST(:ids AS bigint[]), CAST(:reasons AS text[])) AS ended (id, reason)"
+    " WHERE episode.id = ended.id AND state = 'open'"
+)
+
+
+def save(connection: Connection, rows: Sequence[Row]) -> None:
+    """Store signals; those stored already are left as they are."""
+    if rows:
+        connection.execute(_SAVE, {"rows": as_json(rows)})
+
+
+def withdraw_older(connection: Connection, newer: Sequence[Row]) -> set[int]:
+    """Withdraw what older readings of these orders said; return the orders that had said something."""
+    if not newer:
+        return set()
+    return {row.order_id for row in connection.execute(_WITHDRAW, {"rows": as_json(newer)})}
+
+
+def note_silence(connection: Connection, rows: Sequence[Row]) -> None:
+    """Record why these order versions were not judged."""
+    if rows:
+        connection.execute(
+            text(
+                "INSERT INTO silence_note (order_id, order_version, reason) SELECT order_id, order_version, reason"
+                " FROM json_to_recordset(CAST(:rows AS json))"
+                " AS new (order_id bigint, order_version bigint, reason text) ON CONFLICT DO NOTHING"
+            ),
+            {"rows": as_json(rows)},
+        )
+
+
+def open_episodes(connection: Connection, customers: Collection[int]) -> dict[int, list[OpenEpisode]]:
+    """Return the open questions about these customers."""
+    found: dict[int, list[OpenEpisode]] = {}
+    for row in connection.execute(_EPISODES, {"customers": list(customers)}):
+        episode = Episode(row.kind, row.customer_id, row.subject, row.opened_at, row.product_id)
+        found.setdefault(row.customer_id, []).append(OpenEpisode(row.id, episode))
+    return found
+
+
+def close(connection: Connection, ended: Mapping[int, str], now: datetime) -> None:
+    """Close episodes, each with the reason it ended."""
+    if ended:
+        connection.execute(_CLOSE, {"ids": list(ended), "reasons": list(ended.values()), "now": now})
