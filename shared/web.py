@@ -12,20 +12,20 @@ from time import perf_counter
 from typing import Any, NoReturn, cast
 
 import msgspec
-import psycopg
 from apiflask import APIFlask
 from flask import Request, Response, request
 from flask.globals import request_ctx
 from flask.json.provider import DefaultJSONProvider
 from flask.typing import ResponseReturnValue
-from redis.exceptions import RedisError
-from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
-from shared import api_docs, problems, strict_json
+from shared import api_docs, health, problems, strict_json
+from shared.health import Check
 from shared.logs import access_log, request_id
 from shared.metrics import Metrics
 from shared.problems import Problem
+
+__all__ = ["LARGEST_BODY", "PAGE_HEADERS", "Check", "accept_any_length", "create_service"]
 
 LARGEST_BODY = 1024 * 1024
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -42,14 +42,6 @@ PAGE_HEADERS = {
 """What every HTML page carries unless its view set the same header itself."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing a service needs. `probe` says what is wrong, or None; only a required one makes it unready."""
-
-    probe: Callable[[], str | None]
-    required: bool = True
 
 
 def create_service(
@@ -78,8 +70,7 @@ def create_service(
     app.config["PROPAGATE_EXCEPTIONS"] = False
     problems.register(app)
     api_docs.register(app)
-    _add_health(app, readiness)
-    _add_metrics(app, metrics)
+    health.register(app, metrics, readiness)
     return app
 
 
@@ -186,40 +177,3 @@ def _finish(response: Response, current: str) -> None:
     if headers.get("Content-Type", "").startswith("text/html"):
         for name, value in PAGE_HEADERS.items():
             headers.setdefault(name, value)
-
-
-def _add_health(app: APIFlask, readiness: Mapping[str, Check]) -> None:
-    @app.get("/healthz")
-    @app.doc(hide=True)
-    def healthz() -> dict[str, str]:
-        """Say that the process is alive, and nothing about anything else."""
-        return {"status": "alive"}
-
-    @app.get("/readyz")
-    @app.doc(hide=True)
-    def readyz() -> tuple[dict[str, Any], int]:
-        """Say whether requests can be served, and what is wrong."""
-        wrong = {name: _complaint(check) for name, check in readiness.items()}
-        unready = any(wrong[name] and check.required for name, check in readiness.items())
-        status = "unready" if unready else "degraded" if any(wrong.values()) else "ready"
-        checks = {name: {"ok": not each} | ({"reason": each} if each else {}) for name, each in wrong.items()}
-        return {"status": status, "checks": checks}, 503 if unready else 200
-
-
-def _complaint(check: Check) -> str | None:
-    try:
-        return check.probe()
-    except (SQLAlchemyError, psycopg.Error, RedisError, OSError) as error:
-        return f"away ({type(error).__name__})"
-
-
-def _add_metrics(app: APIFlask, metrics: Metrics) -> None:
-    @app.get("/metrics")
-    @app.doc(hide=True)
-    def exposed() -> Response:
-        """Return every metric of this process in Prometheus' text format."""
-        for rule in app.url_map.iter_rules():  # a rate of errors needs its zero before the first error
-            for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
-                metrics.http_requests.labels(rule.rule, method, "500")
-        text, content_type = metrics.exposition()
-        return Response(text, content_type=content_type)

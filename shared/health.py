@@ -1,0 +1,64 @@
+"""This file says how a service is: alive, ready and in figures."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from apiflask import APIFlask
+from flask import Response
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing a service needs. `probe` says what is wrong, or None; only a required one makes it unready."""
+
+    probe: Callable[[], str | None]
+    required: bool = True
+
+
+def register(app: APIFlask, metrics: Metrics, readiness: Mapping[str, Check]) -> None:
+    """Serve /healthz, /readyz and /metrics."""
+    _add_health(app, readiness)
+    _add_metrics(app, metrics)
+
+
+def _add_health(app: APIFlask, readiness: Mapping[str, Check]) -> None:
+    @app.get("/healthz")
+    @app.doc(hide=True)
+    def healthz() -> dict[str, str]:
+        """Say that the process is alive, and nothing about anything else."""
+        return {"status": "alive"}
+
+    @app.get("/readyz")
+    @app.doc(hide=True)
+    def readyz() -> tuple[dict[str, Any], int]:
+        """Say whether requests can be served, and what is wrong."""
+        wrong = {name: _complaint(check) for name, check in readiness.items()}
+        unready = any(wrong[name] and check.required for name, check in readiness.items())
+        status = "unready" if unready else "degraded" if any(wrong.values()) else "ready"
+        checks = {name: {"ok": not each} | ({"reason": each} if each else {}) for name, each in wrong.items()}
+        return {"status": status, "checks": checks}, 503 if unready else 200
+
+
+def _complaint(check: Check) -> str | None:
+    try:
+        return check.probe()
+    except (SQLAlchemyError, psycopg.Error, RedisError, OSError) as error:
+        return f"away ({type(error).__name__})"
+
+
+def _add_metrics(app: APIFlask, metrics: Metrics) -> None:
+    @app.get("/metrics")
+    @app.doc(hide=True)
+    def exposed() -> Response:
+        """Return every metric of this process in Prometheus' text format."""
+        for rule in app.url_map.iter_rules():  # a rate of errors needs its zero before the first error
+            for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+                metrics.http_requests.labels(rule.rule, method, "500")
+        text, content_type = metrics.exposition()
+        return Response(text, content_type=content_type)
