@@ -107,12 +107,12 @@ class Child:
         """Ask it to end in order; kill it when it does not within `patience` seconds."""
         if self._process is None:
             return
-        for number in (self._last_signal, signal.SIGQUIT, signal.SIGKILL):
+        for number, seconds in ((self._last_signal, patience), (signal.SIGQUIT, 1), (signal.SIGKILL, 1)):
             if self._process.poll() is not None:
                 return
             self._process.send_signal(number)
             try:
-                self._process.wait(patience)
+                self._process.wait(seconds)
             except subprocess.TimeoutExpired:
                 continue
 

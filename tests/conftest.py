@@ -1,7 +1,7 @@
 """This file gives tests their real servers: one PostgreSQL and one Redis for a whole run, clean for each test.
 
 `database_url` is a migrated, empty database; `database` opens transactions on it; `redis_url` is an empty Redis;
-`own_stack` is a pair of servers that a test may kill.
+`own_stack` is a pair of servers that a test may kill; `mailbox` is a mail server that keeps what it is sent.
 """
 
 import shutil
@@ -14,6 +14,7 @@ import pytest
 import redis
 
 from deploy.devstack import DevStack
+from deploy.mailsink import MailSink
 from shared.db import DRAIN, Database
 from shared.migrations import upgrade
 from tests import databases
@@ -135,3 +136,10 @@ def own_stack() -> Iterator[DevStack]:
         upgrade(stack.database_url)
         yield stack
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def mailbox(tmp_path: Path) -> Iterator[MailSink]:
+    """A mail server on a free port: `mailbox.smtp_url` to send to, `mailbox.mails()` to read."""
+    with MailSink(tmp_path / "mails") as sink:
+        yield sink
