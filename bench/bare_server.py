@@ -3,7 +3,7 @@
 import sys
 
 from bench.bare import create_app
-from shared.web import run_service
+from shared.serve import run_service
 
 if __name__ == "__main__":
-    run_service(create_app, bind=sys.argv[1], threads=int(sys.argv[2]))
+    run_service(create_app, sys.argv[1], threads=int(sys.argv[2]))

@@ -1,4 +1,4 @@
-"""A history import until its lines stand validated, keyed and indexed, beside `psql \\copy` into a bare table."""
+"""A history import until its lines stand validated, keyed and indexed, beside psql's own copy into a bare table."""
 
 import os
 import shutil
@@ -15,7 +15,6 @@ from deploy.embedded_postgres import binaries
 REFERENCE = (
     Path(os.environ.get("TIPOFF_REFERENCE", "../shared")) / "data" / "online_retail_ii" / "lines.parquet"
 )
-COLUMNS = "invoice text, stock_code text, description text, quantity int, invoice_ts timestamp, unit_price float8, customer_id int, country text"
 
 
 def measure(system: System) -> Figure:
@@ -47,8 +46,8 @@ def _copy(system: System, file: Path) -> tuple[int, float]:
         reader = "read_parquet" if file.suffix == ".parquet" else "read_csv"
         columns = [
             row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {reader}('{file}')").fetchall()
-        ]  # noqa: S608
-        connection.execute(f"COPY (SELECT * FROM {reader}('{file}')) TO '{flat}' (FORMAT csv, HEADER)")  # noqa: S608
+        ]
+        connection.execute(f"COPY (SELECT * FROM {reader}('{file}')) TO '{flat}' (FORMAT csv, HEADER)")
     with psycopg.connect(system.libpq_url, autocommit=True) as connection:
         connection.execute("DROP TABLE IF EXISTS bare_line")
         connection.execute(f"CREATE TABLE bare_line ({', '.join(f'{name} text' for name in columns)})")

@@ -18,7 +18,7 @@ def made_orders(
     sample: Path, count: int, *, prefix: str, below_cost: bool = False
 ) -> Iterator[dict[str, Any]]:
     """Yield orders of active customers, one after another; with `below_cost` one line sells under its cost."""
-    chance = random.Random(7)  # noqa: S311 - a repeatable day, not a secret
+    chance = random.Random(7)
     with (sample / "customers.csv").open() as file:
         customers = [
             row for row in csv.DictReader(file) if row["status"] == "active" and row["internal"] != "true"

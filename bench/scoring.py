@@ -60,7 +60,7 @@ def _orders_per_second(system: System) -> float:
     headers = {"Content-Type": "application/x-ndjson", "Authorization": f"Bearer {token}"}
     with system.running(service("ingest", port)):
         wait_for(f"http://127.0.0.1:{port}/healthz")
-        with urlopen(Request(f"http://127.0.0.1:{port}/v1/orders", body, headers), timeout=120) as answer:  # noqa: S310
+        with urlopen(Request(f"http://127.0.0.1:{port}/v1/orders", body, headers), timeout=120) as answer:
             answer.read()
     with system.running(worker("scoring")), psycopg.connect(system.libpq_url, autocommit=True) as connection:
         until = time.monotonic() + PATIENCE_SECONDS

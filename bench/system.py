@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
@@ -69,7 +69,7 @@ def system(*, with_company: bool) -> Iterator[System]:
         with DevStack(folder / "servers", environment={}) as stack:
             made = System(stack, folder)
             if with_company:
-                load_history(folder / "sample", date.today(), made.settings, print, skip=False)
+                load_history(folder / "sample", datetime.now(UTC).date(), made.settings, print, skip=False)
             else:
                 made.tipoff("migrate")
             yield made
@@ -101,7 +101,7 @@ def wait_for(url: str, seconds: float = 30) -> None:
     until = time.monotonic() + seconds
     while True:
         try:
-            with urlopen(url, timeout=1):  # noqa: S310 - our own loopback address
+            with urlopen(url, timeout=1):
                 return
         except HTTPError:
             return

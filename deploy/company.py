@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from urllib.error import HTTPError, URLError
@@ -62,14 +63,16 @@ def tipoff(settings: Mapping[str, str], *arguments: str) -> str:
     return done.stdout.strip()
 
 
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """Where orders are posted, and the secret they are signed with."""
+
+    url: str
+    secret: str
+
+
 def post_last_day(
-    day: Path,
-    hook: str,
-    secret: str,
-    start: int,
-    remember: Callable[[int], None],
-    stopping: threading.Event,
-    say: Say,
+    day: Path, hook: Hook, start: int, remember: Callable[[int], None], stopping: threading.Event, say: Say
 ) -> None:
     """Post the last day's orders as signed webhooks at a visible pace, from where the last run stopped."""
     orders = day.read_text().splitlines()
@@ -77,7 +80,7 @@ def post_last_day(
         if stopping.is_set():
             return
         order = json.loads(line)
-        answer = _post(hook, secret, f"msg_{number:04}_{order['id']}", order)
+        answer = _post(hook, f"msg_{number:04}_{order['id']}", order)
         customer = (order.get("customer") or {}).get("name") or "a guest"
         say(f"  order {order['id']} of {customer}: {answer}")
         remember(number)
@@ -86,12 +89,12 @@ def post_last_day(
         say(f"All {len(orders)} orders of the day are posted.")
 
 
-def _post(hook: str, secret: str, message_id: str, order: Mapping[str, object]) -> str:
+def _post(hook: Hook, message_id: str, order: Mapping[str, object]) -> str:
     now = datetime.now(UTC)
     body = json.dumps({"type": "order.created", "timestamp": now.isoformat(), "data": order}).encode()
-    headers = {"Content-Type": "application/json", **sign(message_id, now, body, [secret])}
+    headers = {"Content-Type": "application/json", **sign(message_id, now, body, [hook.secret])}
     try:
-        with urlopen(Request(hook, body, headers), timeout=10) as response:  # noqa: S310 - our own hook
+        with urlopen(Request(hook.url, body, headers), timeout=10) as response:  # noqa: S310 - our own hook
             return f"{response.status} {json.load(response)['status']}"
     except HTTPError as refused:
         return f"{refused.code} {refused.read().decode(errors='replace')}"

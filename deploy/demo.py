@@ -22,7 +22,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from deploy.child import StackError
-from deploy.company import load_history, post_last_day
+from deploy.company import Hook, load_history, post_last_day
 from deploy.devstack import NO_REDIS, DevStack
 from deploy.fleet import Fleet, Part
 from shared.signing import new_secret
@@ -101,7 +101,7 @@ def environment(place: Place, stack: DevStack, ports: dict[str, int]) -> dict[st
         "TIPOFF_BASE_CURRENCY": "EUR",
         "TIPOFF_SENDING": "live",
         "TIPOFF_RECIPIENTS": "*",
-        "TIPOFF_SMTP_URL": f"smtp://127.0.0.1:{ports['smtp']}?starttls=never",
+        "TIPOFF_SMTP_URL": f"smtp://127.0.0.1:{ports['smtp']}?starttls=off",
         "TIPOFF_MAIL_FROM": "Tipoff <tipoff@sample.example>",
         "TIPOFF_PUBLIC_URL": f"http://127.0.0.1:{ports['alerts']}",
         "TIPOFF_SETTLE": "PT0S",
@@ -197,10 +197,10 @@ def run(folder: Path, stopping: threading.Event) -> None:
             place.posted = posted
             place.save()
 
-        hook = f"http://127.0.0.1:{ports['ingest']}/hooks/standard"
+        hook = Hook(f"http://127.0.0.1:{ports['ingest']}/hooks/standard", place.hook_secret)
         day = folder / "sample" / "last_day.ndjson"
         poster = threading.Thread(
-            target=post_last_day, args=(day, hook, place.hook_secret, place.posted, remember, stopping, say)
+            target=post_last_day, args=(day, hook, place.posted, remember, stopping, say)
         )
         poster.start()
         ending.callback(poster.join)

@@ -18,6 +18,7 @@ from shared.worker import Worker
 
 if TYPE_CHECKING:
     from apiflask import APIFlask
+    from flask import Flask
 
     from services.cli import Context
 
@@ -44,14 +45,11 @@ class Address(click.ParamType[tuple[str, int]]):
         return host.strip("[]"), int(port)
 
 
-def _version() -> str:
-    return importlib.metadata.version("tipoff")
-
-
-def _open(settings: Settings, name: str, *, json_logs: bool | None) -> Metrics:
-    """Logs and metrics of this process."""
-    logs.configure(name, json=not sys.stderr.isatty() if json_logs is None else json_logs)
-    return Metrics(name, _version())
+def _open(name: str, settings: Settings) -> Metrics:
+    """Begin this process's logs and metrics."""
+    is_json = not sys.stderr.isatty() if settings.json_logs is None else settings.json_logs
+    logs.configure(name, json=is_json)
+    return Metrics(name, importlib.metadata.version("tipoff"))
 
 
 def _redis_of(settings: Settings) -> str | None:
@@ -65,29 +63,32 @@ def _redis_of(settings: Settings) -> str | None:
 @click.pass_obj
 def serve(context: "Context", service: str, bind: tuple[str, int] | None, threads: int) -> None:
     """Run one web service: ingest, scoring or alerts."""
-    from shared.web import run_service  # noqa: PLC0415 - gunicorn and Flask are for this command alone
+    from shared.serve import run_service  # noqa: PLC0415 - gunicorn and Flask are for this command alone
 
     settings = context.settings
     address = bind or ("127.0.0.1", PORTS[service])
+    metrics = _open(service, settings)
+    # Neither connects nor starts a thread before the server has forked.
+    database = Database(
+        settings.database_url.get_secret_value(),
+        REQUEST,
+        pool_size=threads,
+        prepare=settings.prepare_statements,
+    )
+    bell = Doorbell(_redis_of(settings))
+    metrics.registry.register(TaskCollector(lambda: _backlog(database)))
 
     def make() -> "APIFlask":
-        """Called in the process that serves: connections are opened after the fork."""
-        metrics = _open(settings, service, json_logs=settings.json_logs)
-        database = Database(
-            settings.database_url.get_secret_value(),
-            REQUEST,
-            pool_size=threads,
-            prepare=settings.prepare_statements,
-        )
-        metrics.registry.register(TaskCollector(lambda: _backlog(database)))
-        bell = Doorbell(_redis_of(settings))
+        clock = business_clock(settings.business_time)
         app = importlib.import_module(f"services.{service}.app")
-        made: APIFlask = app.create_app(
-            settings, database, bell.ring, business_clock(settings.business_time), metrics, bind=address
-        )
+        made: APIFlask = app.create_app(settings, database, bell.ring, clock, metrics, bind=address)
         return made
 
-    run_service(make, bind=f"{address[0]}:{address[1]}", threads=threads)
+    def close(_app: "Flask") -> None:
+        bell.close()
+        database.close()
+
+    run_service(make, f"{address[0]}:{address[1]}", threads=threads, before_exit=close)
 
 
 @click.command()
@@ -97,7 +98,7 @@ def serve(context: "Context", service: str, bind: tuple[str, int] | None, thread
 def work(context: "Context", queue: str, address: tuple[str, int] | None) -> None:
     """Run one worker of a queue: scoring or alerts. Start as many as you like."""
     settings = context.settings
-    metrics = _open(settings, f"{queue}-worker", json_logs=settings.json_logs)
+    metrics = _open(f"{queue}-worker", settings)
     database = Database(settings.database_url.get_secret_value(), DRAIN, prepare=settings.prepare_statements)
     metrics.registry.register(TaskCollector(lambda: _backlog(database)))
     host, port = address or ("127.0.0.1", WORKER_PORTS[queue])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from wsgiref.types import WSGIApplication
 
-from apiflask import APIFlask
+from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
@@ -20,11 +20,11 @@ log = logging.getLogger(__name__)
 GRACEFUL_SECONDS = 10
 KEEP_ALIVE_SECONDS = 75
 
-Hook = Callable[[APIFlask], None]
+Hook = Callable[[Flask], None]
 
 
 def run_service(
-    make_app: Callable[[], APIFlask],
+    make_app: Callable[[], Flask],
     bind: str,
     *,
     threads: int = 8,
@@ -43,7 +43,7 @@ def run_service(
     _Gunicorn(app, _options(app, bind, threads, after_fork, before_exit)).run()
 
 
-def _options(app: APIFlask, bind: str, threads: int, after_fork: Hook, before_exit: Hook) -> dict[str, Any]:
+def _options(app: Flask, bind: str, threads: int, after_fork: Hook, before_exit: Hook) -> dict[str, Any]:
     def opened(_arbiter: Arbiter, _worker: object) -> None:
         after_fork(app)
 
@@ -75,7 +75,7 @@ def _options(app: APIFlask, bind: str, threads: int, after_fork: Hook, before_ex
 class _Gunicorn(BaseApplication):
     """gunicorn without a configuration file."""
 
-    def __init__(self, app: APIFlask, options: dict[str, Any]) -> None:
+    def __init__(self, app: Flask, options: dict[str, Any]) -> None:
         self._app = app
         self._options = options
         super().__init__()
