@@ -61,6 +61,7 @@ class MailSink:
         self._ports = (smtp_port, http_port)
         self._smtp: _SmtpServer | None = None
         self._pages: BaseWSGIServer | None = None
+        self._serving: threading.Thread | None = None
 
     @property
     def smtp_url(self) -> str:
@@ -79,6 +80,9 @@ class MailSink:
     def start(self) -> Self:
         """Start both servers. Raises OSError when a port is taken, with nothing left running."""
         smtp_port, http_port = self._ports
+        socket.create_server(
+            (self._host, smtp_port)
+        ).close()  # aiosmtpd takes 5 s to find out that it is taken
         with socket.create_server((self._host, http_port)) as listener:
             app = create_app(self.mailbox)
             self._pages = make_server(
@@ -91,7 +95,8 @@ class MailSink:
             data_size_limit=LARGEST_MAIL,
             enable_SMTPUTF8=True,
         )
-        threading.Thread(target=self._pages.serve_forever, name="mail pages", daemon=True).start()
+        self._serving = threading.Thread(target=self._pages.serve_forever, name="mail pages", daemon=True)
+        self._serving.start()
         try:
             self._smtp.start()
         except OSError:
@@ -105,8 +110,9 @@ class MailSink:
         """Stop both servers; the mails stay in their folder."""
         if self._smtp is not None:
             self._smtp.stop(no_assert=True)
-        if self._pages is not None:
+        if self._pages is not None and self._serving is not None:
             self._pages.shutdown()
+            self._serving.join()
             self._pages.server_close()
 
     def __enter__(self) -> Self:
