@@ -17,8 +17,8 @@ SPREAD = Decimal("0.5")
 BREAK_FACTORS = (Decimal("0.96"), Decimal("0.93"), Decimal("0.89"))
 # Paper became dearer four months ago. The list followed two weeks later; prices agreed by contract did not.
 DEARER_FAMILIES = ("papertowel", "toiletroll")
-COST_RISE = Decimal("1.14")
-LIST_RISE = Decimal("1.10")
+COST_RISE = Decimal("1.15")
+LIST_RISE = Decimal("1.13")
 COST_RISE_DAYS_AGO = 125
 LIST_RISE_DAYS_AGO = 111
 

@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
-from itertools import accumulate
+from itertools import accumulate, count
 from random import Random
 
 from deploy.sample.catalogue import Catalogue, Product
@@ -16,6 +16,8 @@ from deploy.sample.trades import staple_pair
 WORKING_DAYS_BETWEEN_ORDERS = 14.5
 
 
+# How many of its orders hold a staple of the part a customer plays.
+STAPLE_SHARE = 0.7
 # How the quantity of one order relates to the usual one.
 SWING = (0.5, 1, 1, 1, 1, 1, 1, 2)
 
@@ -51,23 +53,21 @@ def habit_of(
     rng = Random(f"{seed}:habit:{customer.id}")
     weights = {key: liking * rng.lognormvariate(0, 0.8) for key, liking in by_trade.items()}
     tastes = tuple(accumulate(weights[p.family.key] * p.popularity * p.is_active for p in catalogue.products))
-    count = 5 + min(40, round(8 * customer.weight**0.5 * rng.lognormvariate(0, 0.3)))
-    usual = [_pick(tastes, catalogue.products, rng) for _ in range(count)]
+    known = 5 + min(40, round(8 * customer.weight**0.5 * rng.lognormvariate(0, 0.3)))
+    usual = [_pick(tastes, catalogue.products, rng) for _ in range(known)]
     trigger, needed = staple_pair(customer.trade, catalogue)
     if rng.random() < 0.75:
         usual += [trigger, trigger] + ([needed, needed] if rng.random() < 0.92 else [])
-    # What a part buys regularly makes up about half of all its purchases.
-    copies = max(3, round(count / (len(part.staples) + 0.5)))
     rare = 4.0 if rng.random() < 0.15 and not part.situation else 1.0
     cadence = WORKING_DAYS_BETWEEN_ORDERS * rare * rng.lognormvariate(0, 0.45) / customer.weight**0.5
     return Habit(
         cadence=part.cadence or min(160.0, max(1.6, cadence)),
-        regularity=5.0 if part.situation else rng.uniform(1.5, 6),
+        regularity=14.0 if part.situation else rng.uniform(1.5, 6),
         lines=part.lines or rng.uniform(1.6, 3.2),
         size=customer.weight**0.5 * rng.lognormvariate(0, 0.25) * part.size,
         loyalty=1.0 if part.buys_staples_only else rng.uniform(0.72, 0.95),
         likes_cartons=rng.random() < 0.5,
-        repertoire=part.staples if part.buys_staples_only else (*usual, *part.staples * copies),
+        repertoire=part.staples if part.buys_staples_only else (*usual, *part.staples * 2),
         tastes=tastes,
         forgets=frozenset(key for key in weights if rng.random() < 0.2),
         leaves_after=_leaves_after(customer, part, rng),
@@ -103,6 +103,7 @@ def baskets(
     rng = Random(f"{seed}:baskets:{customer.id}")
     usual = dict(part.usual)
     known = list(habit.repertoire)
+    turns = count()
     at = line.distance_of(customer.joined) + rng.random() * habit.cadence
     ends = part.stops or _end_of(habit, line)
     while at < line.length:
@@ -110,10 +111,11 @@ def baskets(
         if day >= ends:
             return
         chosen = _choose(day, habit, part, known, catalogue, rng)
-        for product in chosen:
+        chosen |= _staple(next(turns), day, part, rng)
+        for product in chosen.values():
             if product.sku not in usual:
                 usual[product.sku] = usual_quantity(seed, customer, habit, product)
-        items = tuple((p, max(1, round(usual[p.sku] * rng.choice(SWING)))) for p in chosen)
+        items = tuple((p, max(1, round(usual[p.sku] * rng.choice(SWING)))) for p in chosen.values())
         if items and (part.month is None or part.month == day.month):
             yield Basket(day, items)
         at += rng.gammavariate(habit.regularity, habit.cadence / habit.regularity)
@@ -125,7 +127,7 @@ def _end_of(habit: Habit, line: Timeline) -> date:
 
 def _choose(
     day: date, habit: Habit, part: Part, known: list[Product], catalogue: Catalogue, rng: Random
-) -> list[Product]:
+) -> dict[str, Product]:
     """Mostly old acquaintances; now and then something new, more likely what goes with something known."""
     chosen: dict[str, Product] = {}
     wanted = 1 + min(14, int(rng.expovariate(1 / habit.lines)))
@@ -145,7 +147,15 @@ def _choose(
                 and _wants(needed, day, part, rng)
             ):
                 chosen[needed.sku] = needed
-    return list(chosen.values())
+    return chosen
+
+
+def _staple(turn: int, day: date, part: Part, rng: Random) -> dict[str, Product]:
+    """The staple whose turn it is: what a part is about must not be left to luck."""
+    if not part.staples or rng.random() > STAPLE_SHARE:
+        return {}
+    staple = part.staples[turn % len(part.staples)]
+    return {staple.sku: staple} if _would_buy(staple, day, part) else {}
 
 
 def _one(habit: Habit, known: list[Product], catalogue: Catalogue, rng: Random) -> tuple[Product, bool]:
@@ -157,9 +167,11 @@ def _one(habit: Habit, known: list[Product], catalogue: Catalogue, rng: Random) 
     return _pick(habit.tastes, catalogue.products, rng), True
 
 
+def _would_buy(product: Product, day: date, part: Part) -> bool:
+    """Whether the part leaves the customer this product at all."""
+    has_dropped = day >= part.drops_since and product.family.key in part.drops
+    return product.is_active and product.family.key not in part.refuses and not has_dropped
+
+
 def _wants(product: Product, day: date, part: Part, rng: Random) -> bool:
-    if product.family.key in part.refuses or not product.is_active:
-        return False
-    if part.drops and day >= part.drops_since and product.family.key in part.drops:
-        return False
-    return rng.random() < appetite(product.family.season, day)
+    return _would_buy(product, day, part) and rng.random() < appetite(product.family.season, day)

@@ -23,8 +23,8 @@ def price_erosion(scene: Scene) -> Part:
 
 def cost_not_passed_on(scene: Scene) -> Part:
     """The supplier raised paper; this account kept its price."""
-    note = "paper cost rose 14 %; this account still pays the old contract price"
-    paper = tuple(scene.catalogue.by_family[key][2 * (scene.number % 2)] for key in DEARER_FAMILIES)
+    note = "paper cost rose 15 %; this account still pays the old contract price"
+    paper = tuple(scene.catalogue.by_family[key][2] for key in DEARER_FAMILIES)
     since = scene.ago(COST_RISE_DAYS_AGO)
     return Part(
         "cost_not_passed_on",
@@ -33,7 +33,7 @@ def cost_not_passed_on(scene: Scene) -> Part:
         paper[0].sku,
         since,
         paper,
-        cadence=4.5,
+        cadence=4,
         lines=3,
         prices_frozen=True,
     )
@@ -55,7 +55,7 @@ def dropped_category(scene: Scene) -> Part:
     )
     note = "still orders, but nothing of this category any more"
     return Part(
-        "dropped_category", "stopped_item", note, category, scene.ago(85), staples, cadence=6, drops=families
+        "dropped_category", "stopped_item", note, category, scene.ago(85), staples, cadence=5, drops=families
     )
 
 
@@ -65,7 +65,7 @@ def dropped_item(scene: Scene) -> Part:
     note = "a regular item of this customer that it no longer orders; everything else goes on"
     families = frozenset({staple.family.key})
     return Part(
-        "dropped_item", "stopped_item", note, staple.sku, scene.ago(80), (staple,), cadence=6, drops=families
+        "dropped_item", "stopped_item", note, staple.sku, scene.ago(80), (staple,), cadence=5, drops=families
     )
 
 
@@ -118,7 +118,7 @@ BILL: Bill = (
     (gone_quiet, 10, ANY_TRADE),
     (dropped_item, 5, ANY_TRADE),
     (season_ahead, 4, ANY_TRADE),
-    (slow_but_regular, 4, ANY_TRADE),
+    (slow_but_regular, 4, ("Electrician", "Facility manager", "Workshop")),
 )
 
 

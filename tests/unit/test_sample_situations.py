@@ -109,7 +109,7 @@ def test_eroding_accounts_pay_less_for_the_same_goods_than_before(books: Books) 
             elif line.day > LAST_DAY - timedelta(days=45):
                 late[line.sku].append(books.margin(line))
         drops = [mean(before[sku]) - mean(late[sku]) for sku in late if sku in before]
-        assert len(drops) >= 5
+        assert len(drops) >= 4
         assert mean(drops) > Decimal("0.03"), truth
 
 
@@ -171,8 +171,9 @@ def test_november_buyers_buy_in_november_only_and_every_year(books: Books) -> No
 def test_the_season_ahead_was_bought_in_last_year_by_those_who_buy_in_it(books: Books) -> None:
     for truth in books.planted("season_ahead"):
         days = {line.day for line in books.by_customer[truth["customer"]]}
-        assert {day.month for day in days} == {12}
-        assert {day.year for day in days} == {2024, 2025}
+        month = (LAST_DAY + timedelta(days=24)).month
+        assert {day.month for day in days} == {month}
+        assert len({day.year for day in days}) >= 2
 
 
 def test_the_complement_is_bought_by_four_in_five_and_never_by_these(books: Books) -> None:
