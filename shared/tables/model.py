@@ -24,7 +24,12 @@ item_neighbour = Table(
     Column("model_run_id", Id, primary_key=True),
     Column("product_id", Id, primary_key=True),
     Column("neighbour_id", Id, primary_key=True),
-    Column("score", Float, nullable=False),
+    Column(
+        "score",
+        Float,
+        nullable=False,
+        comment="rank and sum by this: see services.scoring.fit.models.neighbours",
+    ),
     Column("buyers", Integer, nullable=False, comment="customers who bought product_id"),
     Column("both", Integer, nullable=False, comment="customers who bought both"),
     Column("lift", Float, nullable=False, comment="evidence to show, never a score"),
@@ -65,15 +70,30 @@ price_band = Table(
     Column("min_quantity", Float, primary_key=True),
     Column("max_quantity", Float),
     Column("buyers", Integer, nullable=False),
-    Column("unit_price", Float, nullable=False, comment="median of account lines, last 90 days, own currency"),
-    Column("low_price", Float, nullable=False),
+    Column(
+        "unit_price", Float, nullable=False, comment="median of one price a customer, 90 days, own currency"
+    ),
+    Column("low_price", Float, nullable=False, comment="a tenth of the customers pay this or less"),
+    Column("latest_price", Float, nullable=False, comment="what most of the last five customers paid"),
+)
+
+usual_break = Table(
+    "usual_break",
+    metadata,
+    Column("model_run_id", Id, primary_key=True),
+    Column("product_id", Id, primary_key=True),
+    Column("currency", Text, primary_key=True),
+    Column("min_quantity", Float, primary_key=True),
+    Column("unit_price", Float, nullable=False, comment="the commonest account price from that quantity on"),
+    Column("usual_price", Float, nullable=False, comment="the commonest account price just below it"),
+    Column("buyers", Integer, nullable=False, comment="accounts that got the lower price"),
 )
 
 order_size = Table(
     "order_size",
     metadata,
     Column("model_run_id", Id, primary_key=True),
-    Column("segment", Text, primary_key=True),
+    Column("segment", Text, primary_key=True, comment="'' without one; '*' is everybody"),
     Column("customers", Integer, nullable=False),
     Column("p60", Float, nullable=False),
     Column("p75", Float, nullable=False),

@@ -278,7 +278,12 @@ def upgrade() -> None:
         sa.Column("model_run_id", sa.BigInteger(), nullable=False),
         sa.Column("product_id", sa.BigInteger(), nullable=False),
         sa.Column("neighbour_id", sa.BigInteger(), nullable=False),
-        sa.Column("score", sa.Float(), nullable=False),
+        sa.Column(
+            "score",
+            sa.Float(),
+            nullable=False,
+            comment="rank and sum by this: see services.scoring.fit.models.neighbours",
+        ),
         sa.Column("buyers", sa.Integer(), nullable=False, comment="customers who bought product_id"),
         sa.Column("both", sa.Integer(), nullable=False, comment="customers who bought both"),
         sa.Column("lift", sa.Float(), nullable=False, comment="evidence to show, never a score"),
@@ -371,7 +376,7 @@ def upgrade() -> None:
     op.create_table(
         "order_size",
         sa.Column("model_run_id", sa.BigInteger(), nullable=False),
-        sa.Column("segment", sa.Text(), nullable=False),
+        sa.Column("segment", sa.Text(), nullable=False, comment="'' without one; '*' is everybody"),
         sa.Column("customers", sa.Integer(), nullable=False),
         sa.Column("p60", sa.Float(), nullable=False),
         sa.Column("p75", sa.Float(), nullable=False),
@@ -399,9 +404,14 @@ def upgrade() -> None:
             "unit_price",
             sa.Float(),
             nullable=False,
-            comment="median of account lines, last 90 days, own currency",
+            comment="median of one price a customer, 90 days, own currency",
         ),
-        sa.Column("low_price", sa.Float(), nullable=False),
+        sa.Column(
+            "low_price", sa.Float(), nullable=False, comment="a tenth of the customers pay this or less"
+        ),
+        sa.Column(
+            "latest_price", sa.Float(), nullable=False, comment="what most of the last five customers paid"
+        ),
         sa.PrimaryKeyConstraint(
             "model_run_id", "product_id", "channel", "currency", "min_quantity", name=op.f("pk_price_band")
         ),
@@ -584,6 +594,26 @@ def upgrade() -> None:
         sa.Column("region", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_territory")),
         sa.UniqueConstraint("external_id", name=op.f("uq_territory_external_id")),
+    )
+    op.create_table(
+        "usual_break",
+        sa.Column("model_run_id", sa.BigInteger(), nullable=False),
+        sa.Column("product_id", sa.BigInteger(), nullable=False),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("min_quantity", sa.Float(), nullable=False),
+        sa.Column(
+            "unit_price",
+            sa.Float(),
+            nullable=False,
+            comment="the commonest account price from that quantity on",
+        ),
+        sa.Column(
+            "usual_price", sa.Float(), nullable=False, comment="the commonest account price just below it"
+        ),
+        sa.Column("buyers", sa.Integer(), nullable=False, comment="accounts that got the lower price"),
+        sa.PrimaryKeyConstraint(
+            "model_run_id", "product_id", "currency", "min_quantity", name=op.f("pk_usual_break")
+        ),
     )
     op.create_table(
         "customer",
