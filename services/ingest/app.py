@@ -1,0 +1,78 @@
+"""This file puts the ingest service together: a fast, honest endpoint for whoever sends orders."""
+
+import importlib.metadata
+from collections.abc import Callable
+from zoneinfo import ZoneInfo
+
+from apiflask import APIFlask
+from redis import Redis
+from sqlalchemy import text
+
+from services.ingest import events, hooks, orders
+from services.ingest.desk import Desk
+from services.ingest.source import all_sources
+from shared import migrations
+from shared.clock import Clock, real_now
+from shared.db import Database
+from shared.metrics import Metrics
+from shared.settings import Settings
+from shared.tokens import ApiToken, FindToken, remembered
+from shared.web import Check, create_service
+
+_TOKEN = "SELECT name, source, scopes, expires_at FROM api_token WHERE digest = %b"  # noqa: S105 - a statement
+
+
+def create_app(
+    settings: Settings,
+    database: Database,
+    ring: Callable[[str], None],
+    clock: Clock,  # noqa: ARG001 - every service is made alike; receipts are real time
+    metrics: Metrics,
+    *,
+    bind: tuple[str, int],  # noqa: ARG001 - every service is made alike; every door asks for a proof
+) -> APIFlask:
+    """Return the service."""
+    app = create_service(
+        "ingest",
+        title="Tipoff ingest",
+        version=importlib.metadata.version("tipoff"),
+        metrics=metrics,
+        readiness={
+            "database": Check(lambda: _database_fault(database)),
+            "doorbell": Check(lambda: _doorbell_fault(settings), required=False),
+        },
+    )
+    desk = Desk(database, ring, real_now, ZoneInfo(settings.time_zone), settings.base_currency, metrics)
+    secrets = {
+        name: tuple(secret.get_secret_value() for secret in each)
+        for name, each in settings.hook_secrets.items()
+    }
+    find_token = remembered(_token_finder(database))
+    hooks.add(app, desk, all_sources(), secrets)
+    orders.add(app, desk, find_token)
+    events.add(app, desk, find_token)
+    return app
+
+
+def _token_finder(database: Database) -> FindToken:
+    def find(digest: bytes) -> ApiToken | None:
+        with database.autocommit() as connection:
+            row = connection.exec_driver_sql(_TOKEN, (digest,)).first()
+        return None if row is None else ApiToken(row[0], row[1], frozenset(row[2]), row[3])
+
+    return find
+
+
+def _database_fault(database: Database) -> str | None:
+    with database.transaction() as connection:
+        connection.execute(text("SELECT 1"))
+        found = migrations.revision_of(connection)
+    return None if found == migrations.head() else f"the database stands at {found}: run `tipoff migrate`"
+
+
+def _doorbell_fault(settings: Settings) -> str | None:
+    if settings.redis_url is None:
+        return "no Redis is set: workers poll"
+    with Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=0.3) as redis:
+        redis.ping()
+    return None

@@ -1,0 +1,126 @@
+"""This file says what an order looks like when it is sent to us: the body of `POST /v1/orders`, `data` of a webhook.
+
+Unknown fields are ignored, as they stay in the stored body. Amounts are decimals, as text or numbers. What the
+fields mean, and which bodies contradict themselves, is `services.ingest.normalise`.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from shared.domain.order import LineKind, OrderKind, OrderStatus
+
+LARGEST = Decimal(10) ** 14
+"""Numbers beyond this do not fit their columns, and are no order."""
+
+Id = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+MaybeId = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
+Words = Annotated[str, StringConstraints(max_length=4000)]
+Number = Annotated[Decimal, Field(gt=-LARGEST, lt=LARGEST, allow_inf_nan=False)]
+
+
+class Body(BaseModel):
+    """What every part has in common."""
+
+    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True, use_attribute_docstrings=True)
+
+
+class CustomerBody(Body):
+    """Who ordered."""
+
+    id: Id
+    parent_id: MaybeId | None = None
+    """The account this one belongs to."""
+    name: Words | None = None
+    status: MaybeId | None = None
+    """active, blocked or closed; the last two are never alerted."""
+    internal: bool = False
+    """One of our own: never alerted."""
+
+
+class GivenBackBody(Body):
+    """The line that is given back."""
+
+    order_id: MaybeId | None = None
+    line_id: MaybeId | None = None
+
+
+class LineBody(Body):
+    """One row of an order."""
+
+    id: MaybeId | None = None
+    """Identity within the order; absent: its position from 1."""
+    parent_line_id: MaybeId | None = None
+    kind: LineKind = LineKind.PRODUCT
+    sku: MaybeId | None = None
+    title: Words | None = None
+    category: MaybeId | None = None
+    quantity: Number
+    uom: MaybeId | None = None
+    units_per_pack: Number | None = None
+    """Base units in one of `quantity`; absent: 1."""
+    unit_price: Number | None = None
+    """Before discount."""
+    discount: Number | None = None
+    """Of the whole line."""
+    net_unit_price: Number | None = None
+    """After the line's discount and without tax, instead of `unit_price` and `discount`."""
+    tax: Number | None = None
+    """Of the whole line."""
+    tax_rate: Number | None = None
+    """A fraction: 0.19."""
+    cost: Number | None = None
+    """Ours, for one of `quantity`."""
+    returns: GivenBackBody | None = None
+    reason: Words | None = None
+
+
+class TotalsBody(Body):
+    """Sums as the sender sees them; compared with the lines, never used."""
+
+    subtotal: Number | None = None
+    discount: Number | None = None
+    freight: Number | None = None
+    tax: Number | None = None
+    total: Number | None = None
+
+
+class OrderBody(Body):
+    """One reading of one order, complete: a newer one replaces the whole of it."""
+
+    id: Id
+    version: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    """Which reading is newer; absent: `updated_at`, else the envelope's timestamp, else the time of receipt."""
+    updated_at: datetime | None = None
+    number: MaybeId | None = None
+    status: OrderStatus = OrderStatus.CONFIRMED
+    kind: OrderKind = OrderKind.SALE
+    test: bool = False
+    channel: MaybeId | None = None
+    rep_id: MaybeId | None = None
+    original_order_id: MaybeId | None = None
+    ordered_at: datetime
+    """Business time; without an offset it is read in the connection's zone."""
+    currency: Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")] | None = None
+    """ISO 4217; absent: the company's base currency."""
+    prices_include_tax: bool = False
+    discount: Number | None = None
+    """Of the whole order, shared out over its lines."""
+    freight: Number | None = None
+    """Becomes a line of its own."""
+    customer: CustomerBody | None = None
+    """Null is a guest."""
+    lines: Annotated[list[LineBody], Field(max_length=10_000)]
+    totals: TotalsBody | None = None
+
+
+class Envelope(BaseModel):
+    """The envelope of a Standard Webhook."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    type: str
+    timestamp: datetime | None = None
+    data: OrderBody

@@ -1,0 +1,154 @@
+"""This file takes orders as NDJSON, any number in one request, and answers each on a line of its own.
+
+Request and answer stream: a batch is read, stored and answered before the next is read, so memory stays flat. A bad
+line spoils nothing. A sender who does not read while sending is not left waiting for us while we wait for it: what
+it does not take is put aside until it has sent everything.
+"""
+
+import select
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from tempfile import SpooledTemporaryFile
+
+import msgspec
+from flask import Response, request
+
+from services.ingest.desk import OUTCOME, STATUS, Desk, problem_faults
+from services.ingest.faults import Contradiction, Fault
+from services.ingest.reading import read_order
+from services.ingest.receive import Verdict
+from services.ingest.store import Arrival, Message, Stored, arrival, conflict
+from services.ingest.store_many import store_many
+from shared.problems import DATABASE_AWAY
+from shared.web import LARGEST_BODY, accept_any_length
+
+MEDIA_TYPE = "application/x-ndjson"
+DOOR = "api"
+BATCH_LINES = 200
+BATCH_BYTES = 1024 * 1024
+BLOCK = 64 * 1024
+
+Result = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedLine:
+    """A line of the request, counted from 1. None is one too long to be read."""
+
+    number: int
+    text: bytes | None
+
+
+def take(desk: Desk, source: str) -> Response:
+    """Answer the request at hand line by line."""
+    accept_any_length()
+    read, wire = request.stream.read, request.environ.get("gunicorn.socket")
+    results = (_encode(desk, source, batch) for batch in batches(numbered_lines(read)))
+    return Response(patiently(results, _is_writable(wire)), content_type=MEDIA_TYPE)
+
+
+def numbered_lines(read: Callable[[int], bytes]) -> Iterator[NumberedLine]:
+    """Split a stream into its lines that are not blank, reading it in blocks."""
+    number, rest, is_skipping = 0, b"", False
+    while block := read(BLOCK):
+        *lines, rest = (rest + block).split(b"\n")
+        for line in lines:
+            number += 1
+            if is_skipping or len(line) > LARGEST_BODY:
+                yield NumberedLine(number, None)
+            elif line.strip():
+                yield NumberedLine(number, line)
+            is_skipping = False
+        if len(rest) > LARGEST_BODY:
+            is_skipping, rest = True, b""
+    if is_skipping or rest.strip():
+        yield NumberedLine(number + 1, None if is_skipping else rest)
+
+
+def batches(lines: Iterator[NumberedLine]) -> Iterator[list[NumberedLine]]:
+    """Group lines into batches bounded in number and bytes."""
+    batch: list[NumberedLine] = []
+    size = 0
+    for line in lines:
+        batch.append(line)
+        size += len(line.text or b"")
+        if len(batch) >= BATCH_LINES or size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def patiently(results: Iterator[bytes], is_writable: Callable[[], bool]) -> Iterator[bytes]:
+    """Pass results on as they come; once the receiver is full, keep the rest until there are no more."""
+    with SpooledTemporaryFile(max_size=BATCH_BYTES) as kept:
+        for result in results:
+            if kept.tell() == 0 and is_writable():
+                yield result
+            else:
+                kept.write(result)
+        kept.seek(0)
+        while block := kept.read(BLOCK):
+            yield block
+
+
+def _is_writable(wire: object) -> Callable[[], bool]:
+    """Ask the sender's connection, where the server shows it, whether it takes more without waiting."""
+    if wire is None:
+        return lambda: True
+    poll = select.poll()
+    poll.register(wire, select.POLLOUT)  # type: ignore[arg-type]
+    return lambda: bool(poll.poll(0))
+
+
+def _encode(desk: Desk, source: str, batch: Sequence[NumberedLine]) -> bytes:
+    return b"".join(msgspec.json.encode(result) + b"\n" for result in store_lines(desk, source, batch))
+
+
+def store_lines(desk: Desk, source: str, batch: Sequence[NumberedLine]) -> list[Result]:
+    """Read and store a batch; return a result for each line, in order."""
+    receipt = desk.receipt(source)
+    read: list[Arrival | Contradiction] = []
+    for line in batch:
+        try:
+            if line.text is None:
+                raise Contradiction([Fault("the line is longer than 1 MiB")])
+            read.append(arrival(read_order(line.text, receipt), Message(source, DOOR, line.text)))
+        except Contradiction as contradiction:
+            read.append(contradiction)
+    try:
+        stored = iter(store_many(desk.database, [each for each in read if isinstance(each, Arrival)]))
+    except DATABASE_AWAY:
+        return [
+            _problem(line.number, 503, "The database does not answer; send the line again.") for line in batch
+        ]
+    return [
+        _stored(desk, line.number, each, next(stored))
+        if isinstance(each, Arrival)
+        else _refused(desk, source, line, each)
+        for line, each in zip(batch, read, strict=True)
+    ]
+
+
+def _stored(desk: Desk, number: int, new: Arrival, stored: Stored) -> Result:
+    desk.welcome(new.order.source, DOOR, stored)
+    if stored.verdict is Verdict.CONFLICT:
+        return _problem(number, 409, conflict(new.order).detail + ".")
+    outcome = OUTCOME[stored.verdict]
+    return {"line": number, "status": STATUS[stored.verdict], "outcome": outcome, "id": stored.event_id}
+
+
+def _refused(desk: Desk, source: str, line: NumberedLine, contradiction: Contradiction) -> Result:
+    desk.count(source, DOOR, "refused")
+    if line.text is None:
+        return _problem(line.number, 413, "A line may have 1 MiB.")
+    problem = _problem(line.number, 422, "The order cannot be taken as it stands.")
+    faults = [
+        {"detail": fault.detail, "pointer": fault.pointer} for fault in problem_faults(contradiction.faults)
+    ]
+    return problem | {"errors": faults}
+
+
+def _problem(number: int, status: int, detail: str) -> Result:
+    return {"line": number, "status": status, "title": HTTPStatus(status).phrase, "detail": detail}

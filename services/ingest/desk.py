@@ -1,0 +1,81 @@
+"""This file is what the doors of ingest share: where readings go, what is assumed of them, what is counted."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import msgspec
+from flask import Response
+
+from services.ingest.faults import Contradiction, Fault
+from services.ingest.normalise import Receipt
+from services.ingest.receive import Verdict
+from services.ingest.store import QUEUE, Stored
+from shared import problems
+from shared.clock import Clock
+from shared.db import Database
+from shared.metrics import Metrics
+from shared.problems import Problem
+
+STATUS = {
+    Verdict.NEW: 202,
+    Verdict.NEWER: 202,
+    Verdict.REPEAT: 200,
+    Verdict.SUPERSEDED: 200,
+    Verdict.CONFLICT: 202,
+}
+OUTCOME = {
+    Verdict.NEW: "accepted",
+    Verdict.NEWER: "accepted",
+    Verdict.REPEAT: "repeat",
+    Verdict.SUPERSEDED: "superseded",
+    Verdict.CONFLICT: "quarantined",
+}
+"""The word a sender gets for a verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What every door needs."""
+
+    database: Database
+    ring: Callable[[str], None]
+    real_now: Clock
+    zone: ZoneInfo
+    currency: str
+    metrics: Metrics
+
+    def receipt(self, source: str) -> Receipt:
+        """How an order comes in now."""
+        return Receipt(source, self.zone, self.currency, self.real_now())
+
+    def count(self, source: str, door: str, outcome: str) -> None:
+        """Count one message and what became of it."""
+        self.metrics.orders_received.labels(source, door, outcome).inc()
+
+    def welcome(self, source: str, door: str, stored: Stored) -> None:
+        """Count a stored reading and wake whoever works on it."""
+        self.count(source, door, stored.verdict)
+        if stored.verdict in (Verdict.NEW, Verdict.NEWER):
+            self.metrics.last_order.labels(source).set_to_current_time()
+            self.ring(QUEUE)
+
+
+def answer(status: int, outcome: str, event_id: UUID | None) -> Response:
+    """Return the answer to one order."""
+    body = msgspec.json.encode({"id": event_id, "status": outcome})
+    headers = {"Location": f"/v1/events/{event_id}"} if event_id is not None else {}
+    return Response(body, status, headers, content_type="application/json")
+
+
+def unprocessable(contradiction: Contradiction) -> Problem:
+    """Return the problem that names every fault of an order."""
+    return Problem(
+        422, "The order cannot be taken as it stands.", faults=problem_faults(contradiction.faults)
+    )
+
+
+def problem_faults(faults: tuple[Fault, ...]) -> list[problems.Fault]:
+    """Return faults as problem details carry them."""
+    return [problems.Fault(each["detail"], each["pointer"]) for each in (fault.as_json() for fault in faults)]

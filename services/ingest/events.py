@@ -1,0 +1,70 @@
+"""This file tells senders what became of what they sent."""
+
+from uuid import UUID
+
+from apiflask import APIFlask
+from sqlalchemy import text
+
+from services.ingest.desk import Desk
+from shared.bearer import authorise
+from shared.problems import Problem
+from shared.tokens import ApiToken, FindToken
+
+_EVENT = text(
+    "SELECT event.id, event.source, event.external_id AS order_id, event.version, event.door, event.state,"
+    " event.is_head AS is_held, event.problem, event.received_at, event.applied_at,"
+    " sales_order.id AS applied_order_id, sales_order.net, sales_order.currency,"
+    " (SELECT count(*) FROM signal WHERE order_id = sales_order.id AND order_version = event.version) AS signals,"
+    " (SELECT reason FROM silence_note WHERE order_id = sales_order.id AND order_version = event.version) AS silence,"
+    " (SELECT coalesce(array_agg(public_id), '{}') FROM alert WHERE order_id = sales_order.id) AS alerts"
+    " FROM event LEFT JOIN sales_order ON sales_order.event_id = event.id WHERE event.id = :id"
+)
+
+
+def add(app: APIFlask, desk: Desk, find_token: FindToken) -> None:
+    """Add the question to a service."""
+
+    @app.get("/v1/events/<event_id>")
+    @app.doc(
+        summary="What became of an order",
+        tags=["orders"],
+        security="ApiToken",
+        responses=[200, 401, 403, 404],
+    )
+    def event(event_id: str) -> dict[str, object]:
+        """Tell state, faults, and what the order led to."""
+        token = _reader(find_token)
+        try:
+            row = _find(desk, UUID(event_id))
+        except ValueError:
+            row = None
+        if row is None or ("orders:read" not in token.scopes and row["source"] != token.source):
+            raise Problem(404, "There is no such event.")
+        return row
+
+
+def _reader(find_token: FindToken) -> ApiToken:
+    """A token that reads orders; one that only writes them may ask about its own."""
+    try:
+        return authorise("orders:write", find_token)
+    except Problem as problem:
+        if problem.status != 403:
+            raise
+        return authorise("orders:read", find_token)
+
+
+def _find(desk: Desk, event_id: UUID) -> dict[str, object] | None:
+    with desk.database.autocommit() as connection:
+        row = connection.execute(_EVENT, {"id": event_id}).mappings().first()
+    if row is None:
+        return None
+    applied = row["applied_order_id"]
+    order = (
+        None
+        if applied is None
+        else {"net": row["net"], "currency": row["currency"], "signals": row["signals"]}
+    )
+    shown = {
+        name: row[name] for name in row if name not in ("applied_order_id", "net", "currency", "signals")
+    }
+    return shown | {"order": order}

@@ -1,0 +1,70 @@
+"""The webhook door: verify, read, store in one transaction, 202, ring."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from apiflask import APIFlask
+from flask import Response, request
+from werkzeug.exceptions import UnsupportedMediaType
+
+from services.ingest.desk import OUTCOME, STATUS, Desk, answer
+from services.ingest.faults import Contradiction
+from services.ingest.source import Source
+from services.ingest.store import Message, arrival, store, store_unreadable
+from shared.problems import Problem
+from shared.signing import SignatureFault
+
+DOOR = "webhook"
+# What is kept of the headers: enough to see who sent what when, and nothing secret.
+KEPT_HEADERS = ("content-type", "user-agent", "webhook-id", "webhook-timestamp", "svix-id", "svix-timestamp")
+
+Secrets = Mapping[str, Sequence[str]]
+
+
+def add(app: APIFlask, desk: Desk, sources: Mapping[str, Source], secrets: Secrets) -> None:
+    """Add the door to a service."""
+
+    @app.post("/hooks/<connection>")
+    @app.doc(summary="Take a signed webhook", tags=["orders"], responses=[200, 202, 401, 404, 413, 415])
+    def hook(connection: str) -> Response:
+        """Take one signed message. 202 means stored for good; `Location` tells what becomes of it."""
+        source = sources.get(connection)
+        if source is None:
+            raise Problem(404, "There is no such connection.")
+        if request.mimetype not in source.media_types:
+            raise UnsupportedMediaType(f"Send {' or '.join(sorted(source.media_types))}.")
+        return _take(desk, source, secrets.get(connection, ()))
+
+
+def _take(desk: Desk, source: Source, secrets: Sequence[str]) -> Response:
+    raw = request.get_data(cache=False)
+    headers = _headers(request.environ)
+    receipt = desk.receipt(source.name)
+    try:
+        message_id = source.verify(headers, raw, secrets, receipt.received_at)
+    except SignatureFault:
+        desk.count(source.name, DOOR, "unsigned")
+        raise Problem(401, "The signature does not fit.") from None
+    kept = msgspec.json.encode({name: headers[name] for name in KEPT_HEADERS if name in headers}).decode()
+    message = Message(source.name, DOOR, raw, message_id, kept)
+    try:
+        order = source.read(raw, receipt)
+    except Contradiction as contradiction:
+        event_id = store_unreadable(desk.database, message, contradiction.faults)
+        desk.count(source.name, DOOR, "quarantined")
+        return answer(202, "quarantined", event_id)
+    stored = store(desk.database, arrival(order, message))
+    desk.welcome(source.name, DOOR, stored)
+    return answer(STATUS[stored.verdict], OUTCOME[stored.verdict], stored.event_id)
+
+
+def _headers(environment: Mapping[str, Any]) -> dict[str, str]:
+    """Every header by its name in lower case."""
+    headers = {
+        name[5:].lower().replace("_", "-"): value
+        for name, value in environment.items()
+        if name.startswith("HTTP_")
+    }
+    headers["content-type"] = environment.get("CONTENT_TYPE", "")
+    return headers

@@ -1,0 +1,194 @@
+"""This file turns every order, by whatever door it came, into the one form all else works with.
+
+Webhooks, the API and imports of history use this one function: the same content is the same order, with the same
+digest. It is pure: the zone, the currency and the times it falls back on are arguments.
+"""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from decimal import Decimal
+
+from services.ingest.body import LARGEST, CustomerBody, LineBody, OrderBody
+from services.ingest.faults import Contradiction, Fault
+from services.ingest.pricing import ONE, UNIT, ZERO, check_tax, line_nets
+from services.ingest.totals import check_totals
+from shared.domain.order import CustomerRef, Line, LineKind, Order, OrderKind
+
+FIRST_YEAR = 1990
+LAST_YEAR = 9999  # beyond it a change of zone overflows
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+DAY = timedelta(days=1)
+# A screw may cost a hundredth of a cent.
+COST_UNIT = Decimal("0.000001")
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """How an order came in: the source it belongs to, and what to assume where the body is silent."""
+
+    source: str
+    zone: tzinfo
+    currency: str
+    received_at: datetime
+    envelope_at: datetime | None = None
+
+
+def normalise(body: OrderBody, receipt: Receipt) -> Order:
+    """Return the order. Raises Contradiction with every fault, pointers counted from the order."""
+    faults: list[Fault] = []
+    ordered_at = _business_time(body.ordered_at, receipt, faults)
+    nets = line_nets(body, faults)
+    check_totals(body, nets, faults)
+    _check_direction(body, faults)
+    lines = _lines(body, nets, faults)
+    if faults:
+        raise Contradiction(faults)
+    return Order(
+        source=receipt.source,
+        id=clean(body.id) or body.id,
+        version=version_of(body, receipt),
+        ordered_at=ordered_at,
+        currency=body.currency or receipt.currency,
+        lines=tuple(lines),
+        status=body.status,
+        kind=body.kind,
+        is_test=body.test,
+        number=clean(body.number),
+        channel=clean(body.channel),
+        rep_id=clean(body.rep_id),
+        original_order_id=clean(body.original_order_id),
+        customer=_customer(body.customer),
+    )
+
+
+def version_of(body: OrderBody, receipt: Receipt) -> int:
+    """Which reading is newer: the version, else a time in microseconds since 1970."""
+    if body.version is not None:
+        return body.version
+    moment = body.updated_at or receipt.envelope_at or receipt.received_at
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=receipt.zone)
+    return (moment - EPOCH) // MICROSECOND
+
+
+def clean(text: str | None) -> str | None:
+    """Return text in one spelling (NFC), without control characters and outer blanks; None for nothing."""
+    if text is None:
+        return None
+    if not (text.isascii() and text.isprintable()):
+        composed = unicodedata.normalize("NFC", text)
+        text = "".join(each for each in composed if each in "\n\t" or unicodedata.category(each) != "Cc")
+    return text.strip() or None
+
+
+def _business_time(given: datetime, receipt: Receipt, faults: list[Fault]) -> datetime:
+    """The order's own time in UTC, between 1990 and tomorrow."""
+    if FIRST_YEAR <= given.year < LAST_YEAR:
+        moment = (given if given.tzinfo else given.replace(tzinfo=receipt.zone)).astimezone(UTC)
+        if moment.year >= FIRST_YEAR and moment.date() <= (receipt.received_at + DAY).date():
+            return moment
+    faults.append(Fault(f"ordered_at {given.isoformat()} is not between 1990 and tomorrow", ("ordered_at",)))
+    return EPOCH
+
+
+def _check_direction(body: OrderBody, faults: list[Fault]) -> None:
+    """A sale that only takes goods back is something else."""
+    if body.kind is not OrderKind.SALE:
+        return
+    quantities = [line.quantity for line in body.lines if line.quantity]
+    if quantities and max(quantities) < 0:
+        faults.append(Fault("a sale with only negative quantities: send kind return", ("lines",)))
+
+
+def _lines(body: OrderBody, nets: Sequence[Decimal], faults: list[Fault]) -> list[Line]:
+    """The lines, freight last. Of returns and credits all amounts are negative, however they were written."""
+    quantities = [_base_quantity(line, index, faults) for index, line in enumerate(body.lines)]
+    is_given_back = body.kind in (OrderKind.RETURN, OrderKind.CREDIT)
+    sign = -1 if is_given_back and min((*quantities, *nets), default=ZERO) >= 0 else 1
+    seen: set[str] = set()
+    lines = []
+    for index, (line, quantity, net) in enumerate(zip(body.lines, quantities, nets, strict=True)):
+        check_tax(line, net, index, faults)
+        line_id = line.id or str(index + 1)
+        if line_id in seen:
+            faults.append(Fault(f"the line id {line_id!r} stands twice", ("lines", index, "id")))
+        seen.add(line_id)
+        if sign < 0:
+            quantity, net = -quantity, -net  # noqa: PLW2901 - the line given back
+        lines.append(_line(line, line_id, quantity, net, index, faults))
+    if body.freight:
+        lines.append(_freight(body, nets, seen, sign))
+    return lines
+
+
+def _base_quantity(line: LineBody, index: int, faults: list[Fault]) -> Decimal:
+    quantity, pack = line.quantity, line.units_per_pack
+    if pack is not None:
+        if pack <= 0:
+            faults.append(Fault("units_per_pack must be more than 0", ("lines", index, "units_per_pack")))
+            return ZERO
+        quantity *= pack
+        if not -LARGEST < quantity < LARGEST:
+            faults.append(Fault("the quantity is out of range", ("lines", index, "quantity")))
+            return ZERO
+    return quantity.quantize(UNIT)
+
+
+def _line(
+    line: LineBody, line_id: str, quantity: Decimal, net: Decimal, index: int, faults: list[Fault]
+) -> Line:
+    sku = clean(line.sku)
+    if sku is None and line.kind is LineKind.PRODUCT:
+        faults.append(Fault("a product line needs a sku", ("lines", index, "sku")))
+    returns = line.returns
+    return Line(
+        id=clean(line_id) or str(index + 1),
+        kind=line.kind,
+        quantity=quantity,
+        net=net,
+        sku=sku,
+        title=clean(line.title),
+        category=clean(line.category),
+        unit_cost=None if line.cost is None else _unit_cost(line, index, faults),
+        parent_id=clean(line.parent_line_id),
+        returns_order_id=None if returns is None else clean(returns.order_id),
+        returns_line_id=None if returns is None else clean(returns.line_id),
+        return_reason=clean(line.reason),
+    )
+
+
+def _unit_cost(line: LineBody, index: int, faults: list[Fault]) -> Decimal | None:
+    """Cost of one base unit."""
+    cost = line.cost or ZERO
+    if cost < 0:
+        faults.append(Fault("cost must not be negative", ("lines", index, "cost")))
+    if line.units_per_pack is not None and line.units_per_pack > 0:
+        cost /= line.units_per_pack
+    return cost.quantize(COST_UNIT) if cost < LARGEST else None
+
+
+def _freight(body: OrderBody, nets: Sequence[Decimal], taken: set[str], sign: int) -> Line:
+    """The order's freight as a line; where prices include tax, at the tax rate of the lines together."""
+    freight = body.freight or ZERO
+    if body.prices_include_tax:
+        net = sum(nets, ZERO)
+        gross = sum(((line.unit_price or ZERO) * line.quantity for line in body.lines), ZERO)
+        taxed = net + sum((line.tax for line in body.lines if line.tax is not None), ZERO) or gross
+        freight = freight * net / taxed if taxed and net else freight
+    line_id = "freight" if "freight" not in taken else f"freight {len(taken) + 1}"
+    return Line(id=line_id, kind=LineKind.FREIGHT, quantity=ONE * sign, net=(freight * sign).quantize(UNIT))
+
+
+def _customer(customer: CustomerBody | None) -> CustomerRef | None:
+    if customer is None:
+        return None
+    return CustomerRef(
+        id=customer.id,
+        parent_id=clean(customer.parent_id),
+        name=clean(customer.name),
+        status=clean(customer.status),
+        internal=customer.internal,
+    )

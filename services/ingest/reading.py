@@ -1,0 +1,47 @@
+"""This file reads our own order from JSON, alone or in the envelope of a Standard Webhook."""
+
+from dataclasses import replace
+
+from pydantic import TypeAdapter, ValidationError
+
+from services.ingest.body import Envelope, OrderBody
+from services.ingest.faults import Contradiction, Fault, misshapen
+from services.ingest.normalise import Receipt, normalise
+from shared import strict_json
+from shared.domain.order import Order
+
+_ORDER = TypeAdapter(OrderBody)
+_ENVELOPE = TypeAdapter(Envelope)
+
+
+def read_order(raw: bytes, receipt: Receipt) -> Order:
+    """Read an order that stands alone. Raises Contradiction."""
+    value = _value(raw)
+    try:
+        body = _ORDER.validate_python(value)
+    except ValidationError as error:
+        raise misshapen(error) from None
+    return normalise(body, receipt)
+
+
+def read_envelope(raw: bytes, receipt: Receipt) -> Order:
+    """Read an order in `{"type", "timestamp", "data"}`. Raises Contradiction, pointers counted from the envelope."""
+    value = _value(raw)
+    try:
+        envelope = _ENVELOPE.validate_python(value)
+    except ValidationError as error:
+        raise misshapen(error) from None
+    sent_at = envelope.timestamp
+    if sent_at is not None and sent_at.tzinfo is None:
+        sent_at = sent_at.replace(tzinfo=receipt.zone)
+    try:
+        return normalise(envelope.data, replace(receipt, envelope_at=sent_at))
+    except Contradiction as contradiction:
+        raise contradiction.within(("data",)) from None
+
+
+def _value(raw: bytes) -> object:
+    try:
+        return strict_json.loads(raw)
+    except strict_json.JsonFault as fault:
+        raise Contradiction([Fault(f"not usable as JSON: {fault}")]) from None

@@ -1,0 +1,1 @@
+"""Sources: who may send orders by webhook, one file each."""

@@ -1,0 +1,187 @@
+"""This file stores readings of orders as events, and with each new one the task to score it.
+
+Most readings are of new orders: one statement, one round trip. Where a reading of the order is held, its row is
+locked and `services.ingest.receive` decides. The partial unique index on heads makes sure that there is one reading
+held, however many arrive at once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Connection
+
+from services.ingest.faults import Fault
+from services.ingest.receive import Held, Verdict, judge
+from shared.db import Database
+from shared.domain.order import Order, digest, encode
+
+QUEUE = "scoring"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What came in, as it came: the exact body, and the headers worth keeping, as JSON."""
+
+    source: str
+    door: str
+    body: bytes
+    message_id: str | None = None
+    headers: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A reading about to be stored, with the message it was read from."""
+
+    order: Order
+    digest: bytes
+    normal: str
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of an arrival. A conflict at a door that can answer has no event."""
+
+    verdict: Verdict
+    event_id: UUID | None
+
+
+def arrival(order: Order, message: Message) -> Arrival:
+    """Prepare a reading for storing."""
+    return Arrival(order, digest(order), encode(order).decode(), message)
+
+
+_INSERT = (
+    "INSERT INTO event (source, external_id, version, digest, is_head, door, state, message_id, headers, body, normal)"
+    " VALUES (%s, %s, %s, %b, true, %s, 'accepted', %s, %s, %b, %s)"
+    " ON CONFLICT (source, external_id) WHERE is_head DO NOTHING RETURNING id"
+)
+
+_PUT = "INSERT INTO task (queue, kind, key) SELECT 'scoring', 'score', id::text FROM stored"
+
+_STORE_NEW = f"WITH stored AS ({_INSERT}), put AS ({_PUT}) SELECT id FROM stored"  # noqa: S608 - our own text
+
+_HEAD = (
+    "SELECT id, version, digest FROM event WHERE source = %s AND external_id = %s AND is_head"
+    " FOR NO KEY UPDATE"
+)
+
+_STEP_DOWN = (
+    "UPDATE event SET is_head = false, state = CASE WHEN state = 'accepted' THEN 'superseded' ELSE state END"
+    " WHERE id = %s"
+)
+
+_ASIDE = (
+    "INSERT INTO event (source, external_id, version, digest, door, message_id, headers, body, normal, state, problem)"
+    " VALUES (%s, %s, %s, %b, %s, %s, %s, %b, %s, %s, %s) RETURNING id"
+)
+
+_SAME_ASIDE = (
+    "SELECT id FROM event WHERE source = %s AND external_id = %s AND version = %s AND digest = %b"
+    " AND NOT is_head LIMIT 1"
+)
+
+_UNREADABLE = (
+    "INSERT INTO event (source, door, state, message_id, headers, body, problem)"
+    " VALUES (%s, %s, 'quarantined', %s, %s, %b, %s) RETURNING id"
+)
+
+
+def _columns(new: Arrival) -> tuple[object, ...]:
+    order, message = new.order, new.message
+    return (
+        order.source, order.id, order.version, new.digest, message.door, message.message_id, message.headers,
+        message.body, new.normal,
+    )  # fmt: skip
+
+
+def store(database: Database, new: Arrival) -> Stored:
+    """Store one reading, committed when this returns."""
+    with database.autocommit() as connection:
+        row = connection.exec_driver_sql(_STORE_NEW, _columns(new)).first()
+    if row is not None:
+        return Stored(Verdict.NEW, row[0])
+    with database.transaction() as connection:
+        return store_beside(connection, new)
+
+
+def store_beside(connection: Connection, new: Arrival) -> Stored:
+    """Store a reading of an order that is held already (or was, a moment ago), in the caller's transaction."""
+    while True:
+        held = _head(connection, new.order)
+        verdict = judge(held, new.order.version, new.digest)
+        if held is None:  # the head moved while we waited for its lock, or was never there
+            row = connection.exec_driver_sql(_STORE_NEW, _columns(new)).first()
+            if row is not None:
+                return Stored(Verdict.NEW, row[0])
+            continue
+        return Stored(verdict, _take_effect(connection, new, held, verdict))
+
+
+def _head(connection: Connection, order: Order) -> Held | None:
+    row = connection.exec_driver_sql(_HEAD, (order.source, order.id)).first()
+    return None if row is None else Held(row[0], row[1], bytes(row[2]))
+
+
+def _take_effect(connection: Connection, new: Arrival, held: Held, verdict: Verdict) -> UUID | None:
+    """Do what the verdict asks for and return the event that tells what became of the reading."""
+    if verdict is Verdict.REPEAT:
+        if new.order.version > held.version:
+            connection.exec_driver_sql(
+                "UPDATE event SET version = %s WHERE id = %s", (new.order.version, held.event_id)
+            )
+        return held.event_id
+    if verdict is Verdict.NEWER:
+        connection.exec_driver_sql(_STEP_DOWN, (held.event_id,))
+        return _id(connection, _STORE_NEW, _columns(new))
+    if verdict is Verdict.SUPERSEDED:
+        return _set_aside(connection, new, "superseded", ())
+    return (
+        _set_aside(connection, new, "quarantined", [conflict(new.order)])
+        if new.message.door == "webhook"
+        else None
+    )
+
+
+def conflict(order: Order) -> Fault:
+    """What is said of a version that came with two contents."""
+    return Fault(f"version {order.version} of order {order.id!r} is held with other content")
+
+
+def _set_aside(connection: Connection, new: Arrival, state: str, faults: Sequence[Fault]) -> UUID:
+    """Keep a reading that changes nothing; one that came before is not kept twice."""
+    order = new.order
+    same = connection.exec_driver_sql(
+        _SAME_ASIDE, (order.source, order.id, order.version, new.digest)
+    ).scalar()
+    if isinstance(same, UUID):
+        return same
+    return _id(connection, _ASIDE, (*_columns(new), state, as_json(faults) if faults else None))
+
+
+def _id(connection: Connection, statement: str, values: tuple[object, ...]) -> UUID:
+    """Run a statement that returns one id."""
+    return cast("UUID", connection.exec_driver_sql(statement, values).scalar_one())
+
+
+def store_unreadable(database: Database, message: Message, faults: Sequence[Fault]) -> UUID:
+    """Keep a message that is signed but could not be read, until somebody replays it."""
+    values = (
+        message.source,
+        message.door,
+        message.message_id,
+        message.headers,
+        message.body,
+        as_json(faults),
+    )
+    with database.autocommit() as connection:
+        return _id(connection, _UNREADABLE, values)
+
+
+def as_json(faults: Sequence[Fault]) -> str:
+    """Return faults as they are stored and answered."""
+    return msgspec.json.encode([fault.as_json() for fault in faults]).decode()

@@ -1,0 +1,75 @@
+"""This file stores many readings at once: one statement for those of new orders, one look for repeats.
+
+What is left, a newer, older or contradicting reading, is decided under its own lock in its own transaction, so that
+two streams of the same orders, and the scoring of them, can never wait for each other in a circle.
+"""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from services.ingest.receive import Held, Verdict, judge
+from services.ingest.store import Arrival, Stored, store_beside
+from shared.db import Database
+
+_STORE_NEW = (
+    "WITH stored AS (INSERT INTO event (source, door, external_id, version, digest, body, normal, is_head, state)"
+    " SELECT %s, %s, external_id, version, digest, body, normal, true, 'accepted'"
+    " FROM unnest(%s::text[], %s::bigint[], %s::bytea[], %s::bytea[], %s::text[])"
+    " AS new (external_id, version, digest, body, normal) ORDER BY external_id"
+    " ON CONFLICT (source, external_id) WHERE is_head DO NOTHING RETURNING id, external_id),"
+    " put AS (INSERT INTO task (queue, kind, key) SELECT 'scoring', 'score', id::text FROM stored)"
+    " SELECT id, external_id FROM stored"
+)
+
+_HEADS = (
+    "SELECT external_id, id, version, digest FROM event"
+    " WHERE source = %s AND external_id = ANY(%s::text[]) AND is_head"
+)
+
+
+def store_many(database: Database, arrivals: Sequence[Arrival]) -> list[Stored]:
+    """Store readings of one source and door, in their order; committed when this returns."""
+    if not arrivals:
+        return []
+    source, door = arrivals[0].order.source, arrivals[0].message.door
+    first = {each.order.id: each for each in reversed(arrivals)}
+    made = _store_new(database, source, door, list(first.values()))
+    left = [each for each in arrivals if first[each.order.id] is not each or each.order.id not in made]
+    held = _heads(database, source, sorted({each.order.id for each in left}))
+    return [
+        Stored(Verdict.NEW, made[each.order.id])
+        if first[each.order.id] is each and each.order.id in made
+        else _decide(database, each, held.get(each.order.id))
+        for each in arrivals
+    ]
+
+
+def _store_new(database: Database, source: str, door: str, new: Sequence[Arrival]) -> dict[str, UUID]:
+    """Store readings of different orders that are new; return the events made, by order."""
+    columns = (
+        [each.order.id for each in new],
+        [each.order.version for each in new],
+        [each.digest for each in new],
+        [each.message.body for each in new],
+        [each.normal for each in new],
+    )
+    with database.autocommit() as connection:
+        rows = connection.exec_driver_sql(_STORE_NEW, (source, door, *columns)).all()
+    return {row[1]: row[0] for row in rows}
+
+
+def _heads(database: Database, source: str, ids: Sequence[str]) -> Mapping[str, Held]:
+    if not ids:
+        return {}
+    with database.autocommit() as connection:
+        rows = connection.exec_driver_sql(_HEADS, (source, list(ids))).all()
+    return {row[0]: Held(row[1], row[2], bytes(row[3])) for row in rows}
+
+
+def _decide(database: Database, new: Arrival, held: Held | None) -> Stored:
+    """A repeat needs no lock: it changes nothing."""
+    verdict = judge(held, new.order.version, new.digest)
+    if held is not None and verdict is Verdict.REPEAT and new.order.version <= held.version:
+        return Stored(verdict, held.event_id)
+    with database.transaction() as connection:
+        return store_beside(connection, new)
