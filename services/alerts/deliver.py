@@ -87,14 +87,9 @@ class Round:
             if delivery is None:
                 tasks.finish(connection, [task])
                 return None
-            if reason := self._must_wait(delivery):
-                tasks.later(
-                    connection,
-                    task,
-                    PARKED if delivery.endpoint in self._down else timedelta(0),
-                    reason,
-                    spend=False,
-                )
+            if wait := self._must_wait(delivery):
+                delay, reason = wait
+                tasks.later(connection, task, delay, reason, spend=False)
                 return None
             view = views.load(connection, [delivery.alert_id], self._post.currency).get(delivery.alert_id)
             if view is None or delivery.channel not in self._post.channels:

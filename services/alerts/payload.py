@@ -7,30 +7,41 @@ from services.alerts.view import AlertView, PastOrder, Point
 
 
 def payload(view: AlertView, delivery_id: UUID, link: str) -> dict[str, Any]:
-    """Return the event. Money is text, so that no parser rounds it; `sequence` counts up per subject."""
+    """Return the event. `sequence` counts up per subject, so that a late one can be told."""
+    data = described(view)
+    data |= {
+        "delivery": {"id": str(delivery_id)},
+        "subject": f"customer/{view.customer_ref or view.customer_id}",
+        "sequence": view.sequence,
+        "occurred_at": view.as_of.isoformat(),
+        "link": link,
+    }
+    return {"type": "alert.raised", "timestamp": view.created_at.isoformat(), "data": data}
+
+
+def described(view: AlertView) -> dict[str, Any]:
+    """Return an alert in plain values. Money is text, so that no parser rounds it."""
     return {
-        "type": "alert.raised",
-        "timestamp": view.created_at.isoformat(),
-        "data": {
-            "alert": {"id": str(view.public_id), "reason": view.reason, "is_urgent": view.is_urgent},
-            "delivery": {"id": str(delivery_id)},
-            "subject": f"customer/{view.customer_ref or view.customer_id}",
-            "sequence": view.sequence,
-            "occurred_at": view.as_of.isoformat(),
-            "customer": {
-                "id": view.customer_ref,
-                "name": view.customer_name,
-                "phone": view.phone,
-                "is_owned": not view.is_default_owner,
-            },
-            "rep": {"name": view.rep_name},
-            "order": {"id": view.order_ref, "source": view.order_source, "number": view.order_number},
-            "value": _amount(view.value, view.currency),
-            "question": view.best.question,
-            "points": [_point(each, view.currency) for each in view.points],
-            "last_orders": [_order(each) for each in view.orders],
-            "link": link,
+        "alert": {
+            "id": str(view.public_id),
+            "state": view.state,
+            "verdict": view.verdict,
+            "reason": view.reason,
+            "is_urgent": view.is_urgent,
+            "is_amended": view.amended_at is not None,
         },
+        "customer": {
+            "id": view.customer_ref,
+            "name": view.customer_name,
+            "phone": view.phone,
+            "is_owned": not view.is_default_owner,
+        },
+        "rep": {"name": view.rep_name},
+        "order": {"id": view.order_ref, "source": view.order_source, "number": view.order_number},
+        "value": _amount(view.value, view.currency),
+        "question": view.best.question,
+        "points": [_point(each, view.currency) for each in view.points],
+        "last_orders": [_order(each) for each in view.orders],
     }
 
 

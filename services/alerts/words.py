@@ -71,6 +71,11 @@ def day(moment: datetime, time_zone: str) -> str:
     return format_date(moment.astimezone(ZoneInfo(time_zone)), "EEE d MMM yyyy", locale=LOCALE)
 
 
+def short_day(moment: datetime, time_zone: str) -> str:
+    """A date of these weeks: "Mon 28 Feb"."""
+    return format_date(moment.astimezone(ZoneInfo(time_zone)), "EEE d MMM", locale=LOCALE)
+
+
 def moment(at: datetime, time_zone: str) -> str:
     """A date and time of day."""
     return format_datetime(at.astimezone(ZoneInfo(time_zone)), "EEE d MMM, HH:mm", locale=LOCALE)

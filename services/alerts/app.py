@@ -1,0 +1,52 @@
+"""This file is the alerts service's web application: the pages for reps, and alerts as JSON for programs."""
+
+import importlib.metadata
+from collections.abc import Callable
+
+from apiflask import APIFlask
+from sqlalchemy import text
+
+from services.alerts.web.api import add_api
+from services.alerts.web.guard import Access
+from services.alerts.web.pages import Pages, add_pages
+from shared import migrations
+from shared.clock import Clock
+from shared.db import Database
+from shared.metrics import Metrics
+from shared.settings import Settings
+from shared.web import Check, create_service
+
+
+def create_app(
+    settings: Settings,
+    database: Database,
+    ring: Callable[[str], None],  # noqa: ARG001 - every service is made alike; this one rings for nobody
+    clock: Clock,
+    metrics: Metrics,
+    *,
+    bind: tuple[str, int],
+) -> APIFlask:
+    """Return the service. The address it is bound to decides who may open the pages."""
+    app = create_service(
+        "alerts",
+        title="Tipoff alerts",
+        version=importlib.metadata.version("tipoff"),
+        metrics=metrics,
+        readiness={"database": Check(lambda: _database_fault(database))},
+    )
+    access = Access(
+        bind_host=bind[0],
+        public_url=settings.public_url,
+        is_open_to_anyone=settings.pages_without_sign_in == "for_anyone_who_reaches_this_address",
+    )
+    add_pages(app, Pages(settings, database, clock, access))
+    add_api(app, database, settings.base_currency)
+    return app
+
+
+def _database_fault(database: Database) -> str | None:
+    """Whether the tables are those of this version."""
+    with database.transaction() as connection:
+        connection.execute(text("SELECT 1"))
+        found = migrations.revision_of(connection)
+    return None if found == migrations.head() else f"the database stands at {found}: run `tipoff migrate`"

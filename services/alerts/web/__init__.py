@@ -1,0 +1,1 @@
+"""The pages of the alerts service: home, inbox, and the one alert a mail's link opens."""

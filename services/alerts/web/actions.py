@@ -1,0 +1,45 @@
+"""This file reads what a rep's form asks for: done, later, not useful, or back again."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from services.alerts.schedule import next_monday_morning, tomorrow_morning
+from services.alerts.store.inbox import Act
+
+LONGEST_REASON = 200
+DISMISSALS = {
+    "knew": "I knew this already",
+    "does_not_fit": "It does not fit this customer",
+    "customer_gone": "The customer has closed or left",
+    "not_worth_it": "Not worth a call",
+    "wrong_figures": "The figures are wrong",
+}
+"""Why a rep may wave an alert away. The word is stored, so that kinds can be graded by it."""
+
+
+class UnknownAction(ValueError):
+    """The form asks for something that does not exist, or leaves out a reason."""
+
+
+def act_of(form: Mapping[str, str], now: datetime, time_zone: str) -> Act:
+    """Return what a form asks for. Raises UnknownAction."""
+    asked = form.get("action", "")
+    if asked == "done":
+        return Act("done", "done")
+    if asked == "reopen":
+        return Act("reopen", "open")
+    if asked == "snooze_tomorrow":
+        return Act("snooze", "snoozed", until=tomorrow_morning(now, time_zone))
+    if asked == "snooze_week":
+        return Act("snooze", "snoozed", until=next_monday_morning(now, time_zone))
+    if asked == "dismiss":
+        return Act("dismiss", "dismissed", reason=_reason(form))
+    raise UnknownAction("Choose what to do with the alert.")
+
+
+def _reason(form: Mapping[str, str]) -> str:
+    chosen = form.get("reason", "")
+    if chosen not in DISMISSALS:
+        raise UnknownAction("Say why it was not useful: it makes the next ones better.")
+    words = "".join(letter for letter in form.get("words", "") if letter.isprintable()).strip()
+    return f"{DISMISSALS[chosen]}: {words[:LONGEST_REASON]}" if words else DISMISSALS[chosen]

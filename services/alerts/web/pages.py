@@ -1,0 +1,261 @@
+"""This file serves the pages. GET and HEAD never change anything; a POST must come from a form of ours."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from apiflask import APIFlask
+from flask import Response, redirect, request
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from sqlalchemy import Connection
+from werkzeug.wrappers import Response as AnyResponse
+
+from services.alerts import links, message, words
+from services.alerts.store import deliveries, inbox, views
+from services.alerts.view import AlertView
+from services.alerts.web import guard
+from services.alerts.web.actions import DISMISSALS, UnknownAction, act_of
+from services.alerts.web.guard import Access
+from shared.clock import Clock
+from shared.db import Database
+from shared.settings import Settings
+
+LONGEST_FORM = 4096
+TABS = {"to-call": "To call", "kept": "Kept back", "snoozed": "Snoozed", "done": "Done"}
+STATES = {
+    "open": "waits for you",
+    "snoozed": "put off",
+    "done": "done",
+    "dismissed": "not useful",
+    "withdrawn": "withdrawn",
+}
+DELIVERY_STATES = {
+    "ready": "on its way",
+    "sent": "sent",
+    "dead": "given up",
+    "expired": "too old to send",
+    "withdrawn": "withdrawn",
+    "shadow": "not sent: shadow mode",
+    "not_allowed": "not sent",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An alert to show, and what belongs to acting on it."""
+
+    found: inbox.Found
+    view: AlertView
+
+
+class Refused(Exception):
+    """A page that is not served: status and a sentence for the reader."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+class Pages:
+    """The pages of one service."""
+
+    def __init__(self, settings: Settings, database: Database, clock: Clock, access: Access) -> None:
+        self._settings = settings
+        self._database = database
+        self._clock = clock
+        self._access = access
+        self._secret_key = settings.secret_key.get_secret_value()
+        self._templates = _templates()
+
+    def style(self) -> Response:
+        """The one style sheet."""
+        source = self._templates.get_template("style.css").render()
+        return Response(source, mimetype="text/css", headers={"Cache-Control": "max-age=300"})
+
+    def home(self) -> Response:
+        """The page from which everything else is reached."""
+        self._admit()
+        with self._database.transaction() as connection:
+            counts = inbox.counts(connection, None, self._clock())
+            is_stopped = deliveries.is_stopped(connection)
+        return self._page(
+            "home.html",
+            counts=counts,
+            is_stopped=is_stopped,
+            settings=self._settings,
+            neighbours=self._neighbours(),
+        )
+
+    def pile(self) -> Response:
+        """The inbox: four piles, for one rep or for everybody."""
+        self._admit()
+        tab = request.args.get("tab", "to-call")
+        rep = request.args.get("rep") or None
+        now = self._clock()
+        if tab not in TABS:
+            raise Refused(404, "There is no such pile in the inbox.")
+        with self._database.transaction() as connection:
+            rows = inbox.rows_of(connection, tab, rep, now)
+            counts = inbox.counts(connection, rep, now)
+            reps = inbox.reps(connection)
+            undo = self._undo(connection)
+        return self._page(
+            "inbox.html", rows=rows, tab=tab, rep=rep, tabs=TABS, undo=undo, counts=counts, reps=reps
+        )
+
+    def detail(self, public_id: UUID) -> Response:
+        """One alert with everything that is known about it."""
+        self._admit()
+        with self._database.transaction() as connection:
+            shown = self._shown(connection, public_id)
+            ways = inbox.deliveries_of(connection, shown.found.id)
+        return self._alert_page("detail.html", shown, form_action=f"/inbox/{public_id}", ways=ways)
+
+    def act(self, public_id: UUID) -> AnyResponse:
+        """Do what the form on an alert's page asks for, and go back to the pile."""
+        self._admit()
+        action = self._act(public_id, by="inbox")
+        undo = "" if action == "reopen" else f"?undo={public_id}"
+        return redirect(f"/inbox{undo}" if undo else f"/inbox/{public_id}", 303)
+
+    def linked(self, token: str) -> Response:
+        """The one alert a mail's link opens. Opening changes nothing: mail scanners open links too."""
+        public_id = self._linked_alert(token)
+        with self._database.transaction() as connection:
+            shown = self._shown(connection, public_id)
+        return self._alert_page("linked.html", shown, form_action=f"/a/{token}")
+
+    def act_linked(self, token: str) -> AnyResponse:
+        """Do what was confirmed on the page behind a mail's link."""
+        self._act(self._linked_alert(token), by="the link of a mail")
+        return redirect(f"/a/{token}", 303)
+
+    def refused(self, refusal: Refused) -> Response:
+        """A page that says why there is no page."""
+        return self._page("refused.html", refusal.status, sentence=str(refusal))
+
+    def _admit(self) -> None:
+        if reason := self._access.refuses_page(_headers()):
+            raise Refused(403, reason)
+
+    def _linked_alert(self, token: str) -> UUID:
+        if reason := self._access.refuses_link(_headers()):
+            raise Refused(403, reason)
+        public_id = links.alert_of(self._secret_key, token)
+        if public_id is None:
+            raise Refused(
+                404, "This link is too old, or was not copied whole. The alert is still in the inbox."
+            )
+        return public_id
+
+    def _shown(self, connection: Connection, public_id: UUID) -> Shown:
+        found = inbox.find(connection, public_id)
+        view = (
+            views.load(connection, [found.id], self._settings.base_currency).get(found.id) if found else None
+        )
+        if found is None or view is None:
+            raise Refused(404, "There is no such alert.")
+        return Shown(found, view)
+
+    def _act(self, public_id: UUID, by: str) -> str:
+        request.max_content_length = LONGEST_FORM
+        if not guard.is_own_form(_headers()) or not guard.is_form_token(
+            self._secret_key, str(public_id), request.form.get("token", "")
+        ):
+            raise Refused(400, "This form is too old or came from elsewhere. Open the alert again.")
+        now = self._clock()
+        with self._database.transaction() as connection:
+            found = inbox.find(connection, public_id, hold=True)
+            if found is None or found.state == "withdrawn":
+                raise Refused(404, "There is no such alert any more.")
+            try:
+                wanted = act_of(request.form, now, found.time_zone)
+            except UnknownAction as fault:
+                raise Refused(400, str(fault)) from fault
+            if wanted.state != found.state or wanted.action == "snooze":
+                inbox.act(connection, found.id, wanted, by, now)
+        return wanted.action
+
+    def _undo(self, connection: Connection) -> dict[str, str] | None:
+        """What the rep did a moment ago, and the form that takes it back."""
+        try:
+            public_id = UUID(request.args.get("undo", ""))
+        except ValueError:
+            return None
+        found = inbox.find(connection, public_id)
+        if found is None or found.state not in ("done", "snoozed", "dismissed"):
+            return None
+        token = guard.form_token(self._secret_key, str(public_id))
+        return {
+            "id": str(public_id),
+            "customer": found.customer,
+            "state": STATES[found.state],
+            "token": token,
+        }
+
+    def _alert_page(self, template: str, shown: Shown, **values: object) -> Response:
+        return self._page(
+            template,
+            view=shown.view,
+            state=STATES[shown.found.state],
+            is_open=shown.found.state in ("open", "snoozed"),
+            dismissals=DISMISSALS,
+            token=guard.form_token(self._secret_key, str(shown.view.public_id)),
+            **values,
+        )
+
+    def _page(self, template: str, status: int = 200, /, **values: object) -> Response:
+        html = self._templates.get_template(template).render(
+            currency=self._settings.base_currency, status=status, **values
+        )
+        return Response(html, status=status, mimetype="text/html")
+
+    def _neighbours(self) -> list[tuple[str, str]]:
+        return sorted(self._settings.neighbours.items())
+
+
+def add_pages(app: APIFlask, pages: Pages) -> None:
+    """Give a service these pages."""
+    for rule, view, methods in (
+        ("/style.css", pages.style, ["GET"]),
+        ("/", pages.home, ["GET"]),
+        ("/inbox", pages.pile, ["GET"]),
+        ("/inbox/<uuid:public_id>", pages.detail, ["GET"]),
+        ("/inbox/<uuid:public_id>", pages.act, ["POST"]),
+        ("/a/<token>", pages.linked, ["GET"]),
+        ("/a/<token>", pages.act_linked, ["POST"]),
+    ):
+        endpoint = f"pages.{view.__name__}"
+        app.add_url_rule(rule, endpoint, app.doc(hide=True)(_free(view)), methods=methods)
+    app.register_error_handler(Refused, pages.refused)
+
+
+def _free(view: Callable[..., AnyResponse]) -> Callable[..., AnyResponse]:
+    """A view as a plain function: a bound method takes no attributes, and the API docs mark what they hide."""
+
+    def answer(**values: object) -> AnyResponse:
+        return view(**values)
+
+    return answer
+
+
+def _headers() -> dict[str, str]:
+    return {name.lower(): value for name, value in request.headers.items()}
+
+
+def _templates() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("services.alerts.web", "templates"),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        words=words,
+        at_stake=message.at_stake,
+        odds=message.odds_with_basis,
+        label=message.label,
+        delivery_states=DELIVERY_STATES,
+    )
+    return environment
