@@ -2,12 +2,11 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date
 from decimal import Decimal
 
 from sqlalchemy import Connection
 
-from services.scoring.facts import CustomerFacts, ProductFacts
+from services.scoring.facts import CustomerFacts, ProductFacts, day_of
 from services.scoring.store import identities, items, orders
 from services.scoring.store.catalogue import Catalogue
 from services.scoring.store.events import Reading
@@ -45,11 +44,6 @@ class PlacedOrder:
         return self.reading.order
 
     @property
-    def day(self) -> date:
-        """The business day, in UTC."""
-        return self.order.ordered_at.astimezone(UTC).date()
-
-    @property
     def counts(self) -> bool:
         """Is it trade: confirmed or closed, and no test? A cancelled order is as if never placed."""
         return self.order.status in CONFIRMED and not self.order.is_test
@@ -77,7 +71,9 @@ def place(connection: Connection, readings: Sequence[Reading], catalogue: Catalo
     )
     product_of = identities.product_ids(connection, _named_products(readings))
     catalogue.load(connection, set(product_of.values()))
-    catalogue.load_rates(connection, {(each.order.currency, _day(each.order)) for each in readings})
+    catalogue.load_rates(
+        connection, {(each.order.currency, day_of(each.order.ordered_at)) for each in readings}
+    )
     held = orders.held(connection, readings)
     before = {each.customer_id for each in held.values() if each.customer_id is not None}
     customers = identities.lock_customers(connection, list({*customer_of.values(), *before}))
@@ -85,14 +81,10 @@ def place(connection: Connection, readings: Sequence[Reading], catalogue: Catalo
     for reading in readings:
         order = reading.order
         customer = customers[customer_of[order.source, order.customer.id]] if order.customer else None
-        rate = catalogue.rate(order.currency, _day(order))
+        rate = catalogue.rate(order.currency, day_of(order.ordered_at))
         lines = _place_lines(connection, order, rate, product_of, catalogue)
         placed.append(PlacedOrder(reading, customer, rate, lines, held.get(reading.identity)))
     return placed
-
-
-def _day(order: Order) -> date:
-    return order.ordered_at.astimezone(UTC).date()
 
 
 def _named_products(readings: Sequence[Reading]) -> dict[identities.Name, Line]:
@@ -112,7 +104,7 @@ def _place_lines(
     catalogue: Catalogue,
 ) -> tuple[PlacedLine, ...]:
     """Join lines with their products. A line's own cost, in the order's currency, goes before the master's."""
-    placed, day = [], _day(order)
+    placed, day = [], day_of(order.ordered_at)
     for number, line in enumerate(order.lines, start=1):
         is_product = line.kind == LineKind.PRODUCT and line.sku
         product = catalogue[product_of[order.source, line.sku]] if is_product and line.sku else None

@@ -6,7 +6,7 @@ be known is None. "Usual" is defined here once, for live scoring and for tests a
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from statistics import median
 
@@ -208,6 +208,11 @@ class OrderFacts:
         return frozenset(each.product.id for each in self.lines)
 
 
+def day_of(moment: datetime) -> date:
+    """The calendar day, in UTC: customers' own zones are not known."""
+    return moment.astimezone(UTC).date()
+
+
 def fold(held: tuple[Purchase, ...], purchase: Purchase) -> tuple[Purchase, ...]:
     """Remember one more purchase: newest first, the last eight."""
     newest_first = sorted((purchase, *held), key=lambda each: each.at, reverse=True)
@@ -218,13 +223,13 @@ def by_day(purchases: Collection[Purchase]) -> dict[date, Decimal]:
     """Sum what was bought on each day: an order split in two is not two smaller ones."""
     days: dict[date, Decimal] = {}
     for each in purchases:
-        days[each.at.date()] = days.get(each.at.date(), Decimal(0)) + each.quantity
+        days[day_of(each.at)] = days.get(day_of(each.at), Decimal(0)) + each.quantity
     return days
 
 
 def usual_quantity(history: tuple[Purchase, ...], today: date) -> Decimal | None:
     """Median quantity of an order day before today; None with fewer than three such days."""
-    days = by_day([each for each in history if each.at.date() < today])
+    days = by_day([each for each in history if day_of(each.at) < today])
     return median(days.values()) if len(days) >= FEW_DAYS else None
 
 
@@ -251,7 +256,7 @@ def order_days(orders: Collection[PastOrder]) -> dict[date, Decimal]:
     """Base value of each order day: split shipments are one."""
     days: dict[date, Decimal] = {}
     for each in orders:
-        days[each.at.date()] = days.get(each.at.date(), Decimal(0)) + each.base_net
+        days[day_of(each.at)] = days.get(day_of(each.at), Decimal(0)) + each.base_net
     return days
 
 

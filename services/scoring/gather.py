@@ -8,7 +8,7 @@ read again), the facts are computed from the lines before that moment instead.
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import Connection
 
@@ -27,8 +27,6 @@ from shared.domain.order import LineKind
 
 NEVER_BOUGHT = timedelta(days=730)
 """An item not bought for 24 months counts as never bought."""
-
-Moment = tuple[int, datetime]
 
 
 @dataclass(slots=True)
@@ -95,7 +93,7 @@ def _customer(placed: PlacedOrder) -> int:
 
 def _known(
     connection: Connection, placed: Sequence[PlacedOrder], sales: Sequence[PlacedOrder], batch_ids: list[int]
-) -> dict[Moment, _Known]:
+) -> dict[items.Moment, _Known]:
     """Return what was known at each (customer, moment), without the batch's own orders."""
     first = min(each.order.ordered_at for each in sales)
     bought = items.bought(connection, {_customer(each) for each in sales}, first - NEVER_BOUGHT)
@@ -103,15 +101,26 @@ def _known(
     in_doubt |= {_customer(each) for each in sales if each.was_held is not None or _is_late(each, bought)}
     live = [each for each in sales if _customer(each) not in in_doubt]
     known = _known_now(connection, live, bought)
-    exact = sorted(
-        {(_customer(each), each.order.ordered_at) for each in sales if _customer(each) in in_doubt}
-    )
-    if exact:
-        for moment, history in items.histories_before(connection, exact, batch_ids).items():
-            since = moment[1] - NEVER_BOUGHT
-            recent = frozenset(product for product, last in history.items() if last[0].at >= since)
-            known[moment] = _Known(history, recent)
-    return known
+    doubted = [each for each in sales if _customer(each) in in_doubt]
+    return known | _known_then(connection, doubted, batch_ids)
+
+
+def _known_then(
+    connection: Connection, doubted: Sequence[PlacedOrder], batch_ids: list[int]
+) -> dict[items.Moment, _Known]:
+    """Return what was known before each of these orders, computed from the lines before it."""
+    if not doubted:
+        return {}
+    moments = {(_customer(each), each.order.ordered_at) for each in doubted}
+    asked = {
+        (_customer(each), line.product.id, each.order.ordered_at)
+        for each in doubted
+        for line in each.lines
+        if line.product
+    }
+    histories = items.histories_before(connection, asked, batch_ids) if asked else {}
+    bought = items.bought_before(connection, moments, NEVER_BOUGHT, batch_ids)
+    return {moment: _Known(histories.get(moment, {}), bought.get(moment, frozenset())) for moment in moments}
 
 
 def _is_late(placed: PlacedOrder, bought: items.Bought) -> bool:
@@ -122,7 +131,7 @@ def _is_late(placed: PlacedOrder, bought: items.Bought) -> bool:
 
 def _known_now(
     connection: Connection, live: Sequence[PlacedOrder], bought: items.Bought
-) -> dict[Moment, _Known]:
+) -> dict[items.Moment, _Known]:
     """Return the state as it stands, of customers whose every order of the batch comes after it."""
     pairs = {(_customer(each), line.product.id) for each in live for line in each.lines if line.product}
     histories: dict[int, items.History] = defaultdict(dict)

@@ -43,7 +43,7 @@ def detect(facts: OrderFacts) -> Iterator[Signal]:
     scores = _scores(facts)
     basket = facts.basket
     offers = 0
-    for product_id in nlargest(4 * OFFERS, scores, key=lambda each: (scores[each], -each)):
+    for product_id in nlargest(4 * OFFERS, scores, key=scores.__getitem__):
         product = facts.products.get(product_id)
         if product is None or not _may_be_offered(product, facts, basket):
             continue

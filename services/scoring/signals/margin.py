@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
-from services.scoring.facts import LineFacts, OrderFacts, PriceBand, band_of, breaks_on, last_price
+from services.scoring.facts import LineFacts, OrderFacts, PriceBand, band_of, breaks_on, day_of, last_price
 from services.scoring.value import HORIZON, Odds, exact, number, worth
 from services.scoring.words import headline, shortened
 from shared.domain.signal import Episode, Evidence, Signal, SignalKind, Wake
@@ -152,7 +152,7 @@ def _most_paid_it(facts: OrderFacts, line: LineFacts) -> bool:
 
 def _is_list_price(facts: OrderFacts, line: LineFacts) -> bool:
     """Does the price list give this price for this quantity?"""
-    ladder = breaks_on(line.product, facts.currency, facts.as_of.date())
+    ladder = breaks_on(line.product, facts.currency, day_of(facts.as_of))
     listed = [each.unit_price for each in ladder if each.min_quantity <= line.line.quantity]
     return bool(listed) and line.unit_price >= min(listed) * LIST_TOLERANCE
 

@@ -17,6 +17,7 @@ from services.scoring.facts import (
     bought_today,
     breaks_on,
     by_day,
+    day_of,
     order_days,
     usual_quantity,
 )
@@ -87,7 +88,7 @@ def _break_within_reach(facts: OrderFacts, line: LineFacts) -> _Chance | None:
     if not line.product.breaks or facts.rate is None:
         return None
     quantity, price = line.line.quantity, line.unit_price
-    ladder = breaks_on(line.product, facts.currency, facts.as_of.date())
+    ladder = breaks_on(line.product, facts.currency, day_of(facts.as_of))
     step = next((each for each in ladder if each.min_quantity > quantity and each.unit_price < price), None)
     if step is None:
         return None
@@ -167,7 +168,7 @@ def _cover_days(facts: OrderFacts, line: LineFacts, quantity: Decimal) -> float:
 
 def _below_usual(facts: OrderFacts, line: LineFacts) -> _Chance | None:
     """Half or less of what this customer takes on a usual day, below peers too, and not a quick top-up."""
-    today = facts.as_of.date()
+    today = day_of(facts.as_of)
     usual = usual_quantity(line.history, today)
     if usual is None or line.base_net is None or _is_top_up(facts, line):
         return None
@@ -204,7 +205,7 @@ def _is_top_up(facts: OrderFacts, line: LineFacts) -> bool:
     """Did they buy it sooner than they usually do? Then less is natural."""
     days = sorted(by_day(line.history), reverse=True)
     usual_gap = (days[0] - days[-1]).days / (len(days) - 1) if len(days) > 1 else 0
-    return bool(days) and 0 < (facts.as_of.date() - days[0]).days < 0.75 * usual_gap
+    return bool(days) and 0 < (day_of(facts.as_of) - days[0]).days < 0.75 * usual_gap
 
 
 def _line_margin(
@@ -229,7 +230,7 @@ def _next_step(facts: OrderFacts) -> _Chance | None:
         else None
     )
     days = order_days(facts.past_orders)
-    today = facts.as_of.date()
+    today = day_of(facts.as_of)
     earlier_today = days.pop(today, Decimal(0))
     if peers is None or facts.base_net is None or len(days) < FEW_ORDER_DAYS:
         return None
@@ -302,7 +303,7 @@ def ends(facts: OrderFacts, episode: Episode) -> str | None:
         reached = peers is not None and facts.base_net is not None and facts.base_net >= peers[0]
         return "an order reached the size of their peers" if reached else None
     for each in facts.lines:
-        usual = usual_quantity(each.history, facts.as_of.date())
+        usual = usual_quantity(each.history, day_of(facts.as_of))
         if each.product.id == episode.product_id and usual is not None and each.line.quantity >= usual:
             return "the customer took the usual quantity"
     return None

@@ -20,7 +20,8 @@ _FIND_CUSTOMERS = text(
 _MAKE_CUSTOMERS = text(
     "WITH wanted AS MATERIALIZED ("
     "  SELECT new.*, nextval(pg_get_serial_sequence('customer', 'id')) AS id"
-    "  FROM json_to_recordset(CAST(:rows AS json)) AS new (source text, external_id text, name text, status text, is_internal boolean)),"
+    "  FROM json_to_recordset(CAST(:rows AS json)) AS new"
+    "  (source text, external_id text, name text, status text, is_internal boolean)),"
     " made AS (INSERT INTO customer (id, name, status, is_internal) OVERRIDING SYSTEM VALUE"
     "  SELECT id, name, coalesce(status, 'active'), is_internal FROM wanted)"
     " INSERT INTO customer_ref (source, external_id, customer_id) SELECT source, external_id, id FROM wanted"

@@ -4,12 +4,14 @@ The same SQL rebuilds the touched pairs after a batch, everything after an impor
 before a moment in the past. Nothing is ever only added up.
 """
 
-from collections.abc import Collection, Sequence
-from datetime import datetime
+from collections.abc import Collection
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, text
 
 from services.scoring.facts import MEMORY, Purchase
+
+_PURCHASE = "o.kind = 'sale' AND l.quantity > 0 AND l.net > 0"
 
 # `asked` gives (customer_id, product_id, before). A purchase is what one sale bought of one product: lines with a
 # quantity and a price, summed. Totals are net of returns; a pair never bought has no state.
@@ -17,8 +19,8 @@ _DEFINITION = f"""
 , traded AS (
     SELECT asked.customer_id, asked.product_id, asked.before, o.source, o.external_id, o.id AS order_id,
            o.ordered_at, o.currency, sum(l.quantity) AS quantity, coalesce(sum(l.base_net), 0) AS base_net,
-           sum(l.quantity) FILTER (WHERE o.kind = 'sale' AND l.quantity > 0 AND l.net > 0) AS bought,
-           sum(l.net) FILTER (WHERE o.kind = 'sale' AND l.quantity > 0 AND l.net > 0) AS paid
+           sum(l.quantity) FILTER (WHERE {_PURCHASE}) AS bought,
+           sum(l.net) FILTER (WHERE {_PURCHASE}) AS paid
     FROM asked
     JOIN order_line l ON l.customer_id = asked.customer_id AND l.product_id = asked.product_id
                      AND l.ordered_at < asked.before AND l.counts AND l.order_id <> ALL(:without)
@@ -85,11 +87,21 @@ WITH asked AS MATERIALIZED (
 
 _BEFORE = text(f"""
 WITH asked AS MATERIALIZED (
-    SELECT customer_item.customer_id, product_id, before
-    FROM unnest(CAST(:customers AS bigint[]), CAST(:moments AS timestamptz[])) AS moment (customer_id, before)
-    JOIN customer_item USING (customer_id)
+    SELECT DISTINCT customer_id, product_id, before FROM unnest(
+        CAST(:customers AS bigint[]), CAST(:products AS bigint[]), CAST(:moments AS timestamptz[])
+    ) AS pair (customer_id, product_id, before)
 ) {_DEFINITION}
 SELECT customer_id, before, product_id, recent_at, recent_quantity, recent_price, recent_currency FROM state
+""")  # noqa: S608 (constants of this file)
+
+_BOUGHT_BEFORE = text(f"""
+SELECT moment.customer_id, moment.before, array_agg(DISTINCT l.product_id) AS products
+FROM unnest(CAST(:customers AS bigint[]), CAST(:moments AS timestamptz[])) AS moment (customer_id, before)
+JOIN order_line l ON l.customer_id = moment.customer_id AND l.ordered_at < moment.before
+                 AND l.ordered_at >= moment.before - :window AND l.counts AND l.order_id <> ALL(:without)
+JOIN sales_order o ON o.id = l.order_id
+WHERE {_PURCHASE} AND l.product_id IS NOT NULL
+GROUP BY moment.customer_id, moment.before
 """)  # noqa: S608 (constants of this file)
 
 _STATE = text(
@@ -104,6 +116,7 @@ _BOUGHT = text(
 )
 
 Pair = tuple[int, int]
+Moment = tuple[int, datetime]
 History = dict[int, tuple[Purchase, ...]]
 """Last purchases by product, newest first."""
 
@@ -141,14 +154,33 @@ def bought(connection: Connection, customers: Collection[int], since: datetime) 
 
 
 def histories_before(
-    connection: Connection, moments: Sequence[tuple[int, datetime]], without: Collection[int]
-) -> dict[tuple[int, datetime], History]:
-    """Return every item's last purchases strictly before each (customer, moment), leaving some orders out."""
-    found: dict[tuple[int, datetime], History] = {moment: {} for moment in moments}
-    customers, times = zip(*found, strict=True)
-    rows = connection.execute(
-        _BEFORE, {"customers": list(customers), "moments": list(times), "without": list(without)}
-    )
-    for row in rows:
-        found[row.customer_id, row.before][row.product_id] = tuple(map(Purchase, *row[3:]))
+    connection: Connection, asked: Collection[tuple[int, int, datetime]], without: Collection[int]
+) -> dict[Moment, History]:
+    """Return the last purchases of each (customer, product) strictly before a moment, leaving some orders out."""
+    customers, products, moments = zip(*asked, strict=True)
+    arguments = {
+        "customers": list(customers),
+        "products": list(products),
+        "moments": list(moments),
+        "without": list(without),
+    }
+    found: dict[Moment, History] = {}
+    for row in connection.execute(_BEFORE, arguments):
+        history = found.setdefault((row.customer_id, row.before), {})
+        history[row.product_id] = tuple(map(Purchase, *row[3:]))
     return found
+
+
+def bought_before(
+    connection: Connection, moments: Collection[Moment], window: timedelta, without: Collection[int]
+) -> dict[Moment, frozenset[int]]:
+    """Return what each customer bought within the window before each moment, leaving some orders out."""
+    customers, times = zip(*moments, strict=True)
+    arguments = {
+        "customers": list(customers),
+        "moments": list(times),
+        "window": window,
+        "without": list(without),
+    }
+    rows = connection.execute(_BOUGHT_BEFORE, arguments)
+    return {(row.customer_id, row.before): frozenset(row.products) for row in rows}

@@ -94,7 +94,8 @@ def replace_lines(
 
 _PAST = text(
     "SELECT asked.nr, past.moments, past.nets"
-    " FROM unnest(CAST(:customers AS bigint[]), CAST(:moments AS timestamptz[])) WITH ORDINALITY AS asked (customer_id, moment, nr)"
+    " FROM unnest(CAST(:customers AS bigint[]), CAST(:moments AS timestamptz[])) WITH ORDINALITY"
+    " AS asked (customer_id, moment, nr)"
     " CROSS JOIN LATERAL (SELECT array_agg(ordered_at) AS moments, array_agg(base_net) AS nets FROM ("
     "  SELECT ordered_at, base_net FROM sales_order WHERE customer_id = asked.customer_id"
     "   AND ordered_at < asked.moment AND ordered_at >= asked.moment - :window"

@@ -14,7 +14,8 @@ CUSTOMERS_AT_ONCE = 500
 _FILL_ORDERS = text("""
     UPDATE sales_order AS o SET base_net = round(o.net * known.rate, 4)
     FROM (SELECT o.id, (SELECT rate FROM fx_rate WHERE currency = o.currency
-                          AND valid_on <= (o.ordered_at AT TIME ZONE 'UTC')::date ORDER BY valid_on DESC LIMIT 1) AS rate
+                          AND valid_on <= (o.ordered_at AT TIME ZONE 'UTC')::date ORDER BY valid_on DESC LIMIT 1)
+                 AS rate
           FROM sales_order o WHERE o.base_net IS NULL) known
     WHERE o.id = known.id AND known.rate IS NOT NULL
 """)
