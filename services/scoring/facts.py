@@ -36,12 +36,13 @@ class Purchase:
 
 @dataclass(frozen=True, slots=True)
 class PriceBreak:
-    """From `min_quantity` on, a unit costs `unit_price`."""
+    """From `min_quantity` on, a unit costs `unit_price`: by the price list, or as accounts usually pay."""
 
     min_quantity: Decimal
     unit_price: Decimal
     currency: str
-    valid_from: date
+    valid_from: date = date.min
+    is_usual: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,11 @@ class Neighbour:
 
 @dataclass(frozen=True, slots=True)
 class PriceBand:
-    """What other accounts paid for a quantity, in one channel and currency, over the last 90 days."""
+    """What accounts paid for a quantity, in one channel and currency, over the last 90 days.
+
+    `unit_price` is the median of one price a customer, `low_price` what a tenth of them paid or less, and
+    `latest_price` what most of the last five customers paid.
+    """
 
     channel: str
     currency: str
@@ -74,6 +79,7 @@ class PriceBand:
     buyers: int
     unit_price: Decimal
     low_price: Decimal
+    latest_price: Decimal
 
     def holds(self, quantity: Decimal) -> bool:
         """Is this quantity within the band? The upper end belongs to the next band."""

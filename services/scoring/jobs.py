@@ -1,5 +1,6 @@
-"""This file says how scoring's tasks are done: score a batch of orders, rebuild derived state after imports."""
+"""This file says how scoring's tasks are done: score orders in batches, fit the models, rebuild derived state."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from services.scoring import apply, detect, gather, signals
 from services.scoring.apply import PlacedOrder
 from services.scoring.facts import Assumptions, OrderFacts
 from services.scoring.silence import why_silent
-from services.scoring.store import events, refresh
+from services.scoring.store import events, refresh, schedule
 from services.scoring.store import signals as signal_store
 from services.scoring.store.catalogue import Catalogue
 from shared import tasks
@@ -22,10 +23,15 @@ from shared.metrics import Metrics
 from shared.plugins import discover
 from shared.settings import Settings
 from shared.tasks import Handler, Tally, Task
+from shared.worker import Periodic
+
+log = logging.getLogger(__name__)
 
 QUEUE = "scoring"
 BATCH = 200
 """Orders scored in one transaction: large enough that statements cost little, short enough to hold locks."""
+
+LONG = timedelta(minutes=30)
 
 Ring = Callable[[str], None]
 
@@ -45,8 +51,36 @@ def handlers(
     )
     return (
         Handler("score", QUEUE, scorer.score, batch=BATCH),
-        Handler("refresh", QUEUE, refresher(database, settings.base_currency), lease=timedelta(minutes=30)),
+        Handler("refresh", QUEUE, refresher(database, settings.base_currency), lease=LONG),
+        Handler("fit", QUEUE, fitter(database, settings, clock), lease=LONG, max_attempts=3),
     )
+
+
+def periodic(_settings: Settings) -> tuple[Periodic, ...]:
+    """Return what puts tasks by the clock: the nightly fit, and the first one."""
+
+    def fits(connection: Connection) -> None:
+        due = schedule.fits_due(connection)
+        if due:
+            tasks.put(connection, QUEUE, "fit", due)
+
+    return (fits,)
+
+
+def fitter(database: Database, settings: Settings, clock: Clock) -> Callable[[Sequence[Task]], Tally]:
+    """Return how the models are built: from facts before the business now, swapped in at once."""
+
+    def run(batch: Sequence[Task]) -> Tally:
+        from services.scoring.fit.run import fit  # noqa: PLC0415 - DuckDB and Ibis: a second and 100 MB, once a night
+
+        report = fit(settings.database_url.get_secret_value(), clock(), base_currency=settings.base_currency)
+        for line in report.lines():
+            log.info(line)
+        with database.transaction() as connection:
+            tasks.finish(connection, batch)
+        return Tally()
+
+    return run
 
 
 def refresher(database: Database, base_currency: str) -> Callable[[Sequence[Task]], Tally]:

@@ -117,7 +117,11 @@ def _below_own_and_peers(facts: OrderFacts, line: LineFacts) -> _Leak | None:
         return None
     own = last_price(line.history, line.line.quantity, facts.currency)
     reference = band.unit_price if own is None else min(own.unit_price, band.unit_price)
-    if line.unit_price > reference * (1 - NOTABLE_GAP) or _is_list_price(facts, line):
+    if (
+        line.unit_price > reference * (1 - NOTABLE_GAP)
+        or _is_list_price(facts, line)
+        or _most_paid_it(facts, line)
+    ):
         return None
     text = (
         f"{exact(line.unit_price, facts.currency)} a unit; {band.buyers} accounts at this quantity usually paid"
@@ -147,7 +151,7 @@ def _peers(facts: OrderFacts, line: LineFacts) -> PriceBand | None:
 def _most_paid_it(facts: OrderFacts, line: LineFacts) -> bool:
     """A price most buyers got is a list change, not a leak."""
     band = _peers(facts, line)
-    return band is not None and line.unit_price >= band.unit_price * LIST_TOLERANCE
+    return band is not None and line.unit_price >= min(band.unit_price, band.latest_price) * LIST_TOLERANCE
 
 
 def _is_list_price(facts: OrderFacts, line: LineFacts) -> bool:

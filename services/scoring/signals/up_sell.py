@@ -41,6 +41,7 @@ OWN_ROOM = Decimal("1.25")
 WITHIN_REACH = Decimal("0.75")
 FEW_ORDER_DAYS = 5
 IMPLAUSIBLE = Decimal(1)
+EVERYBODY = "*"
 SHOWS_FOR = timedelta(days=14)
 
 
@@ -130,6 +131,10 @@ def _break_within_reach(facts: OrderFacts, line: LineFacts) -> _Chance | None:
     )
 
 
+def _named(step: PriceBreak) -> str:
+    return "Price accounts usually get" if step.is_usual else "Next price break"
+
+
 def _what_it_earns(gain: Decimal, extra: Decimal, facts: OrderFacts, *, is_known: bool) -> Iterator[Evidence]:
     currency = facts.assumptions.base_currency
     if is_known:
@@ -150,7 +155,7 @@ def _free_goods(facts: OrderFacts, line: LineFacts, step: PriceBreak, saving: De
         question=f"Did you know that {number(step.min_quantity)} cost less than what you ordered?",
         stake=max(saving, IMPLAUSIBLE),
         odds=Odds(1.0),
-        evidence=(Evidence("Next price break", text),),
+        evidence=(Evidence(_named(step), text),),
         target=step.min_quantity,
         assumed=True,
         revenue=None,
@@ -219,7 +224,7 @@ def _line_margin(
 def _peer_sizes(facts: OrderFacts) -> tuple[Decimal, Decimal] | None:
     """P60 and P75 of what accounts of the segment order a day."""
     sizes = facts.fit.order_sizes if facts.fit is not None else None
-    return sizes.get(facts.customer.segment or "") if sizes else None
+    return sizes.get(facts.customer.segment or "", sizes.get(EVERYBODY)) if sizes else None
 
 
 def _next_step(facts: OrderFacts) -> _Chance | None:

@@ -177,8 +177,11 @@ _FITTED = {
     " category_margin_rate, repeats FROM item_fact WHERE model_run_id = :run AND product_id = ANY(:ids)",
     "neighbours": 'SELECT product_id, neighbour_id, score, buyers, "both" FROM item_neighbour'
     " WHERE model_run_id = :run AND product_id = ANY(:ids) ORDER BY score DESC",
-    "bands": "SELECT product_id, channel, currency, min_quantity, max_quantity, buyers, unit_price, low_price"
-    " FROM price_band WHERE model_run_id = :run AND product_id = ANY(:ids) ORDER BY min_quantity",
+    "bands": "SELECT product_id, channel, currency, min_quantity, max_quantity, buyers, unit_price, low_price,"
+    " latest_price FROM price_band WHERE model_run_id = :run AND product_id = ANY(:ids) ORDER BY min_quantity",
+    # seen in history: they stand in for a price list that nobody imported
+    "usual_breaks": "SELECT product_id, min_quantity, unit_price, currency FROM usual_break"
+    " WHERE model_run_id = :run AND product_id = ANY(:ids)",
 }
 
 Lists = dict[str, dict[int, list[Row[Any]]]]
@@ -214,12 +217,17 @@ def _product(row: Row[Any], lists: Lists) -> ProductFacts:
         stock=row.stock,
         floor_margin=row.floor_margin,
         substitutes=frozenset(each.substitute_id for each in rows("substitutes")),
-        breaks=tuple(PriceBreak(*tuple(each)[1:]) for each in rows("breaks")),
+        breaks=tuple(PriceBreak(*tuple(each)[1:]) for each in rows("breaks"))
+        or tuple(_usual_break(each) for each in rows("usual_breaks")),
         costs=tuple(Cost(*tuple(each)[1:]) for each in rows("costs")),
         neighbours=tuple(Neighbour(*tuple(each)[1:]) for each in rows("neighbours")),
         bands=tuple(_band(each) for each in rows("bands")),
         fitted=_item(items[0]) if items else None,
     )
+
+
+def _usual_break(row: Row[Any]) -> PriceBreak:
+    return PriceBreak(_amount(row.min_quantity), _amount(row.unit_price), row.currency, is_usual=True)
 
 
 def _band(row: Row[Any]) -> PriceBand:
@@ -231,6 +239,7 @@ def _band(row: Row[Any]) -> PriceBand:
         row.buyers,
         _amount(row.unit_price),
         _amount(row.low_price),
+        _amount(row.latest_price),
     )
 
 

@@ -1,0 +1,73 @@
+"""This file is the scoring service's web application: health, metrics, the current fit, and signals to read."""
+
+import importlib.metadata
+from collections.abc import Callable
+from typing import Any
+
+from apiflask import APIFlask
+from flask import request
+from sqlalchemy import text
+
+from services.scoring.store import reading
+from shared import migrations
+from shared.bearer import require_scope
+from shared.clock import Clock
+from shared.db import Database
+from shared.metrics import Metrics
+from shared.problems import Problem
+from shared.settings import Settings
+from shared.tokens import ApiToken, remembered
+from shared.web import Check, create_service
+
+SIGNALS_AT_MOST = 200
+
+
+def create_app(
+    settings: Settings,  # noqa: ARG001 - every service is made alike
+    database: Database,
+    ring: Callable[[str], None],  # noqa: ARG001 - reading rings for nobody
+    clock: Clock,
+    metrics: Metrics,
+    *,
+    bind: tuple[str, int],  # noqa: ARG001 - this service has no pages to guard
+) -> APIFlask:
+    """Return the service."""
+    app = create_service(
+        "scoring",
+        title="Tipoff scoring",
+        version=importlib.metadata.version("tipoff"),
+        metrics=metrics,
+        readiness={"database": Check(lambda: _database_fault(database))},
+    )
+    find_token = remembered(lambda digest: reading.token(database, digest))
+
+    @app.get("/v1/models")
+    @app.doc(security="ApiToken", summary="The current fit: until when, how good, how old")
+    @require_scope("signals:read", find_token)
+    def models(_token: ApiToken) -> dict[str, Any]:
+        current = reading.current_fit(database, clock())
+        return {"current": current}
+
+    @app.get("/v1/signals")
+    @app.doc(security="ApiToken", summary="Signals found, newest first")
+    @require_scope("signals:read", find_token)
+    def signals(_token: ApiToken) -> dict[str, Any]:
+        found = reading.signals(database, request.args.get("customer"), _limit())
+        return {"signals": found}
+
+    return app
+
+
+def _limit() -> int:
+    asked = request.args.get("limit", str(SIGNALS_AT_MOST))
+    if not (asked.isascii() and asked.isdigit()) or not 0 < int(asked) <= SIGNALS_AT_MOST:
+        raise Problem(422, f"limit must be a number from 1 to {SIGNALS_AT_MOST}")
+    return int(asked)
+
+
+def _database_fault(database: Database) -> str | None:
+    """Whether the tables are those of this version."""
+    with database.transaction() as connection:
+        connection.execute(text("SELECT 1"))
+        found = migrations.revision_of(connection)
+    return None if found == migrations.head() else f"the database stands at {found}: run `tipoff migrate`"

@@ -1,0 +1,28 @@
+"""This file is scoring's part of the command line: `tipoff fit`."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from services.scoring.fit.run import fit
+
+if TYPE_CHECKING:
+    from services.cli import Context
+
+
+@click.command("fit")
+@click.option("--as-of", type=click.DateTime(), help="use facts before this moment, in UTC; default: now")
+@click.pass_obj
+def fit_command(context: "Context", as_of: datetime | None) -> None:
+    """Build the models from history, swap them in, and say how good they are."""
+    report = fit(
+        context.settings.database_url.get_secret_value(),
+        as_of.replace(tzinfo=UTC) if as_of else context.clock(),
+        base_currency=context.settings.base_currency,
+    )
+    for line in report.lines():
+        click.echo(line)
+
+
+commands = (fit_command,)

@@ -1,0 +1,51 @@
+"""This file reads what the service shows: tokens, the current fit, signals."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+
+from shared.db import Database
+from shared.tokens import ApiToken
+
+_SIGNALS = text("""
+    SELECT public_id AS id, kind, customer_ref.external_id AS customer, customer_ref.source, subject, headline,
+           probability, basis, value, low, high, stake, horizon_days, evidence, as_of, expires_at, is_proven,
+           unproven_reason, withdrawn_at, withdrawn_reason, detector_version
+    FROM signal LEFT JOIN LATERAL (
+        SELECT source, external_id FROM customer_ref WHERE customer_ref.customer_id = signal.customer_id
+        ORDER BY source, external_id LIMIT 1
+    ) customer_ref ON true
+    WHERE CAST(:customer AS text) IS NULL
+       OR signal.customer_id IN (SELECT customer_id FROM customer_ref WHERE external_id = :customer)
+    ORDER BY signal.id DESC LIMIT :most
+""")
+
+
+def token(database: Database, digest: bytes) -> ApiToken | None:
+    """Return the token with this SHA-256, if there is one."""
+    with database.autocommit() as connection:
+        row = connection.execute(
+            text("SELECT name, source, scopes, expires_at FROM api_token WHERE digest = :digest"),
+            {"digest": digest},
+        ).first()
+    return None if row is None else ApiToken(row.name, row.source, frozenset(row.scopes), row.expires_at)
+
+
+def current_fit(database: Database, business_now: datetime) -> dict[str, Any] | None:
+    """Return the current fit as it is shown: until when its facts go, how old it is, how good."""
+    with database.autocommit() as connection:
+        row = connection.execute(
+            text("SELECT as_of, version, grades, finished_at FROM model_run WHERE is_current")
+        ).first()
+    if row is None:
+        return None
+    age = (business_now - row.as_of).total_seconds()
+    return {**row._mapping, "age_seconds": age}  # noqa: SLF001 - SQLAlchemy's public name for a row as a mapping
+
+
+def signals(database: Database, customer: str | None, most: int) -> list[dict[str, Any]]:
+    """Return the newest signals, of one customer when asked."""
+    with database.autocommit() as connection:
+        rows = connection.execute(_SIGNALS, {"customer": customer, "most": most})
+        return [dict(row) for row in rows.mappings()]

@@ -1,0 +1,25 @@
+"""This file puts the fit's tasks when their time has come. Any number of schedulers may call it."""
+
+from sqlalchemy import Connection, text
+
+# Once a night, and at once when there is history that nothing was learnt from yet. Looked for first: the sweeper
+# asks twice a second, and an insert that conflicts is not free.
+_DUE = text("""
+    SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS key
+    WHERE (now() AT TIME ZONE 'UTC')::time >= time '02:00'
+      AND EXISTS (SELECT FROM model_run WHERE is_current)
+      AND NOT EXISTS (SELECT FROM task WHERE kind = 'fit'
+                         AND key = to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD'))
+    UNION ALL
+    SELECT to_char(now() AT TIME ZONE 'UTC', '"first "YYYY-MM-DD HH24"h"')
+    WHERE NOT EXISTS (SELECT FROM model_run WHERE is_current)
+      AND EXISTS (SELECT FROM sales_order WHERE is_history)
+      AND NOT EXISTS (SELECT FROM import_run WHERE finished_at IS NULL AND started_at > now() - interval '1 hour')
+      AND NOT EXISTS (SELECT FROM task WHERE kind = 'fit'
+                         AND key = to_char(now() AT TIME ZONE 'UTC', '"first "YYYY-MM-DD HH24"h"'))
+""")
+
+
+def fits_due(connection: Connection) -> list[str]:
+    """Return the keys of the fits that should be put now."""
+    return [row.key for row in connection.execute(_DUE)]
