@@ -1,4 +1,4 @@
-"""The project's own files keep their promises: locks name no place, the README's commands exist, decisions are whole."""
+"""The project's own files keep their promises: locks name no place, README commands exist, decisions are whole."""
 
 import re
 import tomllib
