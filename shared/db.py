@@ -4,7 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import psycopg
 from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+DATABASE_ERRORS = (SQLAlchemyError, psycopg.Error)
+"""All that talking to PostgreSQL may raise; psycopg's own come from COPY."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +26,17 @@ REQUEST = Patience(statement=5, lock=3)
 DRAIN = Patience(statement=30, lock=3)
 UNHURRIED = Patience(statement=None, lock=30, idle=None)
 """Imports, fits and migrations: they show progress instead of a limit."""
+
+# A server that vanished from the network is noticed within half a minute, however long a statement may take.
+KEEPALIVE = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
+
+# PostgreSQL's classes of what no statement is to blame for: connection, resources, shutdown and start, read-only.
+AWAY_STATES = ("08", "53", "57P", "25006")
 
 
 class Database:
@@ -37,6 +54,7 @@ class Database:
             "options": " ".join(
                 f"-c {name}={int(seconds * 1000)}" for name, seconds in options.items() if seconds is not None
             ),
+            **KEEPALIVE,
         }
         if not prepare:  # pgbouncer in transaction mode
             arguments["prepare_threshold"] = None
@@ -59,3 +77,14 @@ class Database:
     def close(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
+
+
+def is_away(error: BaseException) -> bool:
+    """Is the database at fault and not the statement: unreachable, stopping, out of resources or read-only?"""
+    if isinstance(error, PoolTimeoutError):
+        return True
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or (error.orig is not None and is_away(error.orig))
+    if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | psycopg.InternalError):
+        return False
+    return error.sqlstate is None or error.sqlstate.startswith(AWAY_STATES)

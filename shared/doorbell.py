@@ -8,8 +8,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from rq import Queue
 
-DRAIN = "shared.worker.drain"
-"""The only job there is, by name: it takes no arguments."""
+DRAIN = "shared.listener.drain"
+"""The only job there is, by name: it takes no arguments (see shared.listener)."""
 
 WAITING_RINGS = 4
 """More rings than this in a queue tell the workers nothing new."""
@@ -17,12 +17,12 @@ WAITING_RINGS = 4
 PAUSE_SECONDS = 0.02
 
 
-def connect(url: str) -> redis.Redis:
-    """A connection that gives up quickly: ringing must never hold up the one who rings."""
+def connect(url: str, *, answer_seconds: float = 0.3) -> redis.Redis:
+    """A connection that gives up quickly and never repeats: ringing must not hold up the one who rings."""
     return redis.Redis.from_url(
         url,
-        socket_timeout=0.3,
-        socket_connect_timeout=0.2,
+        socket_timeout=answer_seconds,
+        socket_connect_timeout=min(answer_seconds, 1.0),
         retry=Retry(NoBackoff(), 0),
         health_check_interval=0,
     )
@@ -34,7 +34,7 @@ def ring_now(connection: redis.Redis, queue_name: str) -> bool:
     try:
         if queue.count < WAITING_RINGS:
             queue.enqueue(DRAIN, job_timeout=3600, result_ttl=0, failure_ttl=60, ttl=60)
-    except redis.RedisError:
+    except (redis.RedisError, OSError):
         return False
     return True
 
@@ -52,7 +52,7 @@ class Doorbell:
 
     def ring(self, *queues: str) -> None:
         """Ask for a ring; returns at once and never raises. Rings within 20 ms are one."""
-        if self._connection is None:
+        if self._connection is None or self._closing.is_set():
             return
         with self._lock:
             self._wanted.update(queues)

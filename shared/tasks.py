@@ -2,7 +2,7 @@
 
 A batch is claimed with a lease and a fence token by the database's clock. Whoever finishes must still hold the
 lease. A task whose lease ran out is claimed alone: its neighbours get their attempt back, so only the task that
-kills its worker dies (RELIABILITY: the queue is PostgreSQL, RQ is the doorbell).
+kills its worker dies. RQ is the doorbell (see shared.doorbell), never the queue.
 """
 
 from collections import Counter
@@ -50,6 +50,8 @@ class Handler:
     lease: timedelta = timedelta(seconds=30)
     max_attempts: int = 5
     retry: Schedule = PROMPTLY
+    longest: timedelta = timedelta(minutes=30)
+    """How long the lease is kept up for a batch that still runs; after that it counts as hung."""
 
     def delay_after(self, attempts: int) -> timedelta:
         """How long to wait after that many failed attempts."""
@@ -59,14 +61,17 @@ class Handler:
 def put(
     connection: Connection, queue: str, kind: str, keys: Sequence[str], *, run_at: datetime | None = None
 ) -> None:
-    """Store tasks in the caller's transaction; a (kind, key) that exists is left as it is."""
+    """Store tasks in the caller's transaction; a (kind, key) that exists is left as it is.
+
+    Keys go in sorted, so that two transactions with some keys in common wait for each other, never in a circle.
+    """
     connection.execute(
         text(
             "INSERT INTO task (queue, kind, key, run_at)"
-            " SELECT :queue, :kind, key, coalesce(CAST(:run_at AS timestamptz), now()) FROM unnest(CAST(:keys AS text[])) key"
-            " ON CONFLICT (kind, key) DO NOTHING"
+            " SELECT :queue, :kind, key, coalesce(CAST(:run_at AS timestamptz), now())"
+            " FROM unnest(CAST(:keys AS text[])) key ON CONFLICT (kind, key) DO NOTHING"
         ),
-        {"queue": queue, "kind": kind, "keys": list(keys), "run_at": run_at},
+        {"queue": queue, "kind": kind, "keys": sorted(keys), "run_at": run_at},
     )
 
 
@@ -83,14 +88,13 @@ def put_aligned(connection: Connection, queue: str, kind: str, keys: Sequence[st
     put(connection, queue, kind, keys, run_at=window_end)
 
 
-_LEASED = "RETURNING task.id, task.kind, task.key, task.attempts, task.lease_token AS token, task.created_at"
-
 _CLAIM_DUE = text(
     "WITH due AS (SELECT id FROM task WHERE state = 'ready' AND kind = :kind AND run_at <= now()"
     " ORDER BY run_at, id LIMIT :batch FOR UPDATE SKIP LOCKED)"
     " UPDATE task SET state = 'leased', attempts = attempts + 1, lease_token = :token,"
     " lease_until = now() + :lease, lease_size = (SELECT count(*) FROM due)"
-    f" FROM due WHERE task.id = due.id {_LEASED}"
+    " FROM due WHERE task.id = due.id"
+    " RETURNING task.id, task.kind, task.key, task.attempts, task.lease_token AS token, task.created_at"
 )
 
 _CLAIM_LOST = text(
@@ -98,14 +102,16 @@ _CLAIM_LOST = text(
     " ORDER BY lease_until LIMIT 1 FOR UPDATE SKIP LOCKED)"
     " UPDATE task SET attempts = attempts + CASE WHEN lease_size > 1 THEN 0 ELSE 1 END, lease_token = :token,"
     " lease_until = now() + :lease, lease_size = 1"
-    f" FROM lost WHERE task.id = lost.id {_LEASED}"
+    " FROM lost WHERE task.id = lost.id"
+    " RETURNING task.id, task.kind, task.key, task.attempts, task.lease_token AS token, task.created_at"
 )
 
 _BURY_LOST = text(
-    "UPDATE task SET state = 'dead', lease_token = NULL, lease_until = NULL, finished_at = now(),"
-    " error = 'its worker died ' || attempts || ' times while doing it'"
-    " WHERE state = 'leased' AND kind = :kind AND lease_until < now() AND lease_size = 1"
-    " AND attempts >= :max_attempts RETURNING key"
+    "WITH lost AS (SELECT id FROM task WHERE state = 'leased' AND kind = :kind AND lease_until < now()"
+    " AND lease_size = 1 AND attempts >= :max_attempts FOR UPDATE SKIP LOCKED)"
+    " UPDATE task SET state = 'dead', lease_token = NULL, lease_until = NULL, finished_at = now(),"
+    " error = 'ended its worker or its connection each of ' || attempts || ' times'"
+    " FROM lost WHERE task.id = lost.id RETURNING task.key"
 )
 
 
@@ -115,9 +121,14 @@ def claim(connection: Connection, handler: Handler) -> list[Task]:
 
 
 def claim_lost(connection: Connection, handler: Handler) -> list[Task]:
-    """Lease one task whose lease ran out, alone. Bury those that keep killing their worker."""
-    connection.execute(_BURY_LOST, {"kind": handler.kind, "max_attempts": handler.max_attempts})
+    """Lease one task whose lease ran out, alone. Its attempt counts only when it was alone before."""
     return _claim(connection, _CLAIM_LOST, handler)
+
+
+def bury_lost(connection: Connection, handler: Handler) -> list[str]:
+    """Give up the tasks that ended their worker too often while alone. Returns their keys."""
+    arguments = {"kind": handler.kind, "max_attempts": handler.max_attempts}
+    return list(connection.scalars(_BURY_LOST, arguments))
 
 
 def _claim(connection: Connection, statement: object, handler: Handler) -> list[Task]:
@@ -128,7 +139,7 @@ def _claim(connection: Connection, statement: object, handler: Handler) -> list[
 
 def finish(connection: Connection, tasks: Sequence[Task]) -> None:
     """Mark tasks done in the transaction that stored their results. Raises LeaseLost unless all are still ours."""
-    _fenced(connection, tasks, "state = 'done', finished_at = now(), error = NULL")
+    _fenced(connection, tasks, f"state = 'done', finished_at = now(), error = NULL, {_FENCE_DOWN}")
 
 
 def later(connection: Connection, task: Task, delay: timedelta, error: str, *, spend: bool = True) -> None:
@@ -137,7 +148,7 @@ def later(connection: Connection, task: Task, delay: timedelta, error: str, *, s
     _fenced(
         connection,
         [task],
-        f"state = 'ready', run_at = now() + :delay, error = :error, attempts = {attempts}",
+        f"state = 'ready', run_at = now() + :delay, error = :error, attempts = {attempts}, {_FENCE_DOWN}",
         delay=delay,
         error=error,
     )
@@ -145,36 +156,53 @@ def later(connection: Connection, task: Task, delay: timedelta, error: str, *, s
 
 def bury(connection: Connection, task: Task, error: str) -> None:
     """Give a task up, visibly."""
-    _fenced(connection, [task], "state = 'dead', finished_at = now(), error = :error", error=error)
+    _fenced(
+        connection, [task], f"state = 'dead', finished_at = now(), error = :error, {_FENCE_DOWN}", error=error
+    )
 
 
-def release(connection: Connection, tasks: Sequence[Task]) -> None:
-    """Give tasks back at once, unspent, as far as they are still ours: the database was away, not their fault."""
+def release(connection: Connection, tasks: Sequence[Task], *, is_suspect: bool = False) -> None:
+    """Give tasks back at once, as far as they are still ours.
+
+    Unspent: the database was away, not their fault. A suspect batch may itself be why: its leases end now, so
+    that each task is claimed alone next.
+    """
+    change = (
+        "lease_until = now()" if is_suspect else f"state = 'ready', attempts = attempts - 1, {_FENCE_DOWN}"
+    )
+    connection.execute(text(f"UPDATE task SET {change} FROM {_HELD} WHERE {_STILL_OURS}"), _held(tasks))  # noqa: S608
+
+
+def keep(connection: Connection, tasks: Sequence[Task], lease: timedelta) -> None:
+    """Hold tasks for that long from now, as far as they are still ours and nobody is just finishing them."""
     connection.execute(
         text(
-            "UPDATE task SET state = 'ready', attempts = attempts - 1, lease_token = NULL, lease_until = NULL"
-            " WHERE id = ANY(:ids) AND lease_token = ANY(:tokens)"
+            "UPDATE task SET lease_until = now() + :lease WHERE id IN (SELECT task.id"  # noqa: S608
+            f" FROM task JOIN {_HELD} ON {_STILL_OURS} ORDER BY task.id FOR UPDATE OF task SKIP LOCKED)"
         ),
-        {"ids": [task.id for task in tasks], "tokens": [task.token for task in tasks]},
+        {**_held(tasks), "lease": lease},
     )
 
 
 def extend(connection: Connection, tasks: Sequence[Task], lease: timedelta) -> None:
     """Hold tasks for that long from now; raises LeaseLost when they are no longer ours."""
-    _fenced(connection, tasks, "lease_until = now() + :lease", keep=True, lease=lease)
+    _fenced(connection, tasks, "lease_until = now() + :lease", lease=lease)
 
 
-def _fenced(
-    connection: Connection, tasks: Sequence[Task], change: str, *, keep: bool = False, **arguments: object
-) -> None:
+_HELD = "unnest(CAST(:ids AS bigint[]), CAST(:tokens AS uuid[])) AS held (id, token)"
+_STILL_OURS = "task.id = held.id AND task.lease_token = held.token"
+_FENCE_DOWN = "lease_token = NULL, lease_until = NULL"
+
+
+def _held(tasks: Sequence[Task]) -> dict[str, object]:
+    return {"ids": [task.id for task in tasks], "tokens": [task.token for task in tasks]}
+
+
+def _fenced(connection: Connection, tasks: Sequence[Task], change: str, **arguments: object) -> None:
     """Apply a change only while every task still carries the token it was claimed with."""
-    fence_down = "" if keep else ", lease_token = NULL, lease_until = NULL"
     result = connection.execute(
-        text(
-            f"UPDATE task SET {change}{fence_down} FROM unnest(CAST(:ids AS bigint[]), CAST(:tokens AS uuid[]))"  # noqa: S608
-            " AS held (id, token) WHERE task.id = held.id AND task.lease_token = held.token"
-        ),
-        {"ids": [task.id for task in tasks], "tokens": [task.token for task in tasks], **arguments},
+        text(f"UPDATE task SET {change} FROM {_HELD} WHERE {_STILL_OURS}"),  # noqa: S608
+        {**_held(tasks), **arguments},
     )
     if cast("CursorResult[object]", result).rowcount != len(tasks):
         raise LeaseLost(f"{len(tasks)} {tasks[0].kind} tasks were leased by another worker meanwhile")
@@ -208,22 +236,27 @@ def backlog(connection: Connection) -> list[Backlog]:
     return [Backlog(**row) for row in rows.mappings()]
 
 
-def overdue(connection: Connection, queue: str, by: timedelta) -> bool:
-    """Is there a task due that long ago, or one whose lease ran out?"""
+def overdue(connection: Connection, kinds: Sequence[str], by: timedelta) -> bool:
+    """Is there a task of these kinds due that long ago, or one whose lease ran out?"""
     return bool(
         connection.scalar(
             text(
-                "SELECT EXISTS (SELECT FROM task WHERE queue = :queue AND state = 'ready' AND run_at <= now() - :by)"
-                " OR EXISTS (SELECT FROM task WHERE queue = :queue AND state = 'leased' AND lease_until < now())"
+                "SELECT EXISTS (SELECT FROM task WHERE kind = ANY(:kinds) AND state = 'ready'"
+                " AND run_at <= now() - :by) OR EXISTS (SELECT FROM task WHERE kind = ANY(:kinds)"
+                " AND state = 'leased' AND lease_until < now())"
             ),
-            {"queue": queue, "by": by},
+            {"kinds": list(kinds), "by": by},
         )
     )
 
 
-def prune(connection: Connection, older_than: timedelta) -> int:
-    """Delete tasks done that long ago. Returns how many."""
+def prune(connection: Connection, older_than: timedelta, at_most: int = 10_000) -> int:
+    """Delete tasks done that long ago, the oldest first. Returns how many."""
     result = connection.execute(
-        text("DELETE FROM task WHERE state = 'done' AND finished_at < now() - :age"), {"age": older_than}
+        text(
+            "DELETE FROM task WHERE id IN (SELECT id FROM task WHERE state = 'done' AND finished_at < now() - :age"
+            " ORDER BY finished_at LIMIT :at_most FOR UPDATE SKIP LOCKED)"
+        ),
+        {"age": older_than, "at_most": at_most},
     )
     return cast("CursorResult[object]", result).rowcount

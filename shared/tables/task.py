@@ -1,6 +1,17 @@
 """The task table: the queue of record (see shared.tasks)."""
 
-from sqlalchemy import CheckConstraint, Column, Identity, Index, Integer, SmallInteger, Table, Text, UniqueConstraint, text
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Identity,
+    Index,
+    Integer,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
 
 from shared.tables.base import Id, Moment, PublicId, metadata
 
@@ -22,7 +33,7 @@ task = Table(
     Column("finished_at", Moment),
     UniqueConstraint("kind", "key"),
     CheckConstraint("(state = 'leased') = (lease_token IS NOT NULL)", name="leased_has_token"),
-    Index("ix_task_due", "kind", "run_at", postgresql_where=text("state = 'ready'")),
+    Index("ix_task_due", "kind", "run_at", "id", postgresql_where=text("state = 'ready'")),
     Index("ix_task_leased", "kind", "lease_until", postgresql_where=text("state = 'leased'")),
     Index("ix_task_dead", "queue", postgresql_where=text("state = 'dead'")),
     Index("ix_task_done", "finished_at", postgresql_where=text("state = 'done'")),

@@ -577,7 +577,11 @@ def upgrade() -> None:
         "ix_task_done", "task", ["finished_at"], unique=False, postgresql_where=sa.text("state = 'done'")
     )
     op.create_index(
-        "ix_task_due", "task", ["kind", "run_at"], unique=False, postgresql_where=sa.text("state = 'ready'")
+        "ix_task_due",
+        "task",
+        ["kind", "run_at", "id"],
+        unique=False,
+        postgresql_where=sa.text("state = 'ready'"),
     )
     op.create_index(
         "ix_task_leased",
