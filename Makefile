@@ -28,7 +28,7 @@ $(READY): requirements/dev.txt requirements/pip.txt pyproject.toml deploy/make_v
 	@touch $@
 
 run: $(READY)  ## Start everything on this machine with a sample company; FRESH=1 begins anew
-	@exec $(BIN)/tipoff up $(if $(FRESH),--fresh)
+	@exec $(BIN)/python -m deploy.demo $(if $(FRESH),--fresh)
 
 test: $(READY)  ## Run the tests, except those that take minutes
 	@$(BIN)/pytest -n $(WORKERS) --ignore=tests/chaos --ignore=tests/browser tests

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,20 +33,20 @@ class Fleet:
     ) -> None:
         logs.mkdir(parents=True, exist_ok=True)
         self._environment = {**os.environ, **settings, "PYTHONPATH": str(Path(__file__).parents[1])}
-        self._parts = {part: Child(part.name, signal.SIGTERM, logs / f"{part.name}.log") for part in parts}
-        self._restarts = dict.fromkeys(self._parts, 0)
+        self._parts = [(part, Child(part.name, signal.SIGTERM, logs / f"{part.name}.log")) for part in parts]
+        self._restarts = Counter[str]()
         self._say = say
 
     def __enter__(self) -> Self:
-        for part in self._parts:
-            self._start(part)
+        for part, child in self._parts:
+            self._start(part, child)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Ask all to stop at once, then wait for each."""
-        stops = [threading.Thread(target=child.stop, args=(STOP_SECONDS,)) for child in self._parts.values()]
+        stops = [threading.Thread(target=child.stop, args=(STOP_SECONDS,)) for _, child in self._parts]
         for each in stops:
             each.start()
         for each in stops:
@@ -54,16 +55,16 @@ class Fleet:
     def watch(self, stopping: threading.Event) -> None:
         """Stay until asked to stop. Raises StackError when a part keeps ending."""
         while not stopping.wait(0.5):
-            for part, child in self._parts.items():
+            for part, child in self._parts:
                 if child.is_running:
                     continue
-                if self._restarts[part] >= RESTARTS:
+                if self._restarts[part.name] >= RESTARTS:
                     raise StackError(f"{part.name} keeps ending: {child.complaint()}")
-                self._restarts[part] += 1
+                self._restarts[part.name] += 1
                 self._say(f"{part.name} ended and is started again; its log: {child.log}")
-                self._start(part)
+                self._start(part, child)
 
-    def _start(self, part: Part) -> None:
+    def _start(self, part: Part, child: Child) -> None:
         setpriv = shutil.which("setpriv")
         ends_with_us = [setpriv, "--pdeathsig=TERM"] if setpriv else []
-        self._parts[part].start([*ends_with_us, *part.command], self._environment)
+        child.start([*ends_with_us, *part.command], self._environment)

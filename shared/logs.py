@@ -38,6 +38,7 @@ def configure(service: str, *, json: bool, stream: TextIO | None = None) -> None
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 def masked(text: str) -> str:
