@@ -1,0 +1,140 @@
+"""Commands of the alerts service: the one switch, the endpoints webhooks go to, and the newest alerts."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from services.alerts import message
+from services.alerts.channels.webhook import secret_of
+from services.alerts.jobs import installed_channels, setup_of
+from services.alerts.store import deliveries, endpoints, inbox, views
+from services.alerts.store.endpoints import Endpoint
+
+if TYPE_CHECKING:
+    from services.cli import Context
+
+
+@click.group()
+def sending() -> None:
+    """The one switch: stops all sending, and nothing else."""
+
+
+@sending.command()
+@click.pass_obj
+def stop(context: "Context") -> None:
+    """Send nothing until started again. Alerts are still decided and shown; deliveries wait."""
+    with context.database.transaction() as connection:
+        endpoints.set_stopped(connection, stopped=True)
+        click.echo(f"sending is stopped; {endpoints.waiting(connection)} deliveries wait")
+
+
+@sending.command()
+@click.pass_obj
+def start(context: "Context") -> None:
+    """Send again, beginning with what waits."""
+    with context.database.transaction() as connection:
+        endpoints.set_stopped(connection, stopped=False)
+        endpoints.release_waiting(connection)
+        click.echo(f"sending goes on; {endpoints.waiting(connection)} deliveries waited")
+
+
+@sending.command()
+@click.pass_obj
+def status(context: "Context") -> None:
+    """Say whether anything is sent, and to whom."""
+    settings = context.settings
+    with context.database.transaction() as connection:
+        switch = "stopped" if deliveries.is_stopped(connection) else "on"
+        click.echo(f"switch: {switch}\nmode: {settings.sending}\nwaiting: {endpoints.waiting(connection)}")
+    click.echo(f"recipients: {' '.join(settings.recipients) or 'nobody is on the list'}")
+    click.echo(f"mail server: {'set' if settings.smtp_url else 'none'}")
+
+
+@click.group("endpoints")
+def endpoint_commands() -> None:
+    """Where webhooks go."""
+
+
+@endpoint_commands.command("add")
+@click.argument("url")
+@click.option("--rep", help="only this rep's alerts (its id in the import file)")
+@click.pass_obj
+def add_endpoint(context: "Context", url: str, rep: str | None) -> None:
+    """Send every alert to URL, signed as Standard Webhooks asks; prints the secret to verify with."""
+    fault = installed_channels()["webhook"].check(url, setup_of(context.settings))
+    if fault:
+        raise click.ClickException(
+            f"{url} cannot be called: {fault}\nhint: https on port 443, or an origin in TIPOFF_LOOPBACK_ORIGINS"
+        )
+    with context.database.transaction() as connection:
+        if not endpoints.add(connection, "webhook", url, rep):
+            raise click.ClickException(f"there is no rep {rep!r}")
+        endpoint = endpoints.by_address(connection, url)
+    if endpoint is not None:
+        click.echo(_secret(context, endpoint, endpoint.secret_number))
+
+
+@endpoint_commands.command("list")
+@click.pass_obj
+def list_endpoints(context: "Context") -> None:
+    """List endpoints, and why one is off."""
+    with context.database.transaction() as connection:
+        for each in endpoints.all_endpoints(connection):
+            reason = f" ({each.state_reason})" if each.state_reason else ""
+            click.echo(f"{each.channel}  {each.address}  for {each.rep or 'every rep'}  {each.state}{reason}")
+
+
+@endpoint_commands.command("rotate")
+@click.argument("url")
+@click.pass_obj
+def rotate_endpoint(context: "Context", url: str) -> None:
+    """Make the next secret of URL and print it; messages carry both signatures until the next rotation."""
+    with context.database.transaction() as connection:
+        endpoint = _known(endpoints.by_address(connection, url), url)
+        number = endpoints.rotate(connection, endpoint)
+    click.echo(_secret(context, endpoint, number))
+
+
+@endpoint_commands.command("remove")
+@click.argument("url")
+@click.pass_obj
+def remove_endpoint(context: "Context", url: str) -> None:
+    """Send nothing more to URL."""
+    with context.database.transaction() as connection:
+        endpoints.switch_off(connection, _known(endpoints.by_address(connection, url), url))
+    click.echo(f"{url} is switched off")
+
+
+@click.group("alerts")
+def alert_commands() -> None:
+    """Alerts, as in the inbox."""
+
+
+@alert_commands.command("list")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+@click.pass_obj
+def list_alerts(context: "Context", limit: int) -> None:
+    """List the newest alerts with their verdicts."""
+    currency = context.settings.base_currency
+    with context.database.transaction() as connection:
+        recent = inbox.list_recent(connection, limit)
+        shown = views.load(connection, [each for each, _ in recent], currency)
+    for alert_id, public_id in recent:
+        if alert_id in shown:
+            view = shown[alert_id]
+            click.echo(
+                f"{public_id}  {view.rep_name}  {view.verdict}: {view.reason}  {message.subject(view)}"
+            )
+
+
+def _known(endpoint: Endpoint | None, url: str) -> Endpoint:
+    if endpoint is None:
+        raise click.ClickException(f"there is no endpoint {url}\nhint: `tipoff endpoints list`")
+    return endpoint
+
+
+def _secret(context: "Context", endpoint: Endpoint, number: int) -> str:
+    return secret_of(context.settings.secret_key.get_secret_value(), endpoint.address, number)
+
+
+commands = (sending, endpoint_commands, alert_commands)

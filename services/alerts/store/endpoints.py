@@ -1,0 +1,115 @@
+"""This file keeps the endpoints webhooks go to, and the one switch over all sending; changes leave an audit row."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from services.alerts.store.deliveries import STOPPED
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Somewhere alerts are sent. `rep` None: every rep's alerts."""
+
+    id: UUID
+    channel: str
+    address: str
+    rep: str | None
+    secret_number: int
+    state: str
+    state_reason: str | None
+
+
+_COLUMNS = (
+    "SELECT endpoint.id, channel, address, rep.external_id AS rep, secret_number, state, state_reason"
+    " FROM endpoint LEFT JOIN rep ON rep.id = rep_id"
+)
+
+
+def all_endpoints(connection: Connection) -> Sequence[Endpoint]:
+    """Return every endpoint, the oldest first."""
+    rows = connection.execute(text(f"{_COLUMNS} ORDER BY endpoint.created_at, endpoint.id")).mappings()
+    return [Endpoint(**row) for row in rows]
+
+
+def by_address(connection: Connection, address: str) -> Endpoint | None:
+    """Return the endpoint with this address or id."""
+    row = connection.execute(
+        text(f"{_COLUMNS} WHERE address = :address OR endpoint.id::text = :address"), {"address": address}
+    ).mappings()
+    found = row.one_or_none()
+    return Endpoint(**found) if found else None
+
+
+def add(connection: Connection, channel: str, address: str, rep: str | None) -> bool:
+    """Store an endpoint, or switch a known one on again. False when there is no such rep."""
+    rep_id = None
+    if rep is not None:
+        rep_id = connection.scalar(text("SELECT id FROM rep WHERE external_id = :rep"), {"rep": rep})
+        if rep_id is None:
+            return False
+    connection.execute(
+        text(
+            "INSERT INTO endpoint (channel, address, rep_id) VALUES (:channel, :address, :rep)"
+            " ON CONFLICT (channel, address) DO UPDATE SET state = 'on', state_reason = NULL, rep_id = excluded.rep_id"
+        ),
+        {"channel": channel, "address": address, "rep": rep_id},
+    )
+    _note(connection, "add endpoint", f"{channel} {address}")
+    return True
+
+
+def rotate(connection: Connection, endpoint: Endpoint) -> int:
+    """Give an endpoint its next secret; the one before stays valid until the next rotation. Returns its number."""
+    number = connection.execute(
+        text("UPDATE endpoint SET secret_number = secret_number + 1 WHERE id = :id RETURNING secret_number"),
+        {"id": endpoint.id},
+    ).scalar_one()
+    _note(connection, "rotate endpoint", endpoint.address)
+    return int(number)
+
+
+def switch_off(connection: Connection, endpoint: Endpoint) -> None:
+    """Send nothing more there. The row stays: deliveries refer to it."""
+    connection.execute(
+        text("UPDATE endpoint SET state = 'off', state_reason = 'removed by an operator' WHERE id = :id"),
+        {"id": endpoint.id},
+    )
+    _note(connection, "remove endpoint", endpoint.address)
+
+
+def set_stopped(connection: Connection, *, stopped: bool) -> None:
+    """Turn the one switch: deliveries wait, everything else goes on."""
+    connection.execute(
+        text(
+            "INSERT INTO control (name, value, changed_by) VALUES (:name, to_jsonb(CAST(:stopped AS boolean)),"
+            " 'command')"
+            " ON CONFLICT (name) DO UPDATE SET value = excluded.value, changed_at = now(), changed_by = 'command'"
+        ),
+        {"name": STOPPED, "stopped": stopped},
+    )
+    _note(connection, "stop sending" if stopped else "start sending", "all channels")
+
+
+def release_waiting(connection: Connection) -> None:
+    """Let deliveries that were parked by the switch go at once."""
+    connection.execute(
+        text(
+            "UPDATE task SET run_at = now() WHERE queue = 'alerts' AND kind = 'deliver' AND state = 'ready'"
+            " AND error = 'sending is stopped'"
+        )
+    )
+
+
+def waiting(connection: Connection) -> int:
+    """Return how many deliveries wait to be sent."""
+    return int(connection.scalar(text("SELECT count(*) FROM delivery WHERE state = 'ready'")) or 0)
+
+
+def _note(connection: Connection, action: str, subject: str) -> None:
+    connection.execute(
+        text("INSERT INTO audit (actor, action, object) VALUES ('command', :action, :subject)"),
+        {"action": action, "subject": subject},
+    )

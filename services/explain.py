@@ -1,0 +1,236 @@
+"""This file tells the whole way of one order: event, task, facts, signals, decisions, alert, deliveries, attempts."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import click
+from sqlalchemy import Connection, text
+
+if TYPE_CHECKING:
+    from services.cli import Context
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that happened. `depth` says what it belongs to; `at` is None where no time is kept."""
+
+    depth: int
+    what: str
+    detail: str
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """The order behind an id: as the source names it, and as we do once it is applied."""
+
+    source: str | None
+    external_id: str | None
+    order_id: int | None
+
+
+_BY_UUID = text(
+    "SELECT source, external_id, NULL::bigint AS order_id FROM event WHERE id = :id"
+    " UNION ALL SELECT NULL, NULL, order_id FROM signal WHERE public_id = :id"
+    " UNION ALL SELECT NULL, NULL, order_id FROM alert WHERE public_id = :id"
+    " UNION ALL SELECT NULL, NULL, alert.order_id FROM delivery JOIN alert ON alert.id = alert_id"
+    "  WHERE delivery.id = :id"
+)
+
+_BY_NAME = text(
+    "SELECT source, external_id, id AS order_id FROM sales_order"
+    " WHERE external_id = :id OR number = :id OR id::text = :id"
+    " UNION SELECT source, external_id, NULL FROM event WHERE external_id = :id AND NOT EXISTS ("
+    "  SELECT FROM sales_order WHERE sales_order.source = event.source AND sales_order.external_id = event.external_id)"
+    " ORDER BY source, external_id"
+)
+
+
+def explain(connection: Connection, asked: str) -> list[Step]:
+    """Return the way of the order behind an id: of an order, event, signal, alert or delivery. Empty: unknown."""
+    steps: list[Step] = []
+    for subject in _subjects(connection, asked):
+        steps += _events(connection, subject)
+        if subject.order_id is not None:
+            steps += _facts(connection, subject.order_id)
+            steps += _signals(connection, subject.order_id)
+            steps += _alerts(connection, subject.order_id)
+    return steps
+
+
+def _subjects(connection: Connection, asked: str) -> list[_Subject]:
+    try:
+        found = connection.execute(_BY_UUID, {"id": UUID(asked)}).mappings().all()
+    except ValueError:
+        found = connection.execute(_BY_NAME, {"id": asked}).mappings().all()
+    return list(dict.fromkeys(_completed(connection, _Subject(**row)) for row in found))
+
+
+def _completed(connection: Connection, subject: _Subject) -> _Subject:
+    """Fill in whichever name of the order is missing."""
+    row = connection.execute(
+        text(
+            "SELECT source, external_id, id AS order_id FROM sales_order"
+            " WHERE id = :order OR (source = :source AND external_id = :external)"
+        ),
+        {"order": subject.order_id, "source": subject.source, "external": subject.external_id},
+    ).mappings()
+    found = row.one_or_none()
+    return _Subject(**found) if found else subject
+
+
+def _events(connection: Connection, subject: _Subject) -> Iterator[Step]:
+    """Every reading of the order that came in, and the task it caused."""
+    rows = connection.execute(
+        text(
+            "SELECT id, door, state, version, is_head, received_at, problem FROM event"
+            " WHERE source = :source AND external_id = :external ORDER BY received_at, version"
+        ),
+        {"source": subject.source, "external": subject.external_id},
+    )
+    for row in rows:
+        held = ", the one held" if row.is_head else ""
+        problem = f": {row.problem}" if row.problem else ""
+        detail = f"{row.id} by {row.door}, version {row.version}{held}, {row.state}{problem}"
+        yield Step(0, "event", detail, row.received_at)
+        yield from _tasks(connection, "score", str(row.id))
+
+
+def _tasks(connection: Connection, kind: str, key: str) -> Iterator[Step]:
+    rows = connection.execute(
+        text(
+            "SELECT state, attempts, run_at, finished_at, error FROM task"
+            " WHERE kind = :kind AND (key = :key OR key LIKE :key || ':%') ORDER BY id"
+        ),
+        {"kind": kind, "key": key},
+    )
+    for row in rows:
+        error = f", {row.error}" if row.error else ""
+        due = "" if row.finished_at else f", due {row.run_at:%Y-%m-%d %H:%M:%S}"
+        detail = f"{kind}: {row.state}, {row.attempts} tries{due}{error}"
+        yield Step(1, "task", detail, row.finished_at)
+
+
+def _facts(connection: Connection, order_id: int) -> Iterator[Step]:
+    """The order as it was applied, whose it is, and why it was not judged, if so."""
+    row = connection.execute(
+        text(
+            "SELECT sales_order.*, customer.name AS customer, (SELECT count(*) FROM order_line"
+            "  WHERE order_id = sales_order.id AND ordered_at = sales_order.ordered_at) AS lines"
+            " FROM sales_order LEFT JOIN customer ON customer.id = customer_id WHERE sales_order.id = :order"
+        ),
+        {"order": order_id},
+    ).one_or_none()
+    if row is None:
+        return
+    whose = row.customer or ("a guest" if row.customer_id is None else f"customer {row.customer_id}")
+    detail = (
+        f"order {row.source}/{row.external_id} (internal {row.id}), version {row.version}, {row.status} {row.kind}"
+        f" of {whose}, {row.lines} lines, {row.net:.2f} {row.currency}, ordered {row.ordered_at:%Y-%m-%d %H:%M}"
+    )
+    yield Step(0, "facts", detail, row.applied_at)
+    notes = connection.execute(
+        text("SELECT order_version, reason, noted_at FROM silence_note WHERE order_id = :order ORDER BY 1"),
+        {"order": order_id},
+    )
+    for note in notes:
+        yield Step(1, "not judged", f"version {note.order_version}: {note.reason}", note.noted_at)
+
+
+def _signals(connection: Connection, order_id: int) -> Iterator[Step]:
+    """Every signal found in the order, with its evidence and its verdict."""
+    rows = connection.execute(
+        text(
+            "SELECT signal.*, decision.verdict, decision.reason, decision.policy_version,"
+            " decision.holdout_bucket AS bucket,"
+            " decision.decided_at, decision.rank, episode.number AS episode FROM signal"
+            " LEFT JOIN decision ON decision.signal_id = signal.id LEFT JOIN episode ON episode.id = episode_id"
+            " WHERE order_id = :order ORDER BY signal.id"
+        ),
+        {"order": order_id},
+    )
+    for row in rows:
+        detail = (
+            f"{row.public_id} {row.kind}: {row.headline}; stake {row.stake:.2f}, p {row.probability:.3f} ({row.basis}),"
+            f" value {row.value:.2f} [{row.low:.2f}, {row.high:.2f}]; detector {row.detector_version},"
+            f" model run {row.model_run_id or 'none'}"
+        )
+        yield Step(0, "signal", detail, row.found_at)
+        for each in row.evidence:
+            yield Step(2, "evidence", f"{each['label']}: {each['text']}")
+        if row.withdrawn_at:
+            yield Step(1, "withdrawn", row.withdrawn_reason or "", row.withdrawn_at)
+        if row.verdict:
+            rank = f", point {row.rank} of its message" if row.rank else ""
+            verdict = f"{row.verdict}: {row.reason}{rank}; episode {row.episode}, bucket {row.bucket}"
+            yield Step(1, "decision", f"{verdict}, policy {row.policy_version}", row.decided_at)
+    yield from _tasks(connection, "decide", str(order_id))
+
+
+def _alerts(connection: Connection, order_id: int) -> Iterator[Step]:
+    """What the rep was shown of it, every way it took, and every try."""
+    rows = connection.execute(
+        text(
+            "SELECT alert.*, rep.name AS rep FROM alert JOIN rep ON rep.id = rep_id"
+            " WHERE order_id = :order ORDER BY alert.id"
+        ),
+        {"order": order_id},
+    ).all()
+    for row in rows:
+        owner = " (default owner)" if row.is_default_owner else ""
+        detail = f"{row.public_id} for {row.rep}{owner}: {row.verdict}, {row.reason}; now {row.state}"
+        yield Step(0, "alert", detail, row.created_at)
+        if row.amended_at:
+            yield Step(1, "amended", "the order changed after it was told", row.amended_at)
+        yield from _deliveries(connection, row.id)
+        yield from _feedback(connection, row.id)
+
+
+def _deliveries(connection: Connection, alert_id: int) -> Iterator[Step]:
+    rows = connection.execute(
+        text("SELECT * FROM delivery WHERE alert_id = :alert ORDER BY notice, channel, recipient"),
+        {"alert": alert_id},
+    ).all()
+    for row in rows:
+        reason = f" ({row.reason})" if row.reason else ""
+        yield Step(
+            1, "delivery", f"{row.id} {row.channel} to {row.recipient}: {row.state}{reason}", row.created_at
+        )
+        tries = connection.execute(
+            text("SELECT * FROM attempt WHERE delivery_id = :id ORDER BY n"), {"id": row.id}
+        )
+        for each in tries:
+            outcome = each.outcome or "unknown: the process died in between"
+            said = f", {each.detail}" if each.detail else ""
+            yield Step(2, "attempt", f"{each.n}: {outcome}{said}", each.started_at)
+
+
+def _feedback(connection: Connection, alert_id: int) -> Iterator[Step]:
+    rows = connection.execute(
+        text("SELECT * FROM feedback WHERE alert_id = :alert ORDER BY id"), {"alert": alert_id}
+    )
+    for row in rows:
+        reason = f": {row.reason}" if row.reason else ""
+        yield Step(1, "feedback", f"{row.action}{reason}, by {row.by}", row.at)
+
+
+@click.command("explain")
+@click.argument("id_")
+@click.pass_obj
+def command(context: "Context", id_: str) -> None:
+    """Print the whole way of an order, by the id of an order, event, signal, alert or delivery."""
+    with context.database.transaction() as connection:
+        steps = explain(connection, id_)
+    if not steps:
+        raise click.ClickException(
+            f"nothing is known by {id_!r}\nhint: take the id from the inbox or an API answer"
+        )
+    for step in steps:
+        when = f"{step.at:%Y-%m-%d %H:%M:%S}" if step.at else " " * 19
+        click.echo(f"{when}  {'  ' * step.depth}{step.what}: {step.detail}")
+
+
+commands = (command,)

@@ -1,0 +1,297 @@
+"""What every channel promises, held against real servers: it sends, or says whether and when to try again."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from socket import create_server
+from uuid import UUID, uuid4
+
+import pytest
+from standardwebhooks import Webhook
+
+from services.alerts import channels
+from services.alerts.channel import Channel, Parcel, Rejected, Setup, Text, Unavailable
+from services.alerts.channels.webhook import active_secrets, retry_after, secret_of
+from services.alerts.jobs import installed_channels
+from tests import http_receiver, mail_sink
+
+KEY = "a secret key of more than 32 letters"
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+@dataclass(frozen=True)
+class Rig:
+    """A channel with a real server at its other end."""
+
+    channel: Channel
+    setup: Setup
+    recipient: str
+    arrived: Callable[[], list[str]]
+    answer: Callable[[str], None]
+
+    def send(self, *ids: UUID) -> None:
+        """Send parcels over one opened channel."""
+        with self.channel.open(self.setup) as send:
+            for each in ids:
+                send(a_parcel(each, self.recipient))
+
+
+def a_parcel(delivery_id: UUID, recipient: str, secret_number: int = 1) -> Parcel:
+    text = Text("Acme: something", "Plain words", "<p>Words</p>", thread="customer-1")
+    return Parcel(
+        delivery_id, recipient, text, {"type": "alert.raised", "data": {"n": "é"}}, NOW, secret_number
+    )
+
+
+def email_rig(stack: ExitStack) -> Rig:
+    sink = stack.enter_context(mail_sink.running())
+    answers = {
+        "refuse for now": "451 later",
+        "refuse for ever": "550 no such user",
+        "break down": "421 going away",
+    }
+    return Rig(
+        channel=installed_channels()["email"],
+        setup=Setup(KEY, "Tipoff <tipoff@example.com>", smtp_url=sink.url),
+        recipient="ruth@example.com",
+        arrived=lambda: [str(mail["Message-ID"]).split("@")[0].strip("<") for mail in sink.mails],
+        answer=lambda what: sink.data_answers.append(answers[what]),
+    )
+
+
+def webhook_rig(stack: ExitStack) -> Rig:
+    receiver = stack.enter_context(http_receiver.running())
+    answers = {"refuse for now": 503, "refuse for ever": 410, "break down": 500}
+    return Rig(
+        channel=installed_channels()["webhook"],
+        setup=Setup(KEY, "", loopback_origins=frozenset({receiver.url.removesuffix("/hook")})),
+        recipient=receiver.url,
+        arrived=lambda: [each.headers["webhook-id"] for each in receiver.requests],
+        answer=lambda what: receiver.answers.append((answers[what], {})),
+    )
+
+
+RIGS = {"email": email_rig, "webhook": webhook_rig}
+
+
+@pytest.fixture(params=sorted(RIGS))
+def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
+    """Each channel in turn."""
+    with ExitStack() as stack:
+        yield RIGS[request.param](stack)
+
+
+def test_every_channel_is_held_to_these_promises() -> None:
+    files = {path.stem for path in Path(str(channels.__file__)).parent.glob("*.py")} - {"__init__"}
+
+    assert set(installed_channels()) == files == set(RIGS)
+
+
+def test_a_parcel_arrives_under_its_own_id(rig: Rig) -> None:
+    delivery = uuid4()
+
+    rig.send(delivery)
+
+    assert rig.arrived() == [str(delivery)]
+
+
+def test_a_second_try_carries_the_same_id(rig: Rig) -> None:
+    delivery = uuid4()
+
+    rig.send(delivery)
+    rig.send(delivery)
+
+    assert rig.arrived() == [str(delivery)] * 2
+
+
+@pytest.mark.parametrize("what", ["refuse for now", "break down"])
+def test_trouble_that_passes_is_unavailable_and_the_next_parcel_goes_through(rig: Rig, what: str) -> None:
+    rig.answer(what)
+
+    with pytest.raises(Unavailable) as failure:
+        rig.send(uuid4())
+    delivery = uuid4()
+    rig.send(delivery)
+
+    assert not failure.value.is_refusal
+    assert rig.arrived()[-1] == str(delivery)
+
+
+def test_trouble_that_stays_is_rejected(rig: Rig) -> None:
+    rig.answer("refuse for ever")
+
+    with pytest.raises(Rejected):
+        rig.send(uuid4())
+
+
+def test_a_parcel_after_a_rejected_one_still_arrives_over_the_same_opening(rig: Rig) -> None:
+    rig.answer("refuse for ever")
+    delivery = uuid4()
+
+    with rig.channel.open(rig.setup) as send:
+        with pytest.raises(Rejected):
+            send(a_parcel(uuid4(), rig.recipient))
+        send(a_parcel(delivery, rig.recipient))
+
+    assert rig.arrived()[-1] == str(delivery)
+
+
+def test_nobody_at_home_is_unavailable_and_known_not_to_have_arrived(rig: Rig) -> None:
+    with create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    origin = f"http://127.0.0.1:{port}"
+    setup = Setup(KEY, "t@example.com", f"smtp://127.0.0.1:{port}?starttls=never", frozenset({origin}))
+    recipient = f"{origin}/hook" if rig.channel.name == "webhook" else rig.recipient
+
+    with pytest.raises(Unavailable) as failure, rig.channel.open(setup) as send:
+        send(a_parcel(uuid4(), recipient))
+
+    assert failure.value.is_down
+    assert not failure.value.is_unknown
+
+
+@pytest.mark.parametrize(
+    "address", ["", "not an address", "a@example.com, b@example.com", "http://10.0.0.1/"]
+)
+def test_an_address_that_cannot_be_one_is_named_so(rig: Rig, address: str) -> None:
+    assert rig.channel.check(address, rig.setup)
+
+
+def test_one_batch_of_mails_takes_one_connection() -> None:
+    with mail_sink.running() as sink:
+        setup = Setup(KEY, "t@example.com", smtp_url=sink.url)
+        with installed_channels()["email"].open(setup) as send:
+            for _ in range(5):
+                send(a_parcel(uuid4(), "ruth@example.com"))
+
+        assert (len(sink.mails), sink.connections) == (5, 1)
+
+
+def test_a_relay_without_tls_is_not_used_unless_told_to() -> None:
+    with mail_sink.running() as sink:
+        setup = Setup(KEY, "t@example.com", smtp_url=sink.url.partition("?")[0])
+        with pytest.raises(Unavailable), installed_channels()["email"].open(setup) as send:
+            send(a_parcel(uuid4(), "ruth@example.com"))
+
+        assert sink.mails == []
+
+
+def test_a_refused_recipient_is_rejected_with_the_relays_words() -> None:
+    with mail_sink.running() as sink:
+        sink.rcpt_answers = ["550 5.1.1 unknown user"]
+        setup = Setup(KEY, "t@example.com", smtp_url=sink.url)
+
+        with (
+            pytest.raises(Rejected, match=r"550 5\.1\.1 unknown user"),
+            installed_channels()["email"].open(setup) as s,
+        ):
+            s(a_parcel(uuid4(), "nobody@example.com"))
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "expected"),
+    [
+        pytest.param(200, {}, None, id="200 is well"),
+        pytest.param(204, {}, None, id="204 is well"),
+        pytest.param(
+            302, {"location": "/elsewhere"}, "refusal", id="a redirect is a refusal and is not followed"
+        ),
+        pytest.param(404, {}, "refusal", id="404 is a refusal"),
+        pytest.param(408, {}, "later", id="408 is later"),
+        pytest.param(410, {}, "gone", id="410 switches the endpoint off"),
+        pytest.param(429, {"retry-after": "120"}, "in 120", id="429 says when"),
+        pytest.param(500, {}, "later", id="500 is later"),
+        pytest.param(503, {"retry-after": "7"}, "in 7", id="503 says when"),
+    ],
+)
+def test_what_a_webhooks_answer_means(status: int, headers: dict[str, str], expected: str | None) -> None:
+    with ExitStack() as stack:
+        receiver = stack.enter_context(http_receiver.running())
+        receiver.answers = [(status, headers)]
+        setup = Setup(KEY, "", loopback_origins=frozenset({receiver.url.removesuffix("/hook")}))
+        send = stack.enter_context(installed_channels()["webhook"].open(setup))
+
+        assert outcome(lambda: send(a_parcel(uuid4(), receiver.url))) == expected
+        assert len(receiver.requests) == 1
+
+
+def outcome(send: Callable[[], None]) -> str | None:
+    """How a send ended, in a word."""
+    try:
+        send()
+    except Rejected as error:
+        return "gone" if error.disables else "rejected"
+    except Unavailable as error:
+        if error.retry_after is not None:
+            return f"in {error.retry_after.total_seconds():.0f}"
+        return "refusal" if error.is_refusal else "later"
+    return None
+
+
+def test_a_receiver_that_drips_is_cut_off_in_time_and_its_outcome_is_unknown() -> None:
+    with ExitStack() as stack:
+        receiver = stack.enter_context(http_receiver.running())
+        receiver.drip_seconds = 0.05
+        origins = frozenset({receiver.url.removesuffix("/hook")})
+        setup = Setup(KEY, "", loopback_origins=origins, deadline_seconds=1.0)
+        send = stack.enter_context(installed_channels()["webhook"].open(setup))
+        began = time.monotonic()
+
+        with pytest.raises(Unavailable) as failure:
+            send(a_parcel(uuid4(), receiver.url))
+
+        assert time.monotonic() - began < 2.0
+        assert failure.value.is_unknown
+
+
+def test_a_webhook_is_signed_so_that_the_standards_own_library_believes_it() -> None:
+    with ExitStack() as stack:
+        receiver = stack.enter_context(http_receiver.running())
+        setup = Setup(KEY, "", loopback_origins=frozenset({receiver.url.removesuffix("/hook")}))
+        send = stack.enter_context(installed_channels()["webhook"].open(setup))
+
+        send(a_parcel(uuid4(), receiver.url, secret_number=2))
+
+        (request,) = receiver.requests
+        for number in (1, 2):
+            secret = secret_of(KEY, receiver.url, number)
+            assert Webhook(secret).verify(request.body, request.headers) == {
+                "type": "alert.raised",
+                "data": {"n": "é"},
+            }
+
+
+def test_secrets_differ_by_endpoint_and_number_and_two_are_active() -> None:
+    assert active_secrets(KEY, "https://a.example/", 3) == [
+        secret_of(KEY, "https://a.example/", 3),
+        secret_of(KEY, "https://a.example/", 2),
+    ]
+    assert len(active_secrets(KEY, "https://a.example/", 1)) == 1
+    assert secret_of(KEY, "https://a.example/", 1) != secret_of(KEY, "https://b.example/", 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, None),
+        ("5", timedelta(seconds=5)),
+        ("99999999999999999999", timedelta(days=1)),
+        ("soon", None),
+        ("-5", None),
+        ("Thu, 01 Jan 2026 00:01:00 GMT", timedelta(seconds=60)),
+        ("Wed, 31 Dec 2025 00:00:00 GMT", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(text: str | None, expected: timedelta | None) -> None:
+    assert retry_after(text, datetime(2026, 1, 1, tzinfo=UTC)) == expected
+
+
+def test_an_address_in_our_own_network_is_rejected_before_anything_is_sent() -> None:
+    with http_receiver.running() as receiver, installed_channels()["webhook"].open(Setup(KEY, "")) as send:
+        with pytest.raises(Rejected):
+            send(a_parcel(uuid4(), receiver.url))
+
+        assert receiver.requests == []

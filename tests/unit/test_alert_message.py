@@ -1,0 +1,200 @@
+"""The mail says what, why, how much and what to do, in text that stands alone."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from email import message_from_bytes, policy
+from uuid import UUID
+
+import pytest
+
+from services.alerts import message
+from services.alerts.channel import Parcel
+from services.alerts.channels.email import address_of, compose, relay_of
+from services.alerts.payload import payload
+from services.alerts.view import AlertView, PastOrder, Point
+
+POINT = Point(
+    kind="cross_sell",
+    headline="Buys drills, never drill bits",
+    question="Who supplies your drill bits?",
+    probability=0.05,
+    is_measured=True,
+    stake=Decimal("25.00"),
+    value=Decimal("1.25"),
+    low=Decimal("0.40"),
+    high=Decimal("3.10"),
+    horizon_days=90,
+    evidence=(("Bought together", "31 of 40 accounts that buy one buy both"),),
+    verdict="send",
+    reason="first_time",
+)
+VIEW = AlertView(
+    public_id=UUID(int=5),
+    customer_id=12,
+    customer_ref="17841",
+    customer_name="Acme Tools",
+    phone="+44 20 7946 0018",
+    city="Leeds",
+    rep_name="Ruth",
+    time_zone="Europe/London",
+    is_default_owner=False,
+    verdict="send",
+    reason="first_time",
+    state="open",
+    value=Decimal("1.25"),
+    currency="GBP",
+    as_of=datetime(2011, 2, 28, 10, tzinfo=UTC),
+    created_at=datetime(2011, 2, 28, 12, tzinfo=UTC),
+    is_urgent=False,
+    order_number="545220",
+    order_ref="545220",
+    order_source="standard",
+    points=(POINT,),
+    orders=(
+        PastOrder(
+            "545220", datetime(2011, 2, 28, 10, tzinfo=UTC), Decimal("1041.50"), "GBP", 12, is_this_one=True
+        ),
+        PastOrder("541004", datetime(2011, 1, 12, 9, tzinfo=UTC), Decimal(88), "EUR", 1),
+    ),
+    sequence=3,
+)
+LINK = "https://tipoff.example.com/a/token"
+
+GOLDEN = """\
+Acme Tools · +44 20 7946 0018
+
+ASK: Who supplies your drill bits?
+
+1. Buys drills, never drill bits
+   £25 margin over 90 days; about 1 in 20, measured on your own orders
+   - Bought together: 31 of 40 accounts that buy one buy both
+
+Last orders
+  Mon 28 Feb 2011  545220  £1,041.50, 12 lines (this order)
+  Wed 12 Jan 2011  541004  €88.00, 1 line
+
+Done, not now, or not useful? Say so here (opens this alert only):
+https://tipoff.example.com/a/token
+
+You see this because it is the first time we say this about the customer.
+Written by Tipoff for Ruth.
+"""
+
+
+def parcel_of(view: AlertView, recipient: str = "ruth@example.com") -> Parcel:
+    return Parcel(
+        delivery_id=UUID(int=9),
+        recipient=recipient,
+        text=message.write(view, LINK),
+        payload=payload(view, UUID(int=9), LINK),
+        now=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+
+
+def test_the_text_stands_alone() -> None:
+    assert message.write(VIEW, LINK).plain.strip() == GOLDEN.strip()
+
+
+def test_the_subject_gives_value_and_odds_never_the_expected_pence() -> None:
+    assert message.subject(VIEW) == "Acme Tools: Buys drills, never drill bits: £25 at stake, about 1 in 20"
+
+
+def test_the_subject_says_how_much_more_there_is_and_that_it_is_urgent() -> None:
+    two = replace(VIEW, points=(POINT, POINT), is_urgent=True)
+
+    assert message.subject(two).startswith("Now: Acme Tools: ")
+    assert message.subject(two).endswith("(+1 more)")
+
+
+def test_the_subject_keeps_to_its_length_and_still_names_the_money() -> None:
+    wordy = replace(VIEW, customer_name="Acme " * 40, points=(replace(POINT, headline="many words " * 30),))
+
+    assert len(message.subject(wordy)) <= message.LONGEST_SUBJECT
+    assert message.subject(wordy).endswith("£25 at stake, about 1 in 20")
+
+
+def test_an_assumed_margin_and_an_assumed_chance_are_called_so() -> None:
+    guessed = replace(VIEW, points=(replace(POINT, assumed_margin=True, is_measured=False),))
+
+    text = message.write(guessed, LINK)
+
+    assert "£25 margin (assumed) over 90 days; about 1 in 20, our assumption so far" in text.plain
+    assert "margin (assumed)" in text.html
+
+
+def test_a_customer_nobody_owns_is_said_to_be_so() -> None:
+    text = message.write(replace(VIEW, is_default_owner=True), LINK)
+
+    assert "Nobody owns this customer" in text.plain
+    assert "Nobody owns this customer" in text.html
+
+
+def test_what_comes_from_orders_is_escaped() -> None:
+    hostile = replace(VIEW, customer_name='<script>alert("1")</script>')
+
+    html = message.write(hostile, LINK).html
+
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_a_line_break_in_a_name_makes_no_header() -> None:
+    hostile = replace(VIEW, customer_name="Acme\r\nBcc: everyone@example.com")
+
+    mail = message_from_bytes(
+        compose(parcel_of(hostile), "Tipoff <t@example.com>").as_bytes(), policy=policy.default
+    )
+
+    assert mail["Bcc"] is None
+
+
+def test_the_mail_is_small_threaded_and_the_same_on_every_try() -> None:
+    many = replace(VIEW, points=(replace(POINT, evidence=POINT.evidence * 8),) * 3)
+    mail = compose(parcel_of(many), "Tipoff <tipoff@example.com>")
+
+    html = mail.get_body(("html",))
+    assert html is not None
+    assert len(html.get_content().encode()) < 102_000
+    assert mail["Message-ID"] == f"<{UUID(int=9)}@example.com>"
+    assert mail["References"] == compose(parcel_of(VIEW), "Tipoff <tipoff@example.com>")["References"]
+    assert mail["Auto-Submitted"] == "auto-generated"
+    assert mail["List-Id"] == "Tipoff alerts <alerts.example.com>"
+    assert [part.get_content_type() for part in mail.iter_parts()] == ["text/plain", "text/html"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        pytest.param("a@example.com, b@example.com", id="two recipients"),
+        pytest.param("a@example.com\nBcc: b@example.com", id="a header"),
+        pytest.param("a@example.com\x00", id="a NUL"),
+        pytest.param("Ruth <a@example.com>", id="a name"),
+        pytest.param("a", id="no domain"),
+        pytest.param("", id="nothing"),
+        pytest.param("a" * 300 + "@example.com", id="one too long"),
+    ],
+)
+def test_an_address_is_exactly_one(address: str) -> None:
+    with pytest.raises(ValueError, match="not one mail address"):
+        address_of(address)
+
+
+def test_tls_is_required_unless_the_relay_says_otherwise() -> None:
+    assert relay_of("smtp://u:p%40@mail.example.com").starttls == "required"
+    assert relay_of("smtp://u:p%40@mail.example.com").password == "p@"
+    assert relay_of("smtp://localhost:2525?starttls=never").starttls == "never"
+    assert relay_of("smtps://mail.example.com").is_tls
+    with pytest.raises(ValueError, match="smtp_url"):
+        relay_of("http://mail.example.com")
+    assert "p@" not in repr(relay_of("smtp://u:p%40@mail.example.com"))
+
+
+def test_the_payload_names_order_alert_and_customer_and_writes_money_as_text() -> None:
+    data = payload(VIEW, UUID(int=9), LINK)["data"]
+
+    assert data["order"] == {"id": "545220", "source": "standard", "number": "545220"}
+    assert data["alert"]["id"] == str(UUID(int=5))
+    assert (data["subject"], data["sequence"]) == ("customer/17841", 3)
+    assert data["points"][0]["stake"] == {"amount": "25.00", "currency": "GBP"}
+    assert data["occurred_at"] == "2011-02-28T10:00:00+00:00"

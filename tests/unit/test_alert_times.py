@@ -1,0 +1,113 @@
+"""Days are the rep's own, buckets are even, and a link opens one alert for two weeks."""
+
+from datetime import UTC, date, datetime
+from uuid import uuid4
+
+import pytest
+
+from services.alerts import links, words
+from services.alerts.candidate import Reason
+from services.alerts.holdout import bucket
+from services.alerts.schedule import next_monday_morning, tomorrow_morning, working_day
+from services.alerts.web import guard
+from services.alerts.web.guard import Access
+
+
+@pytest.mark.parametrize(
+    ("now", "zone", "expected"),
+    [
+        pytest.param("2011-02-28T23:30+00:00", "UTC", date(2011, 2, 28), id="a Monday"),
+        pytest.param(
+            "2011-02-28T23:30+00:00", "Europe/Berlin", date(2011, 3, 1), id="already Tuesday in Berlin"
+        ),
+        pytest.param("2011-03-05T10:00+00:00", "UTC", date(2011, 3, 7), id="Saturday counts for Monday"),
+        pytest.param("2011-03-06T10:00+00:00", "UTC", date(2011, 3, 7), id="Sunday counts for Monday"),
+    ],
+)
+def test_a_message_counts_for_the_reps_working_day(now: str, zone: str, expected: date) -> None:
+    assert working_day(datetime.fromisoformat(now), zone) == expected
+
+
+def test_snoozing_comes_back_at_seven_on_a_working_day() -> None:
+    friday = datetime(2011, 3, 4, 15, tzinfo=UTC)
+
+    assert tomorrow_morning(friday, "Europe/Berlin").isoformat() == "2011-03-07T07:00:00+01:00"
+    assert next_monday_morning(friday, "Europe/Berlin").isoformat() == "2011-03-07T07:00:00+01:00"
+
+
+def test_buckets_are_stable_and_spread_evenly() -> None:
+    assert bucket(1, "cross_sell", 1) == bucket(1, "cross_sell", 1)
+    below_ten = sum(bucket(customer, "cross_sell", 1) < 10 for customer in range(10_000))
+    assert 900 <= below_ten <= 1100
+
+
+def test_a_link_opens_its_alert_and_nothing_else() -> None:
+    alert = uuid4()
+    token = links.token_of("a secret", alert)
+
+    assert links.alert_of("a secret", token) == alert
+    assert links.alert_of("another secret", token) is None
+    assert links.alert_of("a secret", token[:-1] + ("A" if token[-1] != "A" else "B")) is None
+    assert links.alert_of("a secret", guard.form_token("a secret", alert.hex)) is None
+
+
+LOOPBACK = Access("127.0.0.1", "https://tipoff.example.com", is_open_to_anyone=False)
+OPEN_ADDRESS = Access("0.0.0.0", "https://tipoff.example.com", is_open_to_anyone=False)
+OPEN_TO_ANYONE = Access("0.0.0.0", "https://tipoff.example.com", is_open_to_anyone=True)
+
+
+@pytest.mark.parametrize(
+    ("access", "headers", "page", "link"),
+    [
+        pytest.param(LOOPBACK, {"host": "127.0.0.1:8003"}, True, True, id="this machine"),
+        pytest.param(LOOPBACK, {"host": "localhost:8003"}, True, True, id="this machine by name"),
+        pytest.param(LOOPBACK, {"host": "[::1]:8003"}, True, True, id="this machine by IPv6"),
+        pytest.param(LOOPBACK, {"host": "evil.example"}, False, False, id="a foreign name"),
+        pytest.param(
+            LOOPBACK, {"host": "localhost.evil.example"}, False, False, id="a name that begins like ours"
+        ),
+        pytest.param(LOOPBACK, {}, False, False, id="no name at all"),
+        pytest.param(
+            LOOPBACK, {"host": "tipoff.example.com"}, False, True, id="the public name, for links only"
+        ),
+        pytest.param(
+            LOOPBACK,
+            {"host": "127.0.0.1", "x-forwarded-for": "10.0.0.1"},
+            False,
+            True,
+            id="forwarded by a proxy",
+        ),
+        pytest.param(
+            LOOPBACK, {"host": "127.0.0.1", "forwarded": "for=x"}, False, True, id="forwarded, newer way"
+        ),
+        pytest.param(OPEN_ADDRESS, {"host": "127.0.0.1"}, False, True, id="bound to every address"),
+        pytest.param(
+            OPEN_TO_ANYONE, {"host": "tipoff.example.com"}, True, True, id="open by a setting that says so"
+        ),
+    ],
+)
+def test_who_may_open_pages_and_links(
+    access: Access, headers: dict[str, str], page: bool, link: bool
+) -> None:
+    assert (access.refuses_page(headers) is None) == page
+    assert (access.refuses_link(headers) is None) == link
+
+
+@pytest.mark.parametrize(
+    ("probability", "expected"),
+    [
+        (0.05, "about 1 in 20"),
+        (0.033, "about 1 in 30"),
+        (0.2, "about 1 in 5"),
+        (0.5, "about 5 in 10"),
+        (0.72, "about 7 in 10"),
+        (0.97, "almost certain"),
+        (0.0004, "about 1 in 2,500"),
+    ],
+)
+def test_odds_are_said_as_people_say_them(probability: float, expected: str) -> None:
+    assert words.odds(probability) == expected
+
+
+def test_every_reason_has_words_for_the_rep() -> None:
+    assert set(words.WHY) == set(Reason)
