@@ -10,8 +10,9 @@ def shortened(name: str, most: int = SHORT) -> str:
     """A name cut at a word's end, with an ellipsis where something is missing."""
     if len(name) <= most:
         return name
-    cut = name[: most - 1]
-    return (cut[: cut.rfind(" ")] if " " in cut[most // 2 :] else cut).rstrip(" ,;-") + "…"
+    cut = name[:most]
+    last_blank = cut.rfind(" ")
+    return (cut[:last_blank] if last_blank > most // 2 else cut[:-1]).rstrip(" ,;-") + "…"
 
 
 def headline(*words: str) -> str:

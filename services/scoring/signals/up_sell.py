@@ -105,7 +105,7 @@ def _break_within_reach(facts: OrderFacts, line: LineFacts) -> _Chance | None:
     if line.base_unit_cost is not None:
         gain, assumed = extra - more * line.base_unit_cost, False
     else:
-        gain, assumed = margin_of(extra, line.product, facts.assumptions)
+        gain, assumed = margin_of(extra, line.product, facts.assumptions)[0], True
         if extra / more < FAIR_SHARE * step.unit_price * facts.rate:
             return None
     if gain <= 0:
@@ -122,7 +122,7 @@ def _break_within_reach(facts: OrderFacts, line: LineFacts) -> _Chance | None:
         stake=gain,
         odds=BREAK_ODDS,
         evidence=(
-            Evidence("Next price break", text),
+            Evidence(_named(step), text),
             *_what_it_earns(gain, extra, facts, is_known=not assumed),
         ),
         target=step.min_quantity,
@@ -229,11 +229,7 @@ def _peer_sizes(facts: OrderFacts) -> tuple[Decimal, Decimal] | None:
 
 def _next_step(facts: OrderFacts) -> _Chance | None:
     """An order day just short of the next step: 35 % up, peers' P75 or 1.25 x their own largest, what is least."""
-    peers = (
-        facts.fit.order_sizes.get(facts.customer.segment or "")
-        if facts.fit and facts.fit.order_sizes
-        else None
-    )
+    peers = _peer_sizes(facts)
     days = order_days(facts.past_orders)
     today = day_of(facts.as_of)
     earlier_today = days.pop(today, Decimal(0))
@@ -300,11 +296,7 @@ def _signal(facts: OrderFacts, line: LineFacts | None, chance: _Chance) -> Signa
 def ends(facts: OrderFacts, episode: Episode) -> str | None:
     """End when a later order takes the usual quantity or reaches the peers' size."""
     if episode.product_id is None:
-        peers = (
-            facts.fit.order_sizes.get(facts.customer.segment or "")
-            if facts.fit and facts.fit.order_sizes
-            else None
-        )
+        peers = _peer_sizes(facts)
         reached = peers is not None and facts.base_net is not None and facts.base_net >= peers[0]
         return "an order reached the size of their peers" if reached else None
     for each in facts.lines:

@@ -1,0 +1,122 @@
+"""Cross-sell: what is offered, what is left alone, and how it is priced."""
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from services.scoring.facts import FitFacts, Neighbour
+from services.scoring.signals.cross_sell import KIND, detect
+from tests.order_facts import (
+    BIT,
+    DRILL,
+    NOW,
+    PLUG,
+    SAW,
+    a_line,
+    a_product,
+    a_purchase,
+    an_episode,
+    an_item,
+    facts,
+)
+
+DRILL_WITH_BITS = a_product(DRILL, neighbours=(Neighbour(BIT, 0.5, 120, 45),))
+
+
+def test_offers_what_accounts_with_this_order_buy_too() -> None:
+    (signal,) = detect(facts(a_line(DRILL_WITH_BITS), products=[a_product(BIT)]))
+    assert signal.subject == f"product:{BIT}"
+    assert signal.headline == "Buys Cordless drill never Drill bit"
+    assert [each.text for each in signal.evidence] == [
+        "Of 120 accounts that buy Cordless drill, 45 also buy Drill bit.",
+        "Bought Cordless drill in this order; never Drill bit in 24 months.",
+        "12 at £4.10 each.",
+    ]
+    assert signal.question.endswith("?")
+
+
+def test_offers_what_history_suggests_and_names_the_link() -> None:
+    bit = a_product(BIT, neighbours=(Neighbour(SAW, 0.4, 60, 30),))
+    (signal,) = detect(
+        facts(a_line(), candidates=((BIT, 0.3),), bought={SAW}, products=[bit, a_product(SAW)])
+    )
+    assert signal.evidence[0].text == "Of 60 accounts that buy Saw, 30 also buy Drill bit."
+
+
+def test_value_is_odds_times_first_order_times_margin_and_repeats() -> None:
+    bit = a_product(
+        BIT, fitted=an_item(first_quantity=Decimal(10), unit_price=Decimal(5), repeats=Decimal("0.5"))
+    )
+    (signal,) = detect(facts(a_line(DRILL_WITH_BITS), products=[bit]))
+    assert signal.stake == Decimal("30.00")  # 10 x 5 x 40 % x 1.5
+    assert signal.value == Decimal("1.50")
+    assert (signal.probability, signal.basis) == (0.05, "prior")
+    assert not signal.assumed_margin
+
+
+def test_odds_come_from_the_fit_where_it_measured_such_scores() -> None:
+    fit = FitFacts(3, NOW, calibration=((0.0, 0.02, 900), (1.0, 0.08, 400), (9.0, 0.2, 50)))
+    (signal,) = detect(facts(a_line(DRILL_WITH_BITS), products=[a_product(BIT)], fit=fit))
+    assert (signal.probability, signal.basis) == (0.08, "measured")  # 4 x 0.5 reaches the second bin
+
+
+def test_offers_three_at_most_best_score_first() -> None:
+    others = [a_product(number) for number in range(10, 16)]
+    candidates = tuple((each.id, float(each.id)) for each in others)
+    found = list(detect(facts(a_line(), candidates=candidates, products=others)))
+    assert [each.product_id for each in found] == [15, 14, 13]
+
+
+def test_an_item_bought_lately_adds_less_than_one_never_bought() -> None:
+    product = a_product(DRILL, neighbours=(Neighbour(BIT, 1.0, 120, 45),))
+    new, known = (
+        next(iter(detect(facts(a_line(product, history=history), products=[a_product(BIT)]))))
+        for history in ((), (a_purchase(1),))
+    )
+    assert new.detail["score"] == 4.0
+    assert known.detail["score"] == pytest.approx(3.0, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param({"bought": {BIT}}, id="what was bought in 24 months"),
+        pytest.param({"fit": None}, id="anything without a fit"),
+        pytest.param({"products": [a_product(BIT, is_active=False)]}, id="a discontinued product"),
+        pytest.param({"products": [a_product(BIT, stock=Decimal(0))]}, id="a product out of stock"),
+        pytest.param(
+            {"products": [a_product(BIT, substitutes=frozenset({DRILL}))]}, id="a substitute of the order's"
+        ),
+        pytest.param(
+            {"products": [a_product(BIT, substitutes=frozenset({PLUG}))], "bought": {PLUG}},
+            id="a substitute of what they buy already",
+        ),
+        pytest.param({"products": [a_product(BIT, fitted=an_item(buyers=4))]}, id="what hardly anybody buys"),
+        pytest.param(
+            {"products": [a_product(BIT, fitted=an_item(unit_price=None))]}, id="what has no known price"
+        ),
+        pytest.param({"products": []}, id="a product it knows nothing of"),
+    ],
+)
+def test_never_offers(given: dict[str, Any]) -> None:
+    assert list(detect(facts(a_line(DRILL_WITH_BITS), **({"products": [a_product(BIT)]} | given)))) == []
+
+
+def test_never_offers_what_is_in_the_order() -> None:
+    lines = (a_line(DRILL_WITH_BITS), a_line(a_product(BIT), number=2))
+    assert list(detect(facts(*lines))) == []
+
+
+def test_ends_when_the_customer_buys_it_and_not_before() -> None:
+    episode = an_episode("cross_sell", BIT)
+    assert KIND.ends(facts(a_line(a_product(BIT))), episode) == "the customer bought it"
+    assert KIND.ends(facts(a_line(a_product(DRILL))), episode) is None
+
+
+def test_shows_for_a_month() -> None:
+    (signal,) = detect(facts(a_line(DRILL_WITH_BITS), products=[a_product(BIT)]))
+    assert signal.expires_at - signal.as_of == timedelta(days=30)
+    assert replace(signal, expires_at=signal.as_of) != signal

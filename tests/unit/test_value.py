@@ -1,0 +1,87 @@
+"""How a signal is priced and how money and odds are spoken."""
+
+from decimal import Decimal
+
+import pytest
+
+from services.scoring.facts import Assumptions, ItemFit
+from services.scoring.value import Odds, margin_of, number, spoken, worth
+from services.scoring.words import HEADLINE, headline, shortened
+from tests.order_facts import a_product, an_item
+
+GBP = Assumptions("GBP", Decimal("0.30"), Decimal(0))
+
+
+def test_value_is_probability_times_stake_within_its_interval() -> None:
+    priced = worth(Decimal(100), Odds(0.05))
+    assert priced.value == Decimal("5.00")
+    assert priced.low == 0
+    assert priced.high == Decimal("11.10")
+
+
+def test_the_interval_narrows_as_observations_grow() -> None:
+    few, many = (worth(Decimal(100), Odds(0.2, "measured", n)) for n in (20, 2000))
+    assert few.low < many.low < many.value < many.high < few.high
+
+
+@pytest.mark.parametrize(
+    ("probability", "words"),
+    [
+        pytest.param(0.05, "about 1 in 20", id="rare things as one in so many"),
+        pytest.param(0.3, "about 1 in 3", id="a third"),
+        pytest.param(0.75, "about 8 in 10", id="likely things out of ten"),
+        pytest.param(1.0, "nearly certain", id="certain things"),
+    ],
+)
+def test_odds_are_spoken(probability: float, words: str) -> None:
+    assert Odds(probability).spoken() == words
+
+
+@pytest.mark.parametrize(
+    ("fitted", "margin", "is_assumed"),
+    [
+        pytest.param(an_item(), 40, False, id="by the product's own rate"),
+        pytest.param(
+            an_item(margin_rate=None, category_margin_rate=Decimal("0.25")),
+            25,
+            True,
+            id="else its category's",
+        ),
+        pytest.param(an_item(margin_rate=None), 30, True, id="else the setting's"),
+        pytest.param(None, 30, True, id="the setting's when the fit does not know the product"),
+    ],
+)
+def test_a_margin_whose_cost_is_unknown_is_revenue(
+    fitted: ItemFit | None, margin: int, is_assumed: bool
+) -> None:
+    assert margin_of(Decimal(100), a_product(fitted=fitted), GBP) == (Decimal(margin), is_assumed)
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "words"),
+    [
+        pytest.param("25.4", "GBP", "£25", id="whole pounds from ten on"),
+        pytest.param("4.1", "EUR", "€4.10", id="cents below"),
+        pytest.param("1234567", "USD", "$1,234,567", id="thousands apart"),
+        pytest.param("12", "CHF", "12 CHF", id="a code where there is no sign"),
+    ],
+)
+def test_money_is_spoken(amount: str, currency: str, words: str) -> None:
+    assert spoken(Decimal(amount), currency) == words
+
+
+@pytest.mark.parametrize(("quantity", "words"), [("12.0000", "12"), ("2.50", "2.5"), ("1200", "1200")])
+def test_quantities_have_no_idle_zeros(quantity: str, words: str) -> None:
+    assert number(Decimal(quantity)) == words
+
+
+def test_a_headline_never_outgrows_a_subject() -> None:
+    long = "RED RETROSPOT PEG BAG WITH A VERY LONG NAME INDEED"
+    made = headline("Buys", long, "never", long)
+    assert len(made) <= HEADLINE
+    assert made.startswith("Buys RED RETROSPOT")
+
+
+def test_names_are_cut_at_a_word() -> None:
+    assert shortened("Cordless drill with two batteries", 20) == "Cordless drill with…"
+    assert shortened("Saw", 20) == "Saw"
