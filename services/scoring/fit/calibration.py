@@ -1,0 +1,50 @@
+"""This file turns scores into probabilities: bins of past scores, shrunk, and never falling as scores rise."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+PRIOR_STRENGTH = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Past offers of like score: the least score, how many there were, how many were bought."""
+
+    least: float
+    offers: int
+    bought: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """From this score on, until the next step, an offer is bought with this probability."""
+
+    least: float
+    probability: float
+    offers: int
+
+
+def calibrate(bins: Sequence[Bin]) -> tuple[Step, ...]:
+    """Return the rising steps for bins in order of score.
+
+    Each bin is drawn to the overall rate as if that had been seen twenty times (Beta-binomial); neighbours that
+    would fall are pooled until none does (pool adjacent violators).
+    """
+    offers = sum(each.offers for each in bins)
+    if not offers:
+        return ()
+    overall = sum(each.bought for each in bins) / offers
+    steps: list[Step] = []
+    for each in bins:
+        shrunk = (each.bought + PRIOR_STRENGTH * overall) / (each.offers + PRIOR_STRENGTH)
+        steps.append(Step(each.least, shrunk, each.offers))
+        while len(steps) > 1 and steps[-2].probability >= steps[-1].probability:
+            higher = steps.pop()
+            steps[-1] = _pooled(steps[-1], higher)
+    return tuple(steps)
+
+
+def _pooled(lower: Step, higher: Step) -> Step:
+    offers = lower.offers + higher.offers
+    probability = (lower.probability * lower.offers + higher.probability * higher.offers) / offers
+    return Step(lower.least, probability, offers)

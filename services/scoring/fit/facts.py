@@ -1,0 +1,117 @@
+"""This file reads the facts a fit may know: trade before `as_of`, nothing at or after it.
+
+A purchase is one product in one confirmed sale: its lines summed, quantity and net above zero. Merged customers
+count as the one they were merged into; a guest has no customer; internal accounts are no trade.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import ibis
+from adbc_driver_postgresql import dbapi
+
+from services.scoring.engine import Engine
+
+REMEMBERED = timedelta(days=730)
+"""Two years: older habits say little about what a customer buys now."""
+
+# Numeric would arrive as text, so it is cast here; four decimals are exact in a double up to 10^11.
+_PURCHASES = """
+SELECT sale.id AS order_id, line.product_id, account.id AS customer_id,
+       (line.ordered_at AT TIME ZONE 'UTC')::timestamp AS at, (line.ordered_at AT TIME ZONE 'UTC')::date AS day,
+       sum(line.quantity)::float8 AS quantity, sum(line.net)::float8 AS net,
+       CASE WHEN count(line.base_net) = count(*) THEN sum(line.base_net) END::float8 AS base_net,
+       max(line.base_unit_cost)::float8 AS unit_cost,
+       coalesce(sale.channel, account.channel, '') AS channel, sale.currency
+FROM order_line AS line
+JOIN sales_order AS sale ON sale.id = line.order_id
+LEFT JOIN customer AS named ON named.id = line.customer_id
+LEFT JOIN customer AS account ON account.id = coalesce(named.merged_into_id, named.id)
+WHERE line.ordered_at < {as_of} AND line.ordered_at >= {since}
+  AND line.counts AND line.kind = 'product' AND line.product_id IS NOT NULL AND sale.kind = 'sale'
+  AND (account.id IS NULL OR NOT account.is_internal)
+GROUP BY sale.id, line.product_id, account.id, line.ordered_at, account.channel
+HAVING sum(line.quantity) > 0 AND sum(line.net) > 0
+"""
+
+_PRODUCTS = """
+SELECT product.id AS product_id, product.category, product.status = 'active' AS is_active,
+       coalesce(product.name, titled.title) AS name
+FROM product
+LEFT JOIN (
+    SELECT DISTINCT ON (product_id) product_id, title
+    FROM (SELECT product_id, title, count(*) AS lines FROM order_line
+          WHERE ordered_at < {as_of} AND ordered_at >= {since} AND counts AND kind = 'product'
+            AND net > 0 AND quantity > 0 AND title <> ''
+            AND product_id IN (SELECT id FROM product WHERE name IS NULL)
+          GROUP BY product_id, title) AS counted
+    ORDER BY product_id, lines DESC, title
+) AS titled ON titled.product_id = product.id
+"""
+
+_CUSTOMERS = (
+    "SELECT id AS customer_id, coalesce(segment, '') AS segment FROM customer WHERE merged_into_id IS NULL"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What models are built from. `history` has a row per account and product; times are UTC without a zone."""
+
+    engine: Engine
+    as_of: datetime
+    purchases: ibis.Table
+    history: ibis.Table
+    products: ibis.Table
+    customers: ibis.Table
+
+    @property
+    def accounts(self) -> ibis.Table:
+        """Purchases by known customers: guests are no peers."""
+        return self.purchases.filter(self.purchases.customer_id.notnull())
+
+
+def read_facts(engine: Engine, connection: dbapi.Connection, as_of: datetime) -> Facts:
+    """Stream the facts before `as_of` from PostgreSQL (an ADBC connection) into the engine."""
+
+    def load(name: str, query: str) -> ibis.Table:
+        with connection.cursor() as cursor:
+            cursor.execute(query.format(as_of=literal(as_of), since=literal(as_of - REMEMBERED)))
+            return engine.load(name, cursor.fetch_record_batch())
+
+    purchases = load("purchase", _PURCHASES)
+    return Facts(
+        engine=engine,
+        as_of=as_of,
+        purchases=purchases,
+        history=engine.keep("history", history_of(purchases)),
+        products=load("product", _PRODUCTS),
+        customers=load("customer", _CUSTOMERS),
+    )
+
+
+def literal(moment: datetime) -> str:
+    """Return the moment as SQL: drivers differ in how they bind a time, and a datetime cannot hold a quote."""
+    return f"TIMESTAMPTZ '{moment.isoformat()}'"
+
+
+def naive(moment: datetime) -> datetime:
+    """Return the moment as the engine holds times: UTC, without a zone."""
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def before(facts: Facts, as_of: datetime) -> Facts:
+    """Return the facts as they stood at an earlier moment, to judge a model on what came after."""
+    engine = facts.engine
+    rows = facts.purchases
+    purchases = engine.keep("earlier_purchase", rows.filter(rows.at < naive(as_of)))
+    history = engine.keep("earlier_history", history_of(purchases))
+    return Facts(engine, as_of, purchases, history, facts.products, facts.customers)
+
+
+def history_of(purchases: ibis.Table) -> ibis.Table:
+    """Return per account and product: first and last day, and on how many days it was ordered."""
+    accounts = purchases.filter(purchases.customer_id.notnull())
+    return accounts.group_by("customer_id", "product_id").agg(
+        first_day=accounts.day.min(), last_day=accounts.day.max(), days=accounts.day.nunique()
+    )

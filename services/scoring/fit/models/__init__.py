@@ -1,0 +1,1 @@
+"""The models, one file each: a frozen record `MODEL` that turns facts into rows of derived tables."""

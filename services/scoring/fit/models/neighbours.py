@@ -1,0 +1,187 @@
+"""Neighbours: which products the buyers of a product also buy, and what each customer might buy next.
+
+Log-likelihood ratio of two products meeting in one customer (Dunning 1993), each customer weighted 1/sqrt(products)
+so that those who buy everything say less. On a gift wholesaler 9.1 % of the first three were bought new in 60 days,
+against 8.8 % without the normalisation, 7.8 % by cosine and 3.7-4.0 % by popularity.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from math import ceil
+
+import ibis
+
+from services.scoring.engine import Engine
+from services.scoring.fit.facts import Facts
+from services.scoring.fit.model import Derived, Model
+
+NEIGHBOURS = 30
+CANDIDATES = 40
+HALF_LIFE_DAYS = 180
+BASKET_WEIGHT = 4.0
+"""A product of the order at hand says as much as four bought the day before: measured on 4,161 real orders."""
+
+ITEMS_A_CUSTOMER = 400
+"""Only so many of a customer's latest products are paired: pairs grow with the square."""
+FEWEST_BOTH = 5
+LEAST_SHARE = 0.002
+LEAST_RATIO = 10.8
+"""One chance in a thousand that two unrelated products meet so often (chi-square, one degree of freedom)."""
+
+LINKS_A_PIECE = 6_000_000
+# Sums of floats depend on their order, sums of integers do not: two fits of the same facts must be the same.
+EXACT = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Everyone:
+    """All customers, and the sum of their weights."""
+
+    customers: int
+    weight: int
+
+
+def build(facts: Facts) -> Iterator[Derived]:
+    """Yield the neighbours of each product, then the candidates of each customer."""
+    engine = facts.engine
+    neighbours = neighbours_of(engine, facts.history)
+    yield Derived("item_neighbour", neighbours)
+    active = facts.products.filter(facts.products.is_active)
+    links = engine.keep("link", neighbours.semi_join(active, neighbours.neighbour_id == active.product_id))
+    pieces = 1 + engine.count(facts.history) * NEIGHBOURS // LINKS_A_PIECE
+    for piece in range(pieces):
+        share = facts.history.filter(facts.history.customer_id % pieces == piece)
+        weighted = share.mutate(says=by_age(share, facts.as_of.date()))
+        yield Derived("customer_candidate", _lists(best(weighted, links, CANDIDATES)))
+
+
+MODEL = Model("neighbours", build)
+
+
+def neighbours_of(engine: Engine, history: ibis.Table) -> ibis.Table:
+    """Return product_id, neighbour_id, score, buyers, both and lift: the best neighbours of each product."""
+    weighted = _weighted(history)
+    everyone = _everyone(engine, weighted)
+    held = engine.keep("held", _held(weighted, ceil(max(FEWEST_BOTH, LEAST_SHARE * everyone.customers))))
+    pairs = engine.keep("pair", _pairs(held, everyone))
+    return engine.keep("neighbour", _strongest(pairs, everyone))
+
+
+def by_age(history: ibis.Table, today: date) -> ibis.Value:
+    """Return how much each product of a history says: 1 when bought today, half after each half-life."""
+    age = ibis.literal(today).delta(history.last_day, unit="day")
+    return ibis.literal(0.5).pow(age / HALF_LIFE_DAYS)
+
+
+def best(weighted: ibis.Table, links: ibis.Table, limit: int) -> ibis.Table:
+    """Return customer_id, product_id, points and place (from 0) of the best products never bought.
+
+    `weighted` holds each product a customer has bought with what it `says`; points are EXACT times the score.
+    """
+    linked = weighted.join(links, "product_id")
+    gained = linked.group_by("customer_id", "neighbour_id").agg(
+        points=(linked.says * linked.score * EXACT).round().cast("int64").sum().cast("float64")
+    )
+    known = weighted.select("customer_id", neighbour_id="product_id")
+    fresh = gained.anti_join(known, ["customer_id", "neighbour_id"]).rename(product_id="neighbour_id")
+    first = ibis.window(group_by="customer_id", order_by=[ibis.desc("points"), "product_id"])
+    placed = fresh.mutate(place=ibis.row_number().over(first))
+    return placed.filter(placed.place < limit)
+
+
+def _weighted(history: ibis.Table) -> ibis.Table:
+    items = history.count().over(ibis.window(group_by="customer_id"))
+    counted = history.mutate(items=items)
+    return counted.mutate(weight=(1_000_000 / counted.items.sqrt()).round().cast("int64"))
+
+
+def _everyone(engine: Engine, weighted: ibis.Table) -> _Everyone:
+    each = weighted.select("customer_id", "weight").distinct()
+    totals = engine.rows(each.agg(customers=each.count(), weight=each.weight.sum().coalesce(0)))[0]
+    return _Everyone(int(totals["customers"]), int(totals["weight"]))
+
+
+def _held(weighted: ibis.Table, fewest: int) -> ibis.Table:
+    """Return what may be paired, with the totals of each product: products of enough buyers, latest first."""
+    buyers = weighted.mutate(buyers=weighted.count().over(ibis.window(group_by="product_id")))
+    frequent = buyers.filter(buyers.buyers >= fewest)
+    latest = ibis.window(group_by="customer_id", order_by=[ibis.desc("last_day"), "product_id"])
+    placed = frequent.mutate(
+        place=ibis.row_number().over(latest),
+        product_weight=frequent.weight.sum().over(ibis.window(group_by="product_id")),
+    )
+    return placed.filter(placed.place < ITEMS_A_CUSTOMER).select(
+        "customer_id", "product_id", "weight", "buyers", "product_weight"
+    )
+
+
+def _pairs(held: ibis.Table, everyone: _Everyone) -> ibis.Table:
+    """Return each pair of products once, where enough customers bought both and more than chance would have."""
+    other = held.view()
+    met = held.join(other, [held.customer_id == other.customer_id, held.product_id < other.product_id])
+    fewest = ceil(max(FEWEST_BOTH, LEAST_SHARE * everyone.customers))
+    counted = met.group_by(a=held.product_id, b=other.product_id).agg(
+        both=met.count(), both_weight=held.weight.sum()
+    )
+    supported = counted.filter(counted.both >= fewest)
+    totals = held.select("product_id", "buyers", "product_weight").distinct()
+    full = (
+        supported.join(totals, supported.a == totals.product_id)
+        .drop("product_id")
+        .rename(a_buyers="buyers", a_weight="product_weight")
+    )
+    again = totals.view()
+    full = (
+        full.join(again, full.b == again.product_id)
+        .drop("product_id")
+        .rename(b_buyers="buyers", b_weight="product_weight")
+    )
+    expected = full.a_weight.cast("float64") * full.b_weight / max(everyone.weight, 1)
+    told = full.filter(full.both_weight > expected)
+    return told.mutate(ratio=_log_likelihood_ratio(told, everyone)).filter(
+        lambda each: each.ratio >= LEAST_RATIO
+    )
+
+
+def _log_likelihood_ratio(pair: ibis.Table, everyone: _Everyone) -> ibis.Value:
+    """Return G2 of the two-by-two table of weighted customers, weights scaled to a mean of one."""
+    scale = everyone.customers / max(everyone.weight, 1)
+    n = float(everyone.customers)
+    a, b, both = pair.a_weight * scale, pair.b_weight * scale, pair.both_weight * scale
+
+    def x_log_x(x: ibis.Value) -> ibis.Value:
+        return ibis.ifelse(x > 0, x * x.ln(), 0.0)
+
+    inside = x_log_x(both) + x_log_x(a - both) + x_log_x(b - both) + x_log_x(n - a - b + both)
+    margins = x_log_x(a) + x_log_x(n - a) + x_log_x(b) + x_log_x(n - b)
+    return 2 * (inside + x_log_x(ibis.literal(n)) - margins)
+
+
+def _strongest(pairs: ibis.Table, everyone: _Everyone) -> ibis.Table:
+    """Turn pairs both ways, keep the strongest of each product, and let no product shout its neighbours down."""
+    there = pairs.select(
+        "both", "ratio", product_id="a", neighbour_id="b", buyers="a_buyers", theirs="b_buyers"
+    )
+    back = pairs.select(
+        "both", "ratio", product_id="b", neighbour_id="a", buyers="b_buyers", theirs="a_buyers"
+    )
+    ways = there.union(back)
+    first = ibis.window(group_by="product_id", order_by=[ibis.desc("ratio"), "neighbour_id"])
+    placed = ways.mutate(
+        place=ibis.row_number().over(first),
+        share=(ways.ratio / max(everyone.customers, 1) * EXACT).round().cast("int64"),
+    )
+    kept = placed.filter(placed.place < NEIGHBOURS)
+    total = kept.share.sum().over(ibis.window(group_by="product_id"))
+    return kept.mutate(
+        score=kept.share / (total.cast("float64") * EXACT).sqrt(),
+        lift=kept.both * float(everyone.customers) / (kept.buyers.cast("float64") * kept.theirs),
+    ).select("product_id", "neighbour_id", "score", "buyers", "both", "lift")
+
+
+def _lists(placed: ibis.Table) -> ibis.Table:
+    return placed.group_by("customer_id").agg(
+        product_ids=placed.product_id.collect(order_by=placed.place),
+        scores=(placed.points / EXACT).collect(order_by=placed.place),
+    )
