@@ -10,7 +10,8 @@ from services.alerts.deliver import LEASE, Post, Round
 from services.alerts.policy import Policy, standard_policy
 from services.alerts.store import history, owners
 from services.alerts.store.amend import amend
-from services.alerts.store.record import Sending, record
+from services.alerts.store.outbox import Sending
+from services.alerts.store.record import record
 from shared import tasks
 from shared.clock import Clock, real_now
 from shared.db import Database

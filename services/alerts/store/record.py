@@ -10,25 +10,10 @@ from sqlalchemy.dialects.postgresql import insert
 from services.alerts.candidate import Episode, EpisodeKey, Reason, Verdict
 from services.alerts.decide import AlertDraft, Decision, Plan
 from services.alerts.policy import Policy
+from services.alerts.store.bulk import arrays_of, given
+from services.alerts.store.outbox import Sending, save_deliveries
 from shared import tasks
-from shared.tables.alert import decision, episode, policy_version
-
-EXPIRES_AFTER = "24 hours"
-
-
-@dataclass(frozen=True, slots=True)
-class Sending:
-    """How this installation sends: to nobody yet (shadow), or to those on the list of recipients."""
-
-    is_shadow: bool
-    recipients: tuple[str, ...]
-    mails: bool
-
-    def allows(self, address: str) -> bool:
-        """Whether an address is on the list: itself, its @domain, or * for everyone."""
-        own = address.casefold()
-        domain = "@" + own.rpartition("@")[2]
-        return any(each == "*" or each.casefold() in (own, domain) for each in self.recipients)
+from shared.tables.alert import policy_version
 
 
 def record(connection: Connection, plan: Plan, policy: Policy, sending: Sending) -> list[UUID]:
@@ -38,11 +23,11 @@ def record(connection: Connection, plan: Plan, policy: Policy, sending: Sending)
         .values(version=policy.version, rules=policy.as_json())
         .on_conflict_do_nothing(index_elements=["version"])
     )
-    episodes = {each.key: _save_episode(connection, each) for each in plan.episodes}
-    alerts = {each.order_id: _save_alert(connection, each) for each in plan.alerts}
-    _save_decisions(connection, plan.decisions, episodes, alerts, policy)
+    episodes = _save_episodes(connection, plan.episodes)
+    alerts = _save_alerts(connection, plan.alerts)
+    _save_decisions(connection, plan, episodes, alerts, policy)
     said = [alerts[each.order_id] for each in plan.alerts if _is_said(each)]
-    ready = _save_deliveries(connection, said, sending)
+    ready = save_deliveries(connection, said, sending)
     if ready:
         tasks.put(connection, "alerts", "deliver", [str(each) for each in ready])
     return ready
@@ -52,95 +37,140 @@ def _is_said(draft: AlertDraft) -> bool:
     return draft.verdict is Verdict.SEND or draft.reason is Reason.SHADOW_MODE
 
 
-def _save_episode(connection: Connection, one: Episode) -> int:
-    """Update the episode, or close what fell quiet before it and open it."""
-    values = {
-        "last_seen_at": one.last_seen_at,
-        "quiet_after": one.quiet_after,
-        "value": one.value,
-        "sent_at": one.sent_at,
-    }
-    if one.id is not None:
-        connection.execute(episode.update().where(episode.c.id == one.id).values(**values))
-        return one.id
-    connection.execute(
-        episode.update()
-        .where(
-            episode.c.customer_id == one.customer_id,
-            episode.c.kind == one.kind,
-            episode.c.subject == one.subject,
-            episode.c.state == "open",
-        )
-        .values(state="closed", closed_at=one.opened_at, close_reason="fell quiet")
-    )
-    opened = connection.execute(
-        episode.insert()
-        .values(
-            customer_id=one.customer_id,
-            kind=one.kind,
-            subject=one.subject,
-            number=one.number,
-            product_id=one.product_id,
-            opened_at=one.opened_at,
-            holdout_bucket=one.holdout_bucket,
-            is_holdout=one.is_holdout,
-            **values,
-        )
-        .returning(episode.c.id)
-    )
-    return int(opened.scalar_one())
+_EPISODE = {
+    "id": "bigint",
+    "customer_id": "bigint",
+    "kind": "text",
+    "subject": "text",
+    "number": "int",
+    "product_id": "bigint",
+    "opened_at": "timestamptz",
+    "last_seen_at": "timestamptz",
+    "quiet_after": "timestamptz",
+    "holdout_bucket": "smallint",
+    "is_holdout": "boolean",
+    "value": "numeric",
+    "sent_at": "timestamptz",
+}
+
+_UPDATE_EPISODES = text(
+    "UPDATE episode SET last_seen_at = given.last_seen_at, quiet_after = given.quiet_after, value = given.value,"  # noqa: S608
+    f" sent_at = given.sent_at FROM {given(_EPISODE)} WHERE episode.id = given.id"
+)
+
+_CLOSE_EPISODES = text(
+    "UPDATE episode SET state = 'closed', closed_at = given.opened_at, close_reason = 'fell quiet'"  # noqa: S608
+    f" FROM {given(_EPISODE)} WHERE episode.customer_id = given.customer_id AND episode.kind = given.kind"
+    " AND episode.subject = given.subject AND episode.state = 'open'"
+)
+
+_OPEN_EPISODES = text(
+    "INSERT INTO episode (customer_id, kind, subject, number, product_id, opened_at, last_seen_at, quiet_after,"  # noqa: S608
+    " holdout_bucket, is_holdout, value, sent_at) SELECT customer_id, kind, subject, number, product_id, opened_at,"
+    f" last_seen_at, quiet_after, holdout_bucket, is_holdout, value, sent_at FROM {given(_EPISODE)}"
+    " RETURNING id, customer_id, kind, subject"
+)
 
 
-_SAVE_ALERT = text(
-    "INSERT INTO alert (customer_id, rep_id, is_default_owner, order_id, business_day, verdict, reason, is_urgent,"
-    " is_selling, value, as_of) VALUES (:customer_id, :rep_id, :is_default_owner, :order_id, :business_day, :verdict,"
-    " :reason, :is_urgent, :is_selling, :value, :as_of)"
+def _save_episodes(connection: Connection, episodes: Sequence[Episode]) -> dict[EpisodeKey, int]:
+    """Store the episodes as they now stand; close what fell quiet before a new one opens. Returns their ids."""
+    known = {each.key: each.id for each in episodes if each.id is not None}
+    old = [each for each in episodes if each.id is not None]
+    new = [each for each in episodes if each.id is None]
+    if old:
+        connection.execute(_UPDATE_EPISODES, arrays_of(_EPISODE, old))
+    if new:
+        connection.execute(_CLOSE_EPISODES, arrays_of(_EPISODE, new))
+        opened = connection.execute(_OPEN_EPISODES, arrays_of(_EPISODE, new))
+        known |= {(row.customer_id, row.kind, row.subject): row.id for row in opened}
+    return known
+
+
+_ALERT = {
+    "customer_id": "bigint",
+    "rep_id": "bigint",
+    "is_default_owner": "boolean",
+    "order_id": "bigint",
+    "business_day": "date",
+    "verdict": "text",
+    "reason": "text",
+    "is_urgent": "boolean",
+    "is_selling": "boolean",
+    "value": "numeric",
+    "as_of": "timestamptz",
+}
+
+_SAVE_ALERTS = text(
+    f"INSERT INTO alert ({', '.join(_ALERT)}) SELECT {', '.join(_ALERT)} FROM {given(_ALERT)}"  # noqa: S608
     " ON CONFLICT (order_id, rep_id) DO UPDATE SET is_default_owner = excluded.is_default_owner,"
     " business_day = excluded.business_day, verdict = excluded.verdict, reason = excluded.reason,"
     " is_urgent = excluded.is_urgent, is_selling = excluded.is_selling, value = excluded.value,"
     " as_of = excluded.as_of, state = CASE WHEN alert.state = 'withdrawn' THEN 'open' ELSE alert.state END,"
     " closed_at = CASE WHEN alert.state = 'withdrawn' THEN NULL ELSE alert.closed_at END,"
     " close_reason = CASE WHEN alert.state = 'withdrawn' THEN NULL ELSE alert.close_reason END"
-    " RETURNING id"
+    " RETURNING id, order_id"
 )
 
 
-def _save_alert(connection: Connection, draft: AlertDraft) -> int:
-    values = {name: getattr(draft, name) for name in AlertDraft.__slots__}
-    values |= {"verdict": draft.verdict.value, "reason": draft.reason.value}
-    return int(connection.execute(_SAVE_ALERT, values).scalar_one())
+def _save_alerts(connection: Connection, drafts: Sequence[AlertDraft]) -> dict[int, int]:
+    """Store the alerts; one that an amendment withdrew comes back. Returns their ids by order."""
+    if not drafts:
+        return {}
+    saved = connection.execute(_SAVE_ALERTS, arrays_of(_ALERT, drafts))
+    return {row.order_id: row.id for row in saved}
+
+
+@dataclass(frozen=True, slots=True)
+class _DecisionRow:
+    signal_id: int
+    episode_id: int | None
+    alert_id: int | None
+    rank: int | None
+    verdict: str
+    reason: str
+    holdout_bucket: int | None
+
+
+_DECISION = {
+    "signal_id": "bigint",
+    "episode_id": "bigint",
+    "alert_id": "bigint",
+    "rank": "smallint",
+    "verdict": "text",
+    "reason": "text",
+    "holdout_bucket": "smallint",
+}
+
+_SAVE_DECISIONS = text(
+    f"INSERT INTO decision ({', '.join(_DECISION)}, policy_version)"  # noqa: S608
+    f" SELECT {', '.join(_DECISION)}, :policy FROM {given(_DECISION)}"
+)
 
 
 def _save_decisions(
     connection: Connection,
-    decisions: Sequence[Decision],
+    plan: Plan,
     episodes: Mapping[EpisodeKey, int],
     alerts: Mapping[int, int],
     policy: Policy,
 ) -> None:
+    """Store a decision for every signal: none is without a row that says why."""
+    buckets = {each.key: each.holdout_bucket for each in plan.episodes}
     rows = [
-        {
-            "signal_id": each.candidate.signal_id,
-            "episode_id": episodes.get(each.candidate.key),
-            "alert_id": alerts.get(each.candidate.order_id) if each.verdict is not Verdict.DROP else None,
-            "rank": each.rank,
-            "verdict": each.verdict.value,
-            "reason": each.reason.value,
-            "policy_version": policy.version,
-        }
-        for each in decisions
+        _DecisionRow(
+            signal_id=each.candidate.signal_id,
+            episode_id=episodes.get(each.candidate.key),
+            alert_id=alerts.get(each.candidate.order_id) if each.verdict is not Verdict.DROP else None,
+            rank=each.rank,
+            verdict=each.verdict.value,
+            reason=each.reason.value,
+            holdout_bucket=buckets.get(each.candidate.key),
+        )
+        for each in plan.decisions
     ]
-    if not rows:
-        return
-    connection.execute(decision.insert(), rows)
-    connection.execute(
-        text(
-            "UPDATE decision SET holdout_bucket = episode.holdout_bucket FROM episode"
-            " WHERE episode.id = decision.episode_id AND decision.signal_id = ANY(:signals)"
-        ),
-        {"signals": [row["signal_id"] for row in rows]},
-    )
-    _attach_amended(connection, [each for each in decisions if each.reason is Reason.AMENDED])
+    if rows:
+        connection.execute(_SAVE_DECISIONS, arrays_of(_DECISION, rows) | {"policy": policy.version})
+    _attach_amended(connection, [each for each in plan.decisions if each.reason is Reason.AMENDED])
 
 
 def _attach_amended(connection: Connection, amended: Iterable[Decision]) -> None:
@@ -154,46 +184,3 @@ def _attach_amended(connection: Connection, amended: Iterable[Decision]) -> None
             ),
             {"signals": signals},
         )
-
-
-_SAVE_DELIVERIES = text(
-    "WITH said AS (SELECT alert.id AS alert_id, alert.rep_id, 1 + coalesce((SELECT max(notice) FROM delivery"
-    "   WHERE alert_id = alert.id), 0) AS notice FROM alert WHERE alert.id = ANY(:alerts)),"
-    " wanted AS ("
-    "  SELECT alert_id, notice, 'email' AS channel, rep.email AS recipient, CAST(NULL AS uuid) AS endpoint_id"
-    "   FROM said JOIN rep ON rep.id = said.rep_id WHERE rep.email IS NOT NULL"
-    "  UNION ALL SELECT alert_id, notice, endpoint.channel, endpoint.address, endpoint.id"
-    "   FROM said JOIN endpoint ON endpoint.state = 'on' AND coalesce(endpoint.rep_id, said.rep_id) = said.rep_id)"
-    " INSERT INTO delivery (alert_id, notice, channel, recipient, endpoint_id, state, expires_at)"
-    " SELECT alert_id, notice, channel, recipient, endpoint_id, 'new', now() + CAST(:expires_after AS interval)"
-    " FROM wanted ON CONFLICT DO NOTHING RETURNING id, channel, recipient"
-)
-
-
-def _save_deliveries(connection: Connection, alert_ids: Sequence[int], sending: Sending) -> list[UUID]:
-    """One row per alert and recipient, with the id it keeps for ever; those not to be sent say why."""
-    if not alert_ids:
-        return []
-    rows = connection.execute(
-        _SAVE_DELIVERIES, {"alerts": list(alert_ids), "expires_after": EXPIRES_AFTER}
-    ).all()
-    ready = []
-    for row in rows:
-        state, reason = _first_state(row.channel, row.recipient, sending)
-        connection.execute(
-            text("UPDATE delivery SET state = :state, reason = :reason WHERE id = :id"),
-            {"id": row.id, "state": state, "reason": reason},
-        )
-        if state == "ready":
-            ready.append(row.id)
-    return ready
-
-
-def _first_state(channel: str, recipient: str, sending: Sending) -> tuple[str, str | None]:
-    if sending.is_shadow:
-        return "shadow", "shadow mode: nothing is sent"
-    if channel == "email" and not sending.mails:
-        return "not_allowed", "no mail server is set"
-    if channel == "email" and not sending.allows(recipient):
-        return "not_allowed", "the address is not on the list of recipients"
-    return "ready", None
