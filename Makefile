@@ -31,7 +31,7 @@ run: $(READY)  ## Start everything on this machine with a sample company; FRESH=
 	@exec $(BIN)/python -m deploy.demo $(if $(FRESH),--fresh)
 
 test: $(READY)  ## Run the tests, except those that take minutes
-	@$(BIN)/pytest -n $(WORKERS) --ignore=tests/chaos --ignore=tests/browser tests
+	@$(BIN)/pytest -n $(WORKERS) -m "not slow" --ignore=tests/browser tests
 
 unit: $(READY)  ## Run the tests that need no server: seconds
 	@$(BIN)/pytest tests/unit tests/contracts
@@ -49,7 +49,7 @@ bench: $(READY)  ## Measure, beside peers in the same run; writes docs/benchmark
 	@$(BIN)/python -m bench
 
 chaos: $(READY)  ## Kill workers, wipe Redis, crash PostgreSQL: nothing lost, nothing doubled
-	@$(BIN)/pytest tests/chaos
+	@$(BIN)/pytest -s tests/chaos
 
 browser: $(READY)  ## Drive the pages in a real browser
 	@$(BIN)/pytest tests/browser
