@@ -6,9 +6,9 @@ fields mean, and which bodies contradict themselves, is `services.ingest.normali
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from shared.domain.order import LineKind, OrderKind, OrderStatus
 
@@ -19,6 +19,17 @@ Id = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_l
 MaybeId = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
 Words = Annotated[str, StringConstraints(max_length=4000)]
 Number = Annotated[Decimal, Field(gt=-LARGEST, lt=LARGEST, allow_inf_nan=False)]
+
+
+Default = TypeVar("Default")
+
+
+def _null_means(default: Default) -> BeforeValidator:
+    """Read null as the field's default: it says no more than an absent field."""
+    return BeforeValidator(lambda value: default if value is None else value)
+
+
+Flag = Annotated[bool, _null_means(False)]
 
 
 class Body(BaseModel):
@@ -36,7 +47,7 @@ class CustomerBody(Body):
     name: Words | None = None
     status: MaybeId | None = None
     """active, blocked or closed; the last two are never alerted."""
-    internal: bool = False
+    internal: Flag = False
     """One of our own: never alerted."""
 
 
@@ -53,7 +64,7 @@ class LineBody(Body):
     id: MaybeId | None = None
     """Identity within the order; absent: its position from 1."""
     parent_line_id: MaybeId | None = None
-    kind: LineKind = LineKind.PRODUCT
+    kind: Annotated[LineKind, _null_means(LineKind.PRODUCT)] = LineKind.PRODUCT
     sku: MaybeId | None = None
     title: Words | None = None
     category: MaybeId | None = None
@@ -95,9 +106,9 @@ class OrderBody(Body):
     """Which reading is newer; absent: `updated_at`, else the envelope's timestamp, else the time of receipt."""
     updated_at: datetime | None = None
     number: MaybeId | None = None
-    status: OrderStatus = OrderStatus.CONFIRMED
-    kind: OrderKind = OrderKind.SALE
-    test: bool = False
+    status: Annotated[OrderStatus, _null_means(OrderStatus.CONFIRMED)] = OrderStatus.CONFIRMED
+    kind: Annotated[OrderKind, _null_means(OrderKind.SALE)] = OrderKind.SALE
+    test: Flag = False
     channel: MaybeId | None = None
     rep_id: MaybeId | None = None
     original_order_id: MaybeId | None = None
@@ -105,7 +116,7 @@ class OrderBody(Body):
     """Business time; without an offset it is read in the connection's zone."""
     currency: Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")] | None = None
     """ISO 4217; absent: the company's base currency."""
-    prices_include_tax: bool = False
+    prices_include_tax: Flag = False
     discount: Number | None = None
     """Of the whole order, shared out over its lines."""
     freight: Number | None = None

@@ -186,7 +186,7 @@ def _customer(customer: CustomerBody | None) -> CustomerRef | None:
     if customer is None:
         return None
     return CustomerRef(
-        id=customer.id,
+        id=clean(customer.id) or customer.id,
         parent_id=clean(customer.parent_id),
         name=clean(customer.name),
         status=clean(customer.status),

@@ -1,0 +1,1 @@
+"""Imports bring history in from files: orders, and the nouns around them."""

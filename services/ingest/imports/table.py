@@ -1,0 +1,65 @@
+"""This file opens a CSV or Parquet file as a table with numbered rows, within a memory limit."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+MEMORY = "256MB"
+ROWS_AT_ONCE = 20_000
+
+
+class FileFault(ValueError):
+    """A file that cannot be read as a table; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileTable:
+    """An open file. The relation `file` holds its columns and `row_no`, counted from 1 without the header."""
+
+    path: Path
+    connection: duckdb.DuckDBPyConnection
+    columns: tuple[str, ...]
+
+
+@contextmanager
+def open_table(path: Path) -> Iterator[FileTable]:
+    """Open a file as `file`. Values of a CSV are text, blank is NULL. Raises FileFault."""
+    with tempfile.TemporaryDirectory(prefix="tipoff-import-") as scratch:
+        connection = duckdb.connect(
+            config={"memory_limit": MEMORY, "temp_directory": scratch, "threads": "2"}
+        )
+        try:
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute(f"CREATE VIEW file AS {_source(path)}")
+            columns = [row[0] for row in connection.execute("DESCRIBE file").fetchall()]
+            yield FileTable(path, connection, tuple(each for each in columns if each != "row_no"))
+        except duckdb.Error as fault:
+            raise FileFault(f"{path.name}: {fault}") from fault
+        finally:
+            connection.close()
+
+
+def _source(path: Path) -> str:
+    name = quoted(str(path))
+    if path.suffix.lower() in (".parquet", ".pq"):
+        columns, reader = (
+            "* EXCLUDE (file_row_number), file_row_number + 1",
+            f"{name}, file_row_number = true",
+        )
+        return f"SELECT {columns} AS row_no FROM read_parquet({reader})"  # noqa: S608 - quoted
+    reader = f"{name}, all_varchar = true, header = true, sample_size = 1000"
+    return f"SELECT *, row_number() OVER () AS row_no FROM read_csv({reader})"  # noqa: S608 - quoted
+
+
+def quoted(text: str) -> str:
+    """Return a text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """Return a name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
