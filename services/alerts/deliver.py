@@ -45,6 +45,7 @@ class Round:
         self._post = post
         self._down: set[tuple[str, str | None]] = set()
         self._open: dict[str, Send] = {}
+        self._views: dict[int, AlertView] = {}
         self._until = time.monotonic() + LAST_START_SECONDS
         self.tally = Tally()
 
@@ -55,6 +56,8 @@ class Round:
                 for task in batch:
                     tasks.later(connection, task, STOPPED, "sending is stopped", spend=False)
                 return self.tally
+            alerts = deliveries.alerts_of(connection, [UUID(task.key) for task in batch])
+            self._views = views.load(connection, alerts, self._post.currency)
         with ExitStack() as stack:
             for task in batch:
                 try:
@@ -91,7 +94,7 @@ class Round:
                 delay, reason = wait
                 tasks.later(connection, task, delay, reason, spend=False)
                 return None
-            view = views.load(connection, [delivery.alert_id], self._post.currency).get(delivery.alert_id)
+            view = self._views.get(delivery.alert_id)
             if view is None or delivery.channel not in self._post.channels:
                 fault = "no such channel is installed" if view else "there is nothing left to say"
                 deliveries.set_state(connection, delivery.id, "dead", fault)
@@ -125,9 +128,7 @@ class Round:
 
     def _sent(self, task: Task, started: Started) -> None:
         with self._database.transaction() as connection:
-            deliveries.end_attempt(connection, started, "sent", None)
-            deliveries.set_state(connection, started.delivery.id, "sent", None)
-            seconds = deliveries.seconds_since_receipt(connection, started.delivery.alert_id)
+            seconds = deliveries.record_sent(connection, started)
             tasks.finish(connection, [task])
         self.tally["deliveries", started.delivery.channel, "sent"] += 1
         if seconds is not None:

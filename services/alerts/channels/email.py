@@ -9,6 +9,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
+from functools import cache
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import css_inline
@@ -173,10 +174,9 @@ class _PostOffice:
             raise Unavailable("no mail server is set", is_down=True)
         relay = relay_of(self._setup.smtp_url)
         timeout = self._setup.deadline_seconds / 3
-        trust = ssl.create_default_context()
         connection: smtplib.SMTP
         if relay.is_tls:
-            connection = smtplib.SMTP_SSL(relay.host, relay.port, timeout=timeout, context=trust)
+            connection = smtplib.SMTP_SSL(relay.host, relay.port, timeout=timeout, context=_trust())
         else:
             connection = smtplib.SMTP(relay.host, relay.port, timeout=timeout)
         try:
@@ -184,13 +184,19 @@ class _PostOffice:
             if relay.starttls == "required" or (
                 relay.starttls == "opportunistic" and connection.has_extn("starttls")
             ):
-                connection.starttls(context=trust)
+                connection.starttls(context=_trust())
             if relay.user is not None:
                 connection.login(relay.user, relay.password or "")
         except (OSError, smtplib.SMTPException):
             connection.close()
             raise
         return connection
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    """Read once, and only where TLS is spoken: the list of authorities takes tens of milliseconds to load."""
+    return ssl.create_default_context()
 
 
 def _meaning(code: int, answer: bytes | str) -> Rejected | Unavailable:

@@ -1,5 +1,6 @@
 """This file keeps the record of sending: an attempt before each send, its outcome after, and the one switch."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -87,10 +88,7 @@ def end_attempt(connection: Connection, started: Started, outcome: str, detail: 
 def set_state(connection: Connection, delivery_id: UUID, state: str, reason: str | None) -> None:
     """Change what a delivery has come to."""
     connection.execute(
-        text(
-            "UPDATE delivery SET state = :state, reason = :reason,"
-            " sent_at = CASE WHEN :state = 'sent' THEN now() ELSE sent_at END WHERE id = :id"
-        ),
+        text("UPDATE delivery SET state = :state, reason = :reason WHERE id = :id"),
         {"id": delivery_id, "state": state, "reason": reason},
     )
 
@@ -103,14 +101,25 @@ def switch_off(connection: Connection, endpoint_id: UUID, reason: str) -> None:
     )
 
 
-def seconds_since_receipt(connection: Connection, alert_id: int) -> float | None:
-    """How long ago the order behind an alert was received; None when it is not known."""
+def record_sent(connection: Connection, started: Started) -> float | None:
+    """Write down that an attempt arrived. Returns the seconds since the order came in, None when not known."""
     seconds = connection.scalar(
         text(
-            "SELECT extract(epoch FROM clock_timestamp() - event.received_at) FROM alert"
+            "WITH ended AS (UPDATE attempt SET finished_at = now(), outcome = 'sent'"
+            "  WHERE delivery_id = :id AND n = :n),"
+            " sent AS (UPDATE delivery SET state = 'sent', reason = NULL, sent_at = now() WHERE id = :id)"
+            " SELECT extract(epoch FROM clock_timestamp() - event.received_at) FROM alert"
             " JOIN sales_order ON sales_order.id = alert.order_id JOIN event ON event.id = sales_order.event_id"
             " WHERE alert.id = :alert"
         ),
-        {"alert": alert_id},
+        {"id": started.delivery.id, "n": started.n, "alert": started.delivery.alert_id},
     )
     return None if seconds is None else float(seconds)
+
+
+def alerts_of(connection: Connection, delivery_ids: Sequence[UUID]) -> list[int]:
+    """Return the alerts these deliveries are about."""
+    found = connection.execute(
+        text("SELECT DISTINCT alert_id FROM delivery WHERE id = ANY(:ids)"), {"ids": list(delivery_ids)}
+    )
+    return list(found.scalars())
