@@ -1,6 +1,17 @@
 """Events: every reading of every order that came in, with its exact body; and the import runs."""
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Identity, Index, LargeBinary, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Identity,
+    Index,
+    LargeBinary,
+    Table,
+    Text,
+    text,
+)
 
 from shared.tables.base import Id, Json, Moment, PublicId, metadata
 

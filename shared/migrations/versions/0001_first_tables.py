@@ -932,6 +932,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("delivery_id", "n", name=op.f("pk_attempt")),
     )
     op.execute("CREATE TABLE order_line_default PARTITION OF order_line DEFAULT")
+    # An event of a usual order stays in its row: writing it to the side would cost a third of the request.
+    op.execute("ALTER TABLE event SET (toast_tuple_target = 8160)")
 
 
 def downgrade() -> None:
