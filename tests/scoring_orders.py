@@ -1,0 +1,147 @@
+"""This file puts orders where ingest would have left them, and scores them as a worker would."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import text
+
+from services.scoring.jobs import handlers
+from shared import tasks
+from shared.db import Database
+from shared.domain.order import CustomerRef, Line, LineKind, Order, digest, encode
+from shared.metrics import Metrics
+from shared.settings import Settings
+from shared.tasks import Handler, Tally
+
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+URL = "postgresql+psycopg://unused/unused"
+
+
+def settings(**given: Any) -> Settings:
+    """Settings of an installation that ranks in pounds and decides at once."""
+    values: dict[str, Any] = {
+        "database_url": URL,
+        "secret_key": "a secret key of more than 32 letters",
+        "base_currency": "GBP",
+        "settle": timedelta(0),
+        "business_time": NOW,
+    }
+    return Settings(**(values | given))
+
+
+def line(sku: str | None = "DRILL", quantity: float = 10, price: float = 5, **given: Any) -> Line:
+    """A product line: ten at five. Returns have a negative quantity."""
+    amount = Decimal(str(quantity))
+    values: dict[str, Any] = {
+        "id": "1",
+        "kind": LineKind.PRODUCT,
+        "quantity": amount,
+        "net": amount * Decimal(str(price)),
+        "sku": sku,
+        "title": sku and sku.title(),
+    }
+    return Line(**(values | given))
+
+
+def order(
+    order_id: str, *lines: Line, days_ago: float = 0, customer: str | None = "acme", **given: Any
+) -> Order:
+    """A confirmed sale in pounds; its lines are numbered."""
+    numbered = tuple(
+        Line(**{name: getattr(each, name) for name in Line.__slots__} | {"id": str(number)})
+        for number, each in enumerate(lines or (line(),), start=1)
+    )
+    values: dict[str, Any] = {
+        "source": "standard",
+        "id": order_id,
+        "version": 1,
+        "ordered_at": NOW - timedelta(days=days_ago),
+        "currency": "GBP",
+        "lines": numbered,
+        "customer": CustomerRef(customer, name=customer.title()) if customer else None,
+    }
+    return Order(**(values | given))
+
+
+def receive(database: Database, *orders: Order, door: str = "webhook") -> list[UUID]:
+    """Store readings as ingest does: the newest is the head, and each that is newer has its task."""
+    ids = []
+    with database.transaction() as connection:
+        for each in orders:
+            named = {"source": each.source, "external_id": each.id}
+            newest = connection.scalar(
+                text(
+                    "SELECT version FROM event WHERE is_head AND source = :source AND external_id = :external_id"
+                ),
+                named,
+            )
+            is_head = newest is None or each.version > newest
+            if is_head:
+                connection.execute(
+                    text(
+                        "UPDATE event SET is_head = false WHERE source = :source AND external_id = :external_id"
+                    ),
+                    named,
+                )
+            row = {
+                "id": uuid4(),
+                "version": each.version,
+                "digest": digest(each),
+                "head": is_head,
+                "door": door,
+                "state": "accepted" if is_head else "superseded",
+                "normal": encode(each).decode(),
+            }
+            connection.execute(
+                text(
+                    "INSERT INTO event (id, source, external_id, version, digest, is_head, door, state, normal)"
+                    " VALUES (:id, :source, :external_id, :version, :digest, :head, :door, :state, :normal)"
+                ),
+                named | row,
+            )
+            if is_head:
+                tasks.put(connection, "scoring", "score", [str(row["id"])])
+            ids.append(UUID(str(row["id"])))
+    return ids
+
+
+class Worker:
+    """Does scoring's tasks in this process. `rung` lists the bells it rang."""
+
+    def __init__(
+        self, database: Database, now: datetime = NOW, batch: int | None = None, **given: Any
+    ) -> None:
+        self.database = database
+        self.rung: list[str] = []
+        made = handlers(
+            database, settings(**given), lambda: now, Metrics("scoring", "test"), self.rung.append
+        )
+        self.handlers = {each.kind: each for each in made}
+        self.batch = batch
+
+    def work(self, kind: str = "score") -> Tally:
+        """Do what is due of one kind."""
+        handler = self.handlers[kind]
+        limited = Handler(handler.kind, handler.queue, handler.run, batch=self.batch or handler.batch)
+        tally = Tally()
+        while True:
+            with self.database.transaction() as connection:
+                batch = tasks.claim(connection, limited)
+            if not batch:
+                return tally
+            tally += limited.run(batch)
+
+
+def score(database: Database, *orders: Order, batch: int | None = None, **given: Any) -> Tally:
+    """Receive orders and score them, each reading by itself with `batch=1`."""
+    receive(database, *orders)
+    return Worker(database, batch=batch, **given).work()
+
+
+def rows(database: Database, sql: str, **arguments: Any) -> Sequence[Any]:
+    """Ask the database."""
+    with database.transaction() as connection:
+        return connection.execute(text(sql), arguments).all()
