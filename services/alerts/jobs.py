@@ -8,8 +8,9 @@ from services.alerts.channel import Channel, Setup
 from services.alerts.decide import decide
 from services.alerts.deliver import LEASE, Post, Round
 from services.alerts.policy import Policy, standard_policy
-from services.alerts.store import history, owners
+from services.alerts.store import closing, history, owners
 from services.alerts.store.amend import amend
+from services.alerts.store.closing import QUEUE
 from services.alerts.store.outbox import Sending
 from services.alerts.store.record import record
 from shared import tasks
@@ -21,7 +22,6 @@ from shared.settings import Settings
 from shared.tasks import Handler, Tally, Task
 from shared.worker import Periodic
 
-QUEUE = "alerts"
 Ring = Callable[[str], None]
 
 
@@ -30,9 +30,11 @@ def handlers(
 ) -> tuple[Handler, ...]:
     """Return how tasks of this service are done."""
     decider = partial(decide_batch, database, policy_of(settings), sending_of(settings), clock, ring)
+    tidier = partial(tidy_batch, database, clock)
     post = post_of(settings, metrics)
     return (
         Handler("decide", QUEUE, decider, batch=500),
+        Handler("tidy", QUEUE, tidier),
         Handler(
             "deliver",
             QUEUE,
@@ -45,8 +47,8 @@ def handlers(
 
 
 def periodic(_settings: Settings) -> tuple[Periodic, ...]:
-    """Nothing here happens by the clock alone."""
-    return ()
+    """Return what puts tasks by the clock: tidying, once a day."""
+    return (closing.put_tidy,)
 
 
 def decide_batch(
@@ -61,12 +63,21 @@ def decide_batch(
         owners.lock_reps(connection, (each.rep_id for each in owned_by.values()))
         amend(connection, orders)
         candidates = history.waiting(connection, orders, owned_by, now)
+        closing.close_answered(connection, list(owned_by), now)
         plan = decide(candidates, policy, history.load_history(connection, candidates), now)
         ready = record(connection, plan, policy, sending)
         tasks.finish(connection, batch)
     if ready:
         ring(QUEUE)
     return Tally(("alerts", each.candidate.kind, each.reason.value) for each in plan.decisions)
+
+
+def tidy_batch(database: Database, clock: Clock, batch: Sequence[Task]) -> Tally:
+    """Close what answered itself or fell quiet, for all customers."""
+    with database.transaction() as connection:
+        closing.tidy(connection, clock())
+        tasks.finish(connection, batch)
+    return Tally()
 
 
 def policy_of(settings: Settings) -> Policy:

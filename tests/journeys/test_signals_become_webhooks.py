@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from standardwebhooks import Webhook
@@ -11,7 +12,7 @@ from standardwebhooks import Webhook
 from services.alerts.channel import Parcel, Send, Setup
 from services.alerts.channels.webhook import secret_of
 from services.alerts.deliver import Round
-from services.alerts.jobs import installed_channels, post_of
+from services.alerts.jobs import installed_channels, periodic, post_of
 from shared import tasks
 from shared.db import Database
 from shared.metrics import Metrics
@@ -281,3 +282,37 @@ def test_the_holdout_is_decided_and_logged_and_nowhere_to_be_seen(
     assert (verdict, reason) == ("drop", "held_out")
     assert 0 <= bucket < 100
     assert value(database, "SELECT count(*) FROM alert") == 0
+
+
+def test_an_alert_closes_by_itself_when_its_question_is_answered(
+    database: Database, receiver: http_receiver.Receiver
+) -> None:
+    customer, _ = one_order(database, receiver)
+    drain(database, told(receiver))
+    rows(database, "UPDATE episode SET state = 'closed', close_reason = 'the customer bought it' RETURNING 1")
+    with database.transaction() as connection:
+        decide_task(connection, an_order(connection, customer, "INV-2", at=NOW))
+
+    drain(database, told(receiver))
+
+    assert rows(database, "SELECT state, close_reason FROM alert") == [
+        ("done", "by itself: the customer bought it")
+    ]
+
+
+def test_what_fell_quiet_is_tidied_away_once_a_day(
+    database: Database, receiver: http_receiver.Receiver
+) -> None:
+    one_order(database, receiver)
+    drain(database, told(receiver))
+    later = told(receiver).model_copy(update={"business_time": NOW + timedelta(days=28)})
+    for _ in range(2):
+        with database.transaction() as connection:
+            for put in periodic(later):
+                put(connection)
+
+    drain(database, later)
+
+    assert value(database, "SELECT count(*) FROM task WHERE kind = 'tidy'") == 1
+    assert rows(database, "SELECT state, close_reason FROM episode") == [("closed", "fell quiet")]
+    assert rows(database, "SELECT state, close_reason FROM alert") == [("done", "by itself: fell quiet")]

@@ -23,7 +23,7 @@ def test_the_budget_holds_with_two_workers_at_once(database: Database) -> None:
             order = an_order(connection, customer, f"INV-{number}")
             a_signal(connection, customer, order)
             decide_task(connection, order)
-    decide, _ = jobs.handlers(
+    decide, *_ = jobs.handlers(
         database, settings(), lambda: NOW, Metrics("alerts", "test"), lambda _queue: None
     )
     with database.transaction() as connection:

@@ -56,8 +56,12 @@ def lock_reps(connection: Connection, rep_ids: Iterable[int]) -> None:
 
 
 def customers_of(connection: Connection, order_ids: Sequence[int]) -> list[int]:
-    """Return the customers these orders' signals speak of."""
+    """Return the customers these orders, and the signals found in them, speak of."""
     rows = connection.execute(
-        text("SELECT DISTINCT customer_id FROM signal WHERE order_id = ANY(:ids)"), {"ids": list(order_ids)}
+        text(
+            "SELECT customer_id FROM signal WHERE order_id = ANY(:ids) UNION SELECT customer_id FROM sales_order"
+            " WHERE id = ANY(:ids) AND customer_id IS NOT NULL"
+        ),
+        {"ids": list(order_ids)},
     )
     return list(rows.scalars())

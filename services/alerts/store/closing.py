@@ -1,0 +1,55 @@
+"""This file closes by itself what answered itself: the customer ordered, the condition cleared, or it fell quiet."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from shared import tasks
+
+QUEUE = "alerts"
+
+_CLOSE = (
+    "WITH answered AS ("
+    " SELECT alert.id, coalesce(min(episode.close_reason), 'fell quiet') AS reason"
+    " FROM alert JOIN decision ON decision.alert_id = alert.id JOIN episode ON episode.id = decision.episode_id"
+    " WHERE alert.state IN ('open', 'snoozed') AND {which}"
+    " GROUP BY alert.id HAVING NOT bool_or(episode.state = 'open' AND episode.quiet_after > :now)),"
+    " closed AS (UPDATE alert SET state = 'done', closed_at = :now, snoozed_until = NULL,"
+    "  close_reason = 'by itself: ' || answered.reason FROM answered WHERE alert.id = answered.id RETURNING alert.id),"
+    " withdrawn AS (UPDATE delivery SET state = 'withdrawn', reason = 'it answered itself before it was sent'"
+    "  FROM closed WHERE delivery.alert_id = closed.id AND delivery.state = 'ready' AND NOT EXISTS ("
+    "   SELECT FROM attempt WHERE delivery_id = delivery.id AND outcome IS NULL))"
+    " SELECT count(*) FROM closed"
+)
+_CLOSE_OF_CUSTOMERS = text(_CLOSE.format(which="alert.customer_id = ANY(:customers)"))
+_CLOSE_ALL = text(_CLOSE.format(which="true"))
+
+
+def close_answered(connection: Connection, customer_ids: Sequence[int], now: datetime) -> int:
+    """Close the alerts of these customers whose every question is answered. Returns how many."""
+    return int(connection.scalar(_CLOSE_OF_CUSTOMERS, {"customers": list(customer_ids), "now": now}) or 0)
+
+
+def tidy(connection: Connection, now: datetime) -> int:
+    """Close every episode that fell quiet, and every alert that is answered. Returns how many alerts."""
+    connection.execute(
+        text(
+            "UPDATE episode SET state = 'closed', closed_at = :now, close_reason = 'fell quiet'"
+            " WHERE state = 'open' AND quiet_after <= :now"
+        ),
+        {"now": now},
+    )
+    return int(connection.scalar(_CLOSE_ALL, {"now": now}) or 0)
+
+
+def put_tidy(connection: Connection) -> None:
+    """Put the tidying of the day, once."""
+    today = connection.scalar(
+        text(
+            "SELECT CAST(current_date AS text) WHERE NOT EXISTS ("
+            " SELECT FROM task WHERE kind = 'tidy' AND key = CAST(current_date AS text))"
+        )
+    )
+    if today:
+        tasks.put(connection, QUEUE, "tidy", [today])
