@@ -15,7 +15,7 @@ from shared.domain.order import LineKind, Order, OrderKind
 
 ZERO = Decimal(0)
 STORED = ("sales", "sales to guests", "returns", "adjustments", "non-product lines")
-OTHERS = ("repeated", "older than held", "rejected")
+OTHERS = ("repeated", "older versions", "rejected")
 
 
 @dataclass(slots=True)
@@ -43,13 +43,18 @@ class Account:
 
     def book(self, new: Incoming, verdict: Verdict) -> None:
         """Book an order that was decided about. A conflict is booked by `reject`."""
-        self._count(verdict)
+        self._count("older version" if verdict is Verdict.SUPERSEDED else verdict)
         if verdict is Verdict.REPEAT:
             self.entries["repeated"].add(new.told.values)
         elif verdict is Verdict.SUPERSEDED:
-            self.entries["older than held"].add(new.told.values)
+            self.entries["older versions"].add(new.told.values)
         elif verdict in (Verdict.NEW, Verdict.NEWER):
             self._book_lines(new)
+
+    def pass_over(self, told: FileOrder) -> None:
+        """Book an order that comes again in a newer version."""
+        self._count("older version")
+        self.entries["older versions"].add(told.values)
 
     def reject(self, told: FileOrder, reason: str) -> None:
         """Book an order that was refused."""

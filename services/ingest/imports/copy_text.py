@@ -1,8 +1,11 @@
 """This file writes rows as the text PostgreSQL's COPY reads: a tab between columns, its own mark for nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from uuid import UUID
+
+from psycopg import Connection as PsycopgConnection
+from sqlalchemy import Connection
 
 from services.ingest.imports.file_orders import Incoming
 from services.ingest.imports.identities import Names
@@ -98,3 +101,11 @@ def _money(amount: Decimal, rate: Decimal | None) -> str:
 
 def _flag(is_true: bool) -> str:  # noqa: FBT001 - it writes a boolean
     return "t" if is_true else "f"
+
+
+def copy_rows(connection: Connection, target: str, rows: Sequence[str]) -> None:
+    """Copy rows into a table, in the transaction of the connection."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, PsycopgConnection)  # noqa: S101 - the one driver we use
+    with driver.cursor() as cursor, cursor.copy(f"COPY {target} FROM STDIN") as copy:
+        copy.write("".join(rows))

@@ -42,6 +42,16 @@ class Refused:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Outdated:
+    """Rows of an order of which the file holds a newer version."""
+
+    told: FileOrder
+
+
+Read = Incoming | Refused | Outdated
+
+
 def file_orders(reader: pa.RecordBatchReader) -> Iterator[FileOrder]:
     """Group sorted rows (row_no, order_key, version, value, head, line) into orders."""
     held: tuple[str, int | None] | None = None
@@ -68,13 +78,13 @@ def _body(head: str, lines: list[str]) -> str:
     return f'{head[:-1]},"lines":[{",".join(lines)}]}}'
 
 
-def read_orders(told: Iterator[FileOrder], receipt: Receipt) -> Iterator[Incoming | Refused]:
+def read_orders(told: Iterator[FileOrder], receipt: Receipt) -> Iterator[Read]:
     """Read each order as if it had been sent. Of several versions in one file only the last comes in."""
     previous: Incoming | Refused | None = None
     for each in told:
         current = _read(each, receipt)
         if previous is not None:
-            yield _superseded(previous) if previous.told.key == each.key else previous
+            yield Outdated(previous.told) if previous.told.key == each.key else previous
         previous = current
     if previous is not None:
         yield previous
@@ -88,10 +98,6 @@ def _read(told: FileOrder, receipt: Receipt) -> Incoming | Refused:
     except Contradiction as contradiction:
         return Refused(told, _reason(contradiction))
     return Incoming(order, digest(order), told)
-
-
-def _superseded(older: Incoming | Refused) -> Refused:
-    return Refused(older.told, "the file holds a newer version of this order")
 
 
 def _reason(contradiction: Contradiction) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-from psycopg import Connection as PsycopgConnection
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
@@ -125,22 +124,15 @@ def _copy_all(connection: Connection, run: Run, new: Sequence[Incoming], kept: d
     order_ids = [kept[each.order.id] if each.order.id in kept else next(fresh) for each in new]
     event_ids: list[UUID] = [uuid4() for _ in new]
     now = real_now().isoformat()
-    _copy(connection, copy_text.EVENTS, [
+    copy_text.copy_rows(connection, copy_text.EVENTS, [
         copy_text.event_row(each, event_id, run.id, now) for each, event_id in zip(new, event_ids, strict=True)
     ])  # fmt: skip
-    _copy(connection, copy_text.ORDERS, [
+    copy_text.copy_rows(connection, copy_text.ORDERS, [
         copy_text.order_row(each, order_id, event_id, run.names, run.rates)
         for each, order_id, event_id in zip(new, order_ids, event_ids, strict=True)
     ])  # fmt: skip
-    _copy(connection, copy_text.LINES, [
+    copy_text.copy_rows(connection, copy_text.LINES, [
         row
         for each, order_id in zip(new, order_ids, strict=True)
         for row in copy_text.line_rows(each, order_id, run.names, run.rates)
     ])  # fmt: skip
-
-
-def _copy(connection: Connection, target: str, rows: list[str]) -> None:
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, PsycopgConnection)  # noqa: S101 - the one driver we use
-    with driver.cursor() as cursor, cursor.copy(f"COPY {target} FROM STDIN") as copy:
-        copy.write("".join(rows))

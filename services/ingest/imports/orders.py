@@ -9,23 +9,21 @@ from itertools import islice
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import msgspec
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from services.ingest.imports.account import Account
 from services.ingest.imports.columns import ColumnMap
-from services.ingest.imports.file_orders import Incoming, Refused, file_orders, read_orders
+from services.ingest.imports.file_orders import Incoming, Outdated, Read, Refused, file_orders, read_orders
 from services.ingest.imports.identities import Names
 from services.ingest.imports.load import Run, judge_only, load
 from services.ingest.imports.progress import Advance, progress
 from services.ingest.imports.query import Window, create_views, months, turned_away, wanted, whole_file
 from services.ingest.imports.rates import load_rates
 from services.ingest.imports.rejects import Rejects
+from services.ingest.imports.runs import begin_run, finish_run
 from services.ingest.imports.table import ROWS_AT_ONCE, FileTable, open_table
 from services.ingest.normalise import Receipt
 from services.ingest.receive import Verdict
-from services.ingest.store import QUEUE
-from shared import tasks
 from shared.clock import real_now
 from shared.db import Database
 from shared.tables.partitions import ensure_months
@@ -132,6 +130,11 @@ class Books:
         self.rejects.add(refused.told.rows, refused.reason)
         self.advance(len(refused.told.rows))
 
+    def pass_over(self, outdated: Outdated) -> None:
+        """Note an order that comes again in a newer version."""
+        self.account.pass_over(outdated.told)
+        self.advance(len(outdated.told.rows))
+
     def close(self, batch: Sequence[Incoming], verdicts: Sequence[Verdict]) -> None:
         """Note what became of a batch."""
         for each, verdict in zip(batch, verdicts, strict=True):
@@ -158,10 +161,12 @@ def _bring_in(run: Run, wish: Wish, table: FileTable, books: Books) -> None:
             books.close(done, future.result())
 
 
-def _readable(orders: Iterable[Incoming | Refused], books: Books) -> Iterator[Incoming]:
+def _readable(orders: Iterable[Read], books: Books) -> Iterator[Incoming]:
     for each in orders:
         if isinstance(each, Refused):
             books.refuse(each)
+        elif isinstance(each, Outdated):
+            books.pass_over(each)
         else:
             yield each
 
@@ -169,24 +174,6 @@ def _readable(orders: Iterable[Incoming | Refused], books: Books) -> Iterator[In
 def _batches(orders: Iterator[Incoming]) -> Iterator[list[Incoming]]:
     while batch := list(islice(orders, BATCH_ORDERS)):
         yield batch
-
-
-def begin_run(connection: Connection, noun: str, source: str, file: Path) -> int:
-    """Note that an import has begun and return its id."""
-    statement = text(
-        "INSERT INTO import_run (noun, source, file) VALUES (:noun, :source, :file) RETURNING id"
-    )
-    values = {"noun": noun, "source": source, "file": str(file)}
-    return int(connection.execute(statement, values).scalar_one())
-
-
-def finish_run(connection: Connection, run_id: int, counts: dict[str, object]) -> None:
-    """Note what came of an import, and have what is derived from it worked out anew."""
-    connection.execute(
-        text("UPDATE import_run SET finished_at = clock_timestamp(), counts = :counts WHERE id = :id"),
-        {"id": run_id, "counts": msgspec.json.encode(counts).decode()},
-    )
-    tasks.put(connection, QUEUE, "refresh", [f"import-{run_id}"])
 
 
 def _net_of(database: Database, run_id: int) -> Decimal:
@@ -209,4 +196,4 @@ def _finish(database: Database, report: Report) -> None:
             "file": {"rows": report.file_rows, "outside": report.outside_rows},
             "settled": report.is_settled,
         }
-        finish_run(connection, report.run_id, counts)
+        finish_run(connection, report.run_id, counts, refresh=True)

@@ -51,7 +51,7 @@ def _source(path: Path) -> str:
             f"{name}, file_row_number = true",
         )
         return f"SELECT {columns} AS row_no FROM read_parquet({reader})"  # noqa: S608 - quoted
-    reader = f"{name}, all_varchar = true, header = true, sample_size = 1000"
+    reader = f"{name}, all_varchar = true, header = true, quote = '\"', escape = '\"'"
     return f"SELECT *, row_number() OVER () AS row_no FROM read_csv({reader})"  # noqa: S608 - quoted
 
 

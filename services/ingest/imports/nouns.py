@@ -1,0 +1,184 @@
+"""This file says what a file of each noun holds: its columns, their types, what must be there, and how rows are keyed.
+
+Adding a noun, or a column to one, is adding it here: reading, checking, dry run and reject file are the same for all.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from services.ingest.imports import noun_sql as sql
+
+ID, WORDS, AMOUNT, DAY, FLAG = "id", "words", "amount", "day", "flag"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a file. `refers_to` names the noun whose id it holds; `one_of` the words it may be."""
+
+    name: str
+    kind: str = WORDS
+    is_required: bool = False
+    refers_to: str | None = None
+    one_of: tuple[str, ...] = ()
+    least: str | None = None
+    """The smallest number it may be; more than that when it starts with '>'."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noun:
+    """One kind of file. `key` says which rows are the same thing; `write` is the SQL that takes the staged rows in.
+
+    `write` reads `staged`, a temporary table of the columns, `:source` and `:base_currency`. What a file leaves blank
+    stays as it was.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    write: tuple[str, ...]
+    changes_derived: bool = False
+    """Is anything worked out of it, that must be worked out anew?"""
+
+
+def _id(name: str, **more: object) -> Column:
+    return Column(name, ID, is_required=True, **more)  # type: ignore[arg-type]
+
+
+CURRENCY = Column("currency", "currency")
+
+CUSTOMERS = Noun(
+    "customers",
+    (
+        _id("id"),
+        Column("name"),
+        Column("status", one_of=("active", "blocked", "closed")),
+        Column("internal", FLAG),
+        Column("parent_id", ID, refers_to="customers"),
+        Column("segment"),
+        Column("region"),
+        Column("territory_id", ID, refers_to="territories"),
+        Column("country"),
+        Column("city"),
+        Column("channel"),
+        Column("phone"),
+        Column("email"),
+        CURRENCY,
+    ),
+    key=("id",),
+    write=(sql.NEW_CUSTOMERS, sql.CUSTOMERS),
+)
+
+PRODUCTS = Noun(
+    "products",
+    (
+        _id("id"),
+        Column("name"),
+        Column("category"),
+        Column("status", one_of=("active", "discontinued")),
+        Column("stock", AMOUNT),
+        Column("list_price", AMOUNT, least="0"),
+        Column("floor_margin", AMOUNT),
+        CURRENCY,
+        Column("units_per_pack", AMOUNT, least=">0"),
+        Column("substitutes", "ids", refers_to="products"),
+    ),
+    key=("id",),
+    write=(sql.NEW_PRODUCTS, sql.PRODUCTS, sql.OLD_SUBSTITUTES, sql.SUBSTITUTES),
+)
+
+COSTS = Noun(
+    "costs",
+    (
+        _id("product_id", refers_to="products"),
+        Column("valid_from", DAY),
+        Column("cost", AMOUNT, is_required=True, least="0"),
+        CURRENCY,
+    ),
+    key=("product_id", "valid_from"),
+    write=(sql.COSTS,),
+    changes_derived=True,
+)
+
+PRICE_BREAKS = Noun(
+    "price-breaks",
+    (
+        _id("product_id", refers_to="products"),
+        Column("min_quantity", AMOUNT, is_required=True, least="0"),
+        Column("unit_price", AMOUNT, is_required=True, least="0"),
+        CURRENCY,
+        Column("valid_from", DAY),
+    ),
+    key=("product_id", "currency", "valid_from", "min_quantity"),
+    write=(sql.PRICE_BREAKS,),
+)
+
+REPS = Noun(
+    "reps",
+    (
+        _id("id"),
+        Column("name", is_required=True),
+        Column("email"),
+        Column("phone"),
+        Column("time_zone", "zone"),
+        Column("manager_id", ID, refers_to="reps"),
+        Column("default_owner", FLAG),
+    ),
+    key=("id",),
+    write=(sql.OLD_DEFAULT_OWNER, sql.REPS, sql.MANAGERS),
+)
+
+TERRITORIES = Noun(
+    "territories",
+    (
+        _id("id"),
+        Column("name", is_required=True),
+        Column("region"),
+        Column("rep_id", ID, refers_to="reps"),
+        Column("valid_from", DAY),
+    ),
+    key=("id", "valid_from"),
+    write=(sql.TERRITORIES, sql.TERRITORY_OWNERS),
+)
+
+ASSIGNMENTS = Noun(
+    "assignments",
+    (
+        _id("customer_id", refers_to="customers"),
+        _id("rep_id", refers_to="reps"),
+        Column("valid_from", DAY),
+    ),
+    key=("customer_id", "valid_from"),
+    write=(sql.ASSIGNMENTS,),
+)
+
+TARGETS = Noun(
+    "targets",
+    (
+        _id("rep_id", refers_to="reps"),
+        Column("period_start", DAY, is_required=True),
+        Column("period_end", DAY, is_required=True),
+        Column("amount", AMOUNT, is_required=True, least="0"),
+        CURRENCY,
+    ),
+    key=("rep_id", "period_start", "period_end"),
+    write=(sql.TARGETS,),
+)
+
+EXCHANGE_RATES = Noun(
+    "exchange-rates",
+    (
+        Column("currency", "currency", is_required=True),
+        Column("valid_on", DAY, is_required=True),
+        Column("rate", AMOUNT, is_required=True, least=">0"),
+    ),
+    key=("currency", "valid_on"),
+    write=(sql.EXCHANGE_RATES,),
+    changes_derived=True,
+)
+
+NOUNS: Mapping[str, Noun] = {
+    noun.name: noun
+    for noun in (
+        CUSTOMERS, PRODUCTS, COSTS, PRICE_BREAKS, REPS, TERRITORIES, ASSIGNMENTS, TARGETS, EXCHANGE_RATES,
+    )
+}  # fmt: skip

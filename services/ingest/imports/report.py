@@ -1,0 +1,85 @@
+"""This file prints what came of an import."""
+
+from decimal import Decimal
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from services.ingest.imports.account import Entry, money
+from services.ingest.imports.noun_import import NounReport, NounWish
+from services.ingest.imports.orders import Report, Wish
+
+MOST_REASONS = 12
+
+
+def show(report: Report, wish: Wish) -> None:
+    """Print the account of an import of orders."""
+    account = report.account
+    table = Table("", "rows", "value in the file", "stored, net", title=_title(wish))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, entry in account.entries.items():
+        _row(table, name, entry)
+    table.add_section()
+    total = Entry(account.rows, account.value, account.stored.net)
+    _row(table, "all categories", total)
+    table.add_row("the file", f"{report.file_rows:,}", _amount(money(report.file_value)), _database(report))
+    console = Console(width=100)
+    console.print(table)
+    difference = money(account.stored.value) - account.stored.net
+    if difference:
+        click.echo(
+            f"Discounts, tax and freight make {_amount(difference)} of difference between value and net."
+        )
+    click.echo("Settled: every row and every penny has its place." if report.is_settled else "NOT SETTLED.")
+    _tell_orders(report)
+    _tell_rejects(report, wish)
+
+
+def _title(wish: Wish) -> str:
+    window = wish.window
+    days = f" since {window.since}" if window.since else ""
+    days += f" until {window.until}" if window.until else ""
+    return f"{wish.file.name}{days}, read as {wish.columns.name}{' (dry run)' if wish.is_dry_run else ''}"
+
+
+def _row(table: Table, name: str, entry: Entry) -> None:
+    table.add_row(
+        name, f"{entry.rows:,}", _amount(money(entry.value)), _amount(entry.net) if entry.net else ""
+    )
+
+
+def _database(report: Report) -> str:
+    return "" if report.in_database is None else f"{_amount(report.in_database)} in the database"
+
+
+def _amount(amount: Decimal) -> str:
+    return f"{amount:,.2f}"
+
+
+def _tell_orders(report: Report) -> None:
+    ends = ", ".join(f"{number:,} {end}" for end, number in report.account.orders.items())
+    click.echo(f"Orders: {ends or 'none'}. Rows outside the dates asked for: {report.outside_rows:,}.")
+
+
+def _tell_rejects(report: Report, wish: Wish) -> None:
+    reasons = sorted(report.account.reasons.items(), key=lambda each: -each[1].rows)
+    for reason, entry in reasons[:MOST_REASONS]:
+        click.echo(f"  rejected {entry.rows:,} rows, {_amount(money(entry.value))}: {reason}")
+    if len(reasons) > MOST_REASONS:
+        click.echo(f"  ... and {len(reasons) - MOST_REASONS} further reasons")
+    if report.rejected_rows:
+        click.echo(f"The rejected rows are in {wish.rejects}")
+
+
+def show_noun(report: NounReport, wish: NounWish) -> None:
+    """Print what came of an import of a noun."""
+    dry = " (dry run: nothing is stored)" if wish.is_dry_run else ""
+    click.echo(
+        f"{wish.noun.name}: {report.rows:,} rows read, {report.stored:,} taken, {report.rejected:,} rejected{dry}"
+    )
+    if report.ignored_columns:
+        click.echo(f"Unknown columns were ignored: {', '.join(report.ignored_columns)}", err=True)
+    if report.rejected:
+        click.echo(f"The rejected rows are in {wish.rejects}")

@@ -1,0 +1,29 @@
+"""This file notes each import as a run: what file, when, and what came of it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+from sqlalchemy import Connection, text
+
+from services.ingest.store import QUEUE
+from shared import tasks
+
+
+def begin_run(connection: Connection, noun: str, source: str, file: Path) -> int:
+    """Note that an import has begun and return its id."""
+    statement = text(
+        "INSERT INTO import_run (noun, source, file) VALUES (:noun, :source, :file) RETURNING id"
+    )
+    values = {"noun": noun, "source": source, "file": str(file)}
+    return int(connection.execute(statement, values).scalar_one())
+
+
+def finish_run(connection: Connection, run_id: int, counts: Mapping[str, object], *, refresh: bool) -> None:
+    """Note what came of an import; with `refresh`, have what is derived from facts worked out anew."""
+    connection.execute(
+        text("UPDATE import_run SET finished_at = clock_timestamp(), counts = :counts WHERE id = :id"),
+        {"id": run_id, "counts": msgspec.json.encode(counts).decode()},
+    )
+    if refresh:
+        tasks.put(connection, QUEUE, "refresh", [f"import-{run_id}"])
