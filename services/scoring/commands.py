@@ -19,7 +19,6 @@ def fit_command(context: "Context", as_of: datetime | None) -> None:
     report = fit(
         context.settings.database_url.get_secret_value(),
         as_of.replace(tzinfo=UTC) if as_of else context.clock(),
-        base_currency=context.settings.base_currency,
     )
     for line in report.lines():
         click.echo(line)

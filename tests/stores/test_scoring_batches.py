@@ -1,0 +1,258 @@
+"""Scoring batches: what each order may know, what is stored once, withdrawn, closed, and passed on to be decided."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from services.scoring import gather
+from services.scoring.facts import OrderFacts
+from services.scoring.store.catalogue import Catalogue
+from shared.db import Database
+from shared.domain.order import LineKind, Order, OrderStatus
+from tests.scoring_orders import NOW, Worker, line, order, receive, rows, score
+
+CUSTOMER_BUYS_FORTY = [
+    order(f"past-{days}", line("DRILL", 40, 5), days_ago=days) for days in (30, 60, 90, 120)
+]
+
+
+class Watched:
+    """Keeps the facts that detectors were given, by order."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.facts: dict[str, OrderFacts] = {}
+        gathered = gather.gather
+
+        def watch(connection: Any, placed: Any, catalogue: Catalogue, assumptions: Any) -> list[OrderFacts]:
+            found = gathered(connection, placed, catalogue, assumptions)
+            names = {each.order_id: each.order.id for each in placed}
+            self.facts |= {names[each.order_id]: each for each in found}
+            return found
+
+        monkeypatch.setattr(gather, "gather", watch)
+
+    def knows(self, order_id: str) -> tuple[list[tuple[int, int]], int, int]:
+        """History of the first line as (days ago, quantity), how many products were bought, how many past orders."""
+        facts = self.facts[order_id]
+        history = [((NOW - each.at).days, int(each.quantity)) for each in facts.lines[0].history]
+        return history, len(facts.bought), len(facts.past_orders)
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
+    """The facts of every order scored."""
+    return Watched(monkeypatch)
+
+
+def test_an_order_knows_what_came_before_it_and_not_itself(database: Database, watched: Watched) -> None:
+    score(database, order("1", line("DRILL", 3), days_ago=2))
+    score(database, order("2", line("DRILL", 4), line("BIT", 1), days_ago=1))
+    assert watched.knows("2") == ([(2, 3)], 1, 1)
+
+
+@pytest.mark.parametrize(
+    "batch", [pytest.param(200, id="within one batch"), pytest.param(1, id="each by itself, late ones last")]
+)
+def test_an_order_knows_the_earlier_orders_of_its_customer_and_no_later_one(
+    database: Database, watched: Watched, batch: int
+) -> None:
+    first, second = order("1", line("DRILL", 3), days_ago=2), order("2", line("DRILL", 4), days_ago=1)
+    score(database, second, first, order("3", line("DRILL", 5), line("BIT")), batch=batch)
+    assert watched.knows("1") == ([], 0, 0)
+    assert watched.knows("3") == ([(1, 4), (2, 3)], 1, 2)
+    if batch == 200:
+        assert watched.knows("2") == ([(2, 3)], 1, 1)
+
+
+def test_orders_of_one_moment_do_not_know_each_other(database: Database, watched: Watched) -> None:
+    score(database, order("1"), order("2"))
+    assert watched.knows("1") == watched.knows("2") == ([], 0, 0)
+
+
+def test_a_late_order_knows_only_what_came_before_it(database: Database, watched: Watched) -> None:
+    score(database, order("0", line("DRILL", 2), days_ago=3), order("2", line("DRILL", 4), line("BIT")))
+    score(database, order("1", line("DRILL", 3), days_ago=2))
+    assert watched.knows("1") == ([(3, 2)], 1, 1)
+
+
+def test_an_amended_order_does_not_know_what_it_said_before(database: Database, watched: Watched) -> None:
+    score(
+        database,
+        order("0", line("DRILL", 2), days_ago=3),
+        order("1", line("DRILL", 3), line("BIT"), days_ago=2),
+    )
+    score(database, order("1", line("DRILL", 4), version=2))
+    assert watched.knows("1") == ([(3, 2)], 1, 1)
+
+
+def test_an_order_does_not_know_what_is_cancelled_in_its_own_batch(
+    database: Database, watched: Watched
+) -> None:
+    score(database, order("1", line("DRILL", 3), days_ago=2))
+    score(
+        database,
+        order("1", line("DRILL", 3), days_ago=2, version=2, status=OrderStatus.CANCELLED),
+        order("2", line("DRILL", 4)),
+    )
+    assert watched.knows("2") == ([], 0, 0)
+
+
+def test_the_state_and_the_lines_before_a_moment_say_the_same(database: Database, watched: Watched) -> None:
+    bought = [order(str(days), line("DRILL", days), line("DRILL", 1), days_ago=days) for days in range(1, 12)]
+    score(database, *bought)
+    score(database, order("live", line("DRILL")))
+    score(database, order("later", line("DRILL"), days_ago=-0.001))
+    score(database, order("late", line("DRILL"), days_ago=0.001))
+    assert watched.knows("live")[0] == [(days, days + 1) for days in range(1, 9)]
+    assert watched.facts["late"].lines[0].history == watched.facts["live"].lines[0].history
+
+
+def test_what_is_found_is_stored_once_with_its_versions_and_passed_on(database: Database) -> None:
+    worker = Worker(database)
+    receive(database, *CUSTOMER_BUYS_FORTY, order("now", line("DRILL", 10, 5)))
+    assert worker.work() == {("signals", "up_sell"): 1}
+    (found,) = rows(database, "SELECT * FROM signal")
+    (stored,) = rows(database, "SELECT id FROM sales_order WHERE external_id = 'now'")
+    assert (found.kind, found.order_id, found.order_version, found.detector_version) == (
+        "up_sell",
+        stored.id,
+        1,
+        "1",
+    )
+    assert (found.is_proven, found.is_selling, found.quiet_days, found.model_run_id) == (True, True, 60, None)
+    assert rows(database, "SELECT key FROM task WHERE kind = 'decide'") == [(f"{stored.id}:1",)]
+    assert worker.rung == ["alerts"]
+
+
+def test_scoring_again_finds_nothing_new(database: Database) -> None:
+    score(database, *CUSTOMER_BUYS_FORTY, order("now", line("DRILL", 10, 5)))
+    with database.transaction() as connection:
+        connection.execute(text("UPDATE task SET state = 'ready' WHERE kind = 'score'"))
+    assert Worker(database).work() == {}
+    assert rows(database, "SELECT count(*) FROM signal") == [(1,)]
+
+
+def test_an_amendment_withdraws_what_the_older_reading_said_and_is_judged_again(database: Database) -> None:
+    score(database, *CUSTOMER_BUYS_FORTY, order("now", line("DRILL", 10, 5)))
+    score(database, order("now", line("DRILL", 12, 5), version=2))
+    found = rows(database, "SELECT order_version, withdrawn_reason FROM signal ORDER BY 1")
+    assert found == [(1, "the order was amended"), (2, None)]
+    assert rows(database, "SELECT split_part(key, ':', 2) FROM task WHERE kind = 'decide' ORDER BY 1") == [
+        ("1",),
+        ("2",),
+    ]
+
+
+def test_a_cancellation_withdraws_what_was_said(database: Database) -> None:
+    score(database, *CUSTOMER_BUYS_FORTY, order("now", line("DRILL", 10, 5)))
+    score(database, order("now", line("DRILL", 10, 5), version=2, status=OrderStatus.CANCELLED))
+    assert rows(database, "SELECT withdrawn_reason FROM signal") == [("the order is cancelled now",)]
+    assert len(rows(database, "SELECT key FROM task WHERE kind = 'decide'")) == 2
+
+
+SILENT = [
+    pytest.param({"customer": None}, "a guest", id="a guest"),
+    pytest.param({"is_test": True}, "a test order", id="a test order"),
+    pytest.param({"status": OrderStatus.DRAFT}, "a draft order", id="a draft"),
+    pytest.param({"ordered_at": NOW - timedelta(days=4)}, "more than 3 days old", id="a late order"),
+    pytest.param(
+        {"ordered_at": NOW + timedelta(days=1)}, "ahead of the business clock", id="an order of tomorrow"
+    ),
+]
+
+
+@pytest.mark.parametrize(("given", "reason"), SILENT)
+def test_silence_is_kept_and_noted_about(database: Database, given: dict[str, Any], reason: str) -> None:
+    score(database, *CUSTOMER_BUYS_FORTY, order("now", line("DRILL", 10, 5), **given))
+    assert rows(database, "SELECT kind FROM signal") == []
+    noted = rows(
+        database,
+        "SELECT reason FROM silence_note JOIN sales_order ON id = order_id AND version = order_version"
+        " WHERE external_id = 'now'",
+    )
+    assert noted == [(reason,)]
+    assert rows(database, "SELECT 1 FROM task WHERE kind = 'decide'") == []
+
+
+def test_the_facts_of_a_silent_order_still_apply(database: Database) -> None:
+    score(database, order("1", days_ago=10))
+    assert rows(database, "SELECT quantity FROM customer_item") == [(10,)]
+
+
+@pytest.mark.parametrize("kind", [LineKind.FREIGHT, LineKind.FEE, LineKind.MANUAL])
+def test_nothing_is_said_about_a_line_of_kind(database: Database, kind: LineKind) -> None:
+    score(database, *CUSTOMER_BUYS_FORTY, order("now", line("DRILL", 10, 5, kind=kind)))
+    assert rows(database, "SELECT kind FROM signal") == []
+
+
+def test_an_urgent_order_is_decided_at_once_and_others_settle(database: Database) -> None:
+    score(database, order("0", line("DRILL"), line("BIT"), days_ago=40))
+    with database.transaction() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO product_cost SELECT product_id, '2026-01-01', 7, 'GBP' FROM product_ref"
+                " WHERE external_id = 'BIT'"
+            )
+        )
+    below_floor: Order = order("urgent", line("BIT", 10, 5), customer="other")
+    score(
+        database,
+        *CUSTOMER_BUYS_FORTY,
+        order("now", line("DRILL", 10, 5)),
+        below_floor,
+        settle=timedelta(hours=1),
+    )
+    due = rows(
+        database,
+        "SELECT external_id, run_at <= now() FROM task JOIN sales_order ON key = concat_ws(chr(58), id, version)"
+        " WHERE task.kind = 'decide'",
+    )
+    assert dict(tuple(row) for row in due) == {"now": False, "urgent": True}
+
+
+def test_an_order_ends_the_question_it_answers(database: Database) -> None:
+    score(database, *CUSTOMER_BUYS_FORTY)
+    with database.transaction() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO episode (customer_id, kind, subject, number, product_id, opened_at, last_seen_at,"
+                " quiet_after, holdout_bucket, is_holdout, value) SELECT customer_id, kind,"
+                " concat('product', product_id), 1, product_id, :opened, :opened, :opened, 1, false, 9"
+                " FROM customer_item, (VALUES ('up_sell'), ('margin'), ('gone')) AS kinds (kind)"
+            ),
+            {"opened": NOW - timedelta(days=1)},
+        )
+    score(database, order("now", line("DRILL", 40, 5)))
+    ended = rows(database, "SELECT kind, state, close_reason, closed_at FROM episode ORDER BY kind")
+    assert [tuple(row) for row in ended] == [
+        ("gone", "open", None, None),
+        ("margin", "closed", "sold at the usual price again", NOW),
+        ("up_sell", "closed", "the customer took the usual quantity", NOW),
+    ]
+
+
+def test_a_new_fit_replaces_what_a_worker_remembers(database: Database) -> None:
+    worker = Worker(database)
+    receive(database, order("1", line("DRILL"), line("BIT"), customer="other", days_ago=5))
+    worker.work()
+    with database.transaction() as connection:
+        connection.execute(
+            text(
+                "WITH run AS (INSERT INTO model_run (as_of, is_current, version, grades)"
+                " VALUES (:as_of, true, '1', '{}') RETURNING id),"
+                " links AS (INSERT INTO item_neighbour SELECT run.id, a.product_id, b.product_id, 0.5, 120, 45, 2"
+                "  FROM run, product_ref a, product_ref b WHERE a.external_id = 'DRILL' AND b.external_id = 'BIT')"
+                " INSERT INTO item_fact"
+                " (model_run_id, product_id, name, buyers, recent_buyers, first_quantity, unit_price) SELECT run.id, product_id, 'Drill bits', 60, 9, 12, 4.1 FROM run, product_ref"
+            ),
+            {"as_of": NOW - timedelta(hours=9)},
+        )
+    receive(database, order("2", line("DRILL")))
+    worker.work()
+    (found,) = rows(database, "SELECT headline, is_proven, unproven_reason, model_run_id FROM signal")
+    assert found.headline == "Buys Drill bits never Drill bits"
+    assert not found.is_proven
+    assert found.unproven_reason == "popularity does as well on this company's last 60 days"
+    assert found.model_run_id is not None
