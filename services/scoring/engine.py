@@ -1,4 +1,7 @@
-"""This file is where fits are computed: DuckDB in process, spoken to in ibis expressions, with bounded memory."""
+"""This file is where fits are computed: DuckDB in process, spoken to in ibis expressions, with bounded memory.
+
+Expressions keep to what Spark and warehouses translate as well (no asof_join, no seeded sample).
+"""
 
 import tempfile
 from collections.abc import Iterator
@@ -7,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import ibis
 import pyarrow as pa
 
@@ -17,34 +21,32 @@ ROWS_A_BATCH = 50_000
 class Engine:
     """A scratch database of one fit. Tables kept in it are expressions like any other."""
 
-    backend: Any
+    database: duckdb.DuckDBPyConnection
 
     def load(self, name: str, rows: pa.RecordBatchReader) -> ibis.Table:
-        """Stream rows into a table: never more than a batch of them is in memory."""
-        # ibis.memtable would read all of a stream first, so the rows take DuckDB's own door
-        native = self.backend.con
-        native.register("incoming", rows)
-        native.execute(f'CREATE TABLE "{name}" AS SELECT * FROM incoming')  # noqa: S608 (names are ours)
-        native.unregister("incoming")
-        return self.backend.table(name)
+        """Stream rows into a table: never more than a few batches of them are in memory."""
+        self.database.register("incoming", rows)
+        self.database.execute(f'CREATE TABLE "{name}" AS SELECT * FROM incoming')  # noqa: S608 (names are ours)
+        self.database.unregister("incoming")
+        return ibis.table(ibis.Schema.from_pyarrow(rows.schema), name=name)
 
     def keep(self, name: str, rows: ibis.Table) -> ibis.Table:
         """Compute an expression once and return the table it became."""
-        self.backend.con.execute(f'CREATE OR REPLACE TABLE "{name}" AS {_sql(rows)}')
-        return self.backend.table(name)
+        self.database.execute(f'CREATE OR REPLACE TABLE "{name}" AS {_sql(rows)}')
+        return ibis.table(rows.schema(), name=name)
 
     def stream(self, rows: ibis.Table) -> pa.RecordBatchReader:
         """Compute an expression and hand its rows out batch by batch."""
-        return self.backend.con.sql(_sql(rows)).to_arrow_reader(ROWS_A_BATCH)
-
-    def count(self, rows: ibis.Table) -> int:
-        """Return how many rows an expression has."""
-        return int(self.backend.execute(rows.count()))
+        return self.database.sql(_sql(rows)).to_arrow_reader(ROWS_A_BATCH)
 
     def rows(self, rows: ibis.Table) -> list[dict[str, Any]]:
         """Compute a small expression and return its rows."""
         found: list[dict[str, Any]] = self.stream(rows).read_all().to_pylist()
         return found
+
+    def count(self, rows: ibis.Table) -> int:
+        """Return how many rows an expression has."""
+        return int(self.rows(rows.agg(rows=rows.count()))[0]["rows"])
 
 
 def _sql(rows: ibis.Table) -> str:
@@ -55,10 +57,10 @@ def _sql(rows: ibis.Table) -> str:
 def open_engine(*, threads: int, memory: str) -> Iterator[Engine]:
     """Open an empty engine whose tables spill to a folder that goes with it. `memory` as "700MB"."""
     with tempfile.TemporaryDirectory(prefix="tipoff-fit-") as folder:
-        backend = ibis.duckdb.connect(
-            Path(folder) / "fit.duckdb", threads=threads, memory_limit=memory, temp_directory=folder
-        )
-        try:
-            yield Engine(backend)
-        finally:
-            backend.disconnect()
+        settings: dict[str, str | bool | int | float | list[str]] = {
+            "threads": threads,
+            "memory_limit": memory,
+            "temp_directory": folder,
+        }
+        with duckdb.connect(Path(folder) / "fit.duckdb", config=settings) as database:
+            yield Engine(database)

@@ -16,12 +16,10 @@ REMEMBERED = timedelta(days=730)
 """Two years: older habits say little about what a customer buys now."""
 
 # Numeric would arrive as text, so it is cast here; four decimals are exact in a double up to 10^11.
-_PURCHASES = """
+_LINES = """
 SELECT sale.id AS order_id, line.product_id, account.id AS customer_id,
-       (line.ordered_at AT TIME ZONE 'UTC')::timestamp AS at, (line.ordered_at AT TIME ZONE 'UTC')::date AS day,
-       sum(line.quantity)::float8 AS quantity, sum(line.net)::float8 AS net,
-       CASE WHEN count(line.base_net) = count(*) THEN sum(line.base_net) END::float8 AS base_net,
-       max(line.base_unit_cost)::float8 AS unit_cost,
+       line.ordered_at AT TIME ZONE 'UTC' AS at, (line.ordered_at AT TIME ZONE 'UTC')::date AS day,
+       line.quantity::float8, line.net::float8, line.base_net::float8, line.base_unit_cost::float8 AS unit_cost,
        coalesce(sale.channel, account.channel, '') AS channel, sale.currency
 FROM order_line AS line
 JOIN sales_order AS sale ON sale.id = line.order_id
@@ -30,8 +28,6 @@ LEFT JOIN customer AS account ON account.id = coalesce(named.merged_into_id, nam
 WHERE line.ordered_at < {as_of} AND line.ordered_at >= {since}
   AND line.counts AND line.kind = 'product' AND line.product_id IS NOT NULL AND sale.kind = 'sale'
   AND (account.id IS NULL OR NOT account.is_internal)
-GROUP BY sale.id, line.product_id, account.id, line.ordered_at, account.channel
-HAVING sum(line.quantity) > 0 AND sum(line.net) > 0
 """
 
 _PRODUCTS = """
@@ -79,7 +75,7 @@ def read_facts(engine: Engine, connection: dbapi.Connection, as_of: datetime) ->
             cursor.execute(query.format(as_of=literal(as_of), since=literal(as_of - REMEMBERED)))
             return engine.load(name, cursor.fetch_record_batch())
 
-    purchases = load("purchase", _PURCHASES)
+    purchases = engine.keep("purchase", purchases_of(load("line", _LINES)))
     return Facts(
         engine=engine,
         as_of=as_of,
@@ -88,6 +84,23 @@ def read_facts(engine: Engine, connection: dbapi.Connection, as_of: datetime) ->
         products=load("product", _PRODUCTS),
         customers=load("customer", _CUSTOMERS),
     )
+
+
+def purchases_of(lines: ibis.Table) -> ibis.Table:
+    """Sum the lines of a product in an order. `base_net` is NULL where the rate of any of them is unknown."""
+
+    def total(column: str) -> ibis.Value:
+        return lines[column].sum().round(4)  # a sum of floats depends on their order, but not so far
+
+    summed = lines.group_by("order_id", "product_id", "customer_id", "at", "day", "channel", "currency").agg(
+        quantity=total("quantity"),
+        net=total("net"),
+        base_net=ibis.ifelse(
+            lines.base_net.count() == lines.count(), total("base_net"), ibis.null("float64")
+        ),
+        unit_cost=lines.unit_cost.max(),
+    )
+    return summed.filter((summed.quantity > 0) & (summed.net > 0))
 
 
 def literal(moment: datetime) -> str:

@@ -7,13 +7,13 @@ against 8.8 % without the normalisation, 7.8 % by cosine and 3.7-4.0 % by popula
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from math import ceil
 
 import ibis
 
 from services.scoring.engine import Engine
-from services.scoring.fit.facts import Facts
+from services.scoring.fit.facts import Facts, naive
 from services.scoring.fit.model import Derived, Model
 
 NEIGHBOURS = 30
@@ -28,6 +28,9 @@ FEWEST_BOTH = 5
 LEAST_SHARE = 0.002
 LEAST_RATIO = 10.8
 """One chance in a thousand that two unrelated products meet so often (chi-square, one degree of freedom)."""
+
+STILL_SOLD = timedelta(days=60)
+"""What nobody has bought for so long is not offered, whatever the product master says."""
 
 LINKS_A_PIECE = 6_000_000
 # Sums of floats depend on their order, sums of integers do not: two fits of the same facts must be the same.
@@ -46,9 +49,9 @@ def build(facts: Facts) -> Iterator[Derived]:
     """Yield the neighbours of each product, then the candidates of each customer."""
     engine = facts.engine
     neighbours = neighbours_of(engine, facts.history)
-    yield Derived("item_neighbour", neighbours)
-    active = facts.products.filter(facts.products.is_active)
-    links = engine.keep("link", neighbours.semi_join(active, neighbours.neighbour_id == active.product_id))
+    offered = _offered(facts)
+    links = engine.keep("link", neighbours.semi_join(offered, neighbours.neighbour_id == offered.product_id))
+    yield Derived("item_neighbour", links)
     pieces = 1 + engine.count(facts.history) * NEIGHBOURS // LINKS_A_PIECE
     for piece in range(pieces):
         share = facts.history.filter(facts.history.customer_id % pieces == piece)
@@ -57,6 +60,13 @@ def build(facts: Facts) -> Iterator[Derived]:
 
 
 MODEL = Model("neighbours", build)
+
+
+def _offered(facts: Facts) -> ibis.Table:
+    """Return the products worth offering: active, and bought by somebody lately."""
+    active = facts.products.filter(facts.products.is_active)
+    lately = facts.purchases.filter(facts.purchases.at >= naive(facts.as_of - STILL_SOLD))
+    return active.semi_join(lately, "product_id")
 
 
 def neighbours_of(engine: Engine, history: ibis.Table) -> ibis.Table:

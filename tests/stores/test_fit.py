@@ -1,0 +1,317 @@
+"""Fitting small companies whose right answers are known."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from adbc_driver_manager import IntegrityError
+from sqlalchemy import text
+
+from services.scoring.fit.run import FitReport, fit
+from shared.db import Database
+from tests.fit_company import AS_OF, Company, days_ago, learnt
+
+Fit = Callable[[], FitReport]
+
+ITEM = (
+    "name", "buyers", "recent_buyers", "first_quantity", "line_quantity", "unit_price", "margin_rate",
+    "category_margin_rate", "repeats",
+)  # fmt: skip
+LEARNT = {
+    "neighbours": 'SELECT product_id, neighbour_id, score, buyers, "both", lift FROM item_neighbour'
+    " WHERE model_run_id = :run ORDER BY 1, 2",
+    "candidates": "SELECT customer_id, product_ids, scores FROM customer_candidate"
+    " WHERE model_run_id = :run ORDER BY 1",
+    "items": f"SELECT product_id, {', '.join(ITEM)} FROM item_fact WHERE model_run_id = :run ORDER BY 1",
+    "bands": "SELECT product_id, channel, currency, min_quantity, max_quantity, buyers, unit_price, low_price,"
+    " latest_price FROM price_band WHERE model_run_id = :run ORDER BY 1, 2, 3, 4",
+    "breaks": "SELECT product_id, currency, min_quantity, unit_price, usual_price, buyers FROM usual_break"
+    " WHERE model_run_id = :run ORDER BY 1, 2, 3",
+    "sizes": "SELECT segment, customers, p60, p75 FROM order_size WHERE model_run_id = :run ORDER BY 1",
+}
+
+
+@pytest.fixture
+def company(database: Database) -> Iterator[Company]:
+    """A company without trade."""
+    with database.engine.connect() as connection:
+        yield Company(connection)
+
+
+@pytest.fixture
+def fit_it(company: Company, database_url: str) -> Fit:
+    """Commit what was written and fit it."""
+
+    def run() -> FitReport:
+        company.connection.commit()
+        return fit(database_url, AS_OF, threads=1, memory="300MB")
+
+    return run
+
+
+def everything(database: Database) -> dict[str, list[tuple[Any, ...]]]:
+    return {name: learnt(database, query) for name, query in LEARNT.items()}
+
+
+def item(database: Database, company: Company, name: str) -> dict[str, Any]:
+    rows = {row[0]: row[1:] for row in learnt(database, LEARNT["items"])}
+    return dict(zip(ITEM, rows[company.products[name]], strict=True))
+
+
+def sell_drills(company: Company) -> None:
+    """Twenty accounts buy drills and bits, five only drills, thirty-five only paint."""
+    for number in range(60):
+        at = days_ago(70 - number)
+        if number < 20:
+            company.order(f"both {number}", at, ("DRILL", 1, 80))
+            company.order(f"both {number}", at + timedelta(days=7), ("BIT", 10, 2))
+        elif number < 25:
+            company.order(f"drill {number}", at, ("DRILL", 1, 80))
+        else:
+            company.order(f"paint {number}", at, ("PAINT", 4, 9))
+
+
+def test_who_buys_one_of_two_complements_is_offered_the_other(
+    database: Database, company: Company, fit_it: Fit
+) -> None:
+    sell_drills(company)
+    fit_it()
+    drill, bit = company.products["DRILL"], company.products["BIT"]
+    links = {row[:2]: row[2:] for row in learnt(database, LEARNT["neighbours"])}
+    assert set(links) == {(drill, bit), (bit, drill)}
+    score, buyers, both, lift = links[drill, bit]
+    assert (buyers, both, lift) == (25, 20, pytest.approx(20 * 60 / (25 * 20)))
+    assert score > 0
+    offers = {row[0]: row[1:] for row in learnt(database, LEARNT["candidates"])}
+    assert set(offers) == {company.customers[f"drill {number}"] for number in range(20, 25)}
+    products, scores = offers[company.customers["drill 20"]]
+    assert products == [bit]
+    assert scores == [pytest.approx(score * 0.5 ** (50 / 180), rel=1e-6)]
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        pytest.param({"status": "discontinued"}, id="discontinued"),
+        pytest.param(None, id="not sold for two months"),
+    ],
+)
+def test_nothing_is_offered_that_cannot_be_sold(
+    database: Database, company: Company, fit_it: Fit, hidden: dict[str, str] | None
+) -> None:
+    company.product("BIT", **(hidden or {}))
+    for number in range(30):
+        company.order(f"both {number}", days_ago(90), ("DRILL", 1, 80), *[("BIT", 10, 2)] * (number < 20))
+    company.order("later", days_ago(3), ("DRILL", 1, 80), *[("BIT", 1, 2.0)] * (hidden is not None))
+    fit_it()
+    assert learnt(database, LEARNT["candidates"]) == []
+
+
+def test_nothing_dated_at_or_after_the_moment_changes_the_fit(
+    database: Database, company: Company, fit_it: Fit
+) -> None:
+    sell_drills(company)
+    first = fit_it()
+    before = everything(database)
+    for number in range(20, 25):
+        company.order(f"drill {number}", AS_OF, ("BIT", 99, 1), ("PAINT", 500, 1))
+        company.order(f"drill {number}", AS_OF + timedelta(days=1), ("BIT", 99, 1))
+    second = fit_it()
+    assert everything(database) == before
+    assert second.run_id > first.run_id
+    assert second.cross_sell == first.cross_sell
+
+
+def test_the_last_moment_before_does_change_it(database: Database, company: Company, fit_it: Fit) -> None:
+    sell_drills(company)
+    fit_it()
+    before = everything(database)
+    company.order("drill 20", AS_OF - timedelta(microseconds=1), ("BIT", 99, 1))
+    fit_it()
+    assert everything(database) != before
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        pytest.param({"counts": False, "status": "cancelled"}, id="cancelled"),
+        pytest.param({"kind": "sample"}, id="a sample"),
+        pytest.param({"kind": "return"}, id="a return"),
+    ],
+)
+def test_what_is_no_sale_teaches_nothing(
+    database: Database, company: Company, fit_it: Fit, columns: dict[str, Any]
+) -> None:
+    sell_drills(company)
+    fit_it()
+    before = everything(database)
+    company.order("drill 20", days_ago(2), ("BIT", 99, 1), **columns)
+    fit_it()
+    assert everything(database) == before
+
+
+def test_guests_and_our_own_people_are_no_peers(database: Database, company: Company, fit_it: Fit) -> None:
+    company.customer("ourselves", is_internal=True)
+    for number in range(3):
+        company.order(f"account {number}", days_ago(9), ("DRILL", 2, 50))
+        company.order(None, days_ago(8), ("DRILL", 2, 100))
+        company.order("ourselves", days_ago(8), ("DRILL", 2, 1))
+    fit_it()
+    assert item(database, company, "DRILL")["buyers"] == 3
+    assert learnt(database, LEARNT["bands"]) == [
+        (company.products["DRILL"], "", "EUR", 2, 3, 3, 50, 50, 50),
+    ]
+
+
+def test_merged_customers_count_once(database: Database, company: Company, fit_it: Fit) -> None:
+    company.customer("acme")
+    company.customer("acme ltd", merged_into_id=company.customers["acme"])
+    company.order("acme", days_ago(9), ("DRILL", 2, 50))
+    company.order("acme ltd", days_ago(8), ("DRILL", 2, 50))
+    fit_it()
+    assert item(database, company, "DRILL")["buyers"] == 1
+
+
+def test_what_is_usual_for_a_product(database: Database, company: Company, fit_it: Fit) -> None:
+    company.product("DRILL", name=None, category="tools")
+    company.product("SAW", category="tools")
+    for customer, quantity, later in (("a", 1, 5), ("b", 2, 5), ("c", 6, None)):
+        company.order(customer, days_ago(120), ("DRILL", quantity, 50), cost=30)
+        if later is not None:
+            company.order(customer, days_ago(110), ("DRILL", later, 50), cost=40)
+    company.order("a", days_ago(10), ("DRILL", 5, 50))
+    fit_it()
+    assert item(database, company, "DRILL") == {
+        "name": "DRILL by its line",
+        "buyers": 3,
+        "recent_buyers": 1,
+        "first_quantity": 2,
+        "line_quantity": 5,
+        "unit_price": 50,
+        "margin_rate": pytest.approx(0.4),
+        "category_margin_rate": pytest.approx(0.4),
+        "repeats": pytest.approx(2 / 3),
+    }
+    saw = item(database, company, "SAW")
+    assert (saw["name"], saw["buyers"], saw["margin_rate"]) == ("SAW", 0, None)
+    assert saw["category_margin_rate"] == pytest.approx(0.4)
+
+
+def test_each_customer_has_one_vote_on_the_price(database: Database, company: Company, fit_it: Fit) -> None:
+    for day in range(20):
+        company.order("loud", days_ago(20 + day), ("DRILL", 7, 40))
+    for number in range(4):
+        company.order(f"quiet {number}", days_ago(10 + number), ("DRILL", 6, 50))
+    company.order("too early", days_ago(91), ("DRILL", 6, 10))
+    company.order("another band", days_ago(9), ("DRILL", 12, 10))
+    fit_it()
+    assert learnt(database, LEARNT["bands"])[0][3:] == (6, 12, 5, 50, pytest.approx(44), 50)
+
+
+def test_a_price_most_of_the_last_buyers_paid_is_the_latest_price(
+    database: Database, company: Company, fit_it: Fit
+) -> None:
+    for number in range(12):
+        company.order(f"account {number}", days_ago(60 - number), ("DRILL", 1, 50 if number < 8 else 45))
+    fit_it()
+    (band,) = learnt(database, LEARNT["bands"])
+    assert band[5:] == (12, 50, 45, 45)
+
+
+def test_a_quantity_from_which_accounts_pay_less_is_a_usual_break(
+    database: Database, company: Company, fit_it: Fit
+) -> None:
+    for number in range(6):
+        company.order(f"small {number}", days_ago(30 + number), ("MAT", 2, 7.95), ("DRILL", 2, 50))
+        company.order(f"large {number}", days_ago(30 + number), ("MAT", 10, 6.75), ("DRILL", 10, 50))
+    fit_it()
+    assert learnt(database, LEARNT["breaks"]) == [(company.products["MAT"], "EUR", 10, 6.75, 7.95, 6)]
+
+
+def test_order_sizes_are_those_of_customers_not_of_orders(
+    database: Database, company: Company, fit_it: Fit
+) -> None:
+    for number in range(5):
+        company.customer(f"shop {number}", segment="retail")
+        for day in range(number + 1):
+            company.order(f"shop {number}", days_ago(10 + day), ("DRILL", 1, 100 * (number + 1)))
+    fit_it()
+    assert learnt(database, LEARNT["sizes"]) == [("*", 5, 340, 400), ("retail", 5, 340, 400)]
+
+
+def test_a_company_without_orders_learns_nothing_and_says_so(
+    database: Database, company: Company, fit_it: Fit
+) -> None:
+    report = fit_it()
+    assert all(rows == [] for rows in everything(database).values())
+    assert (report.cross_sell.wins, report.cross_sell.precision_at_3) == (False, None)
+    assert any("only 0 customers to judge by" in line for line in report.lines())
+
+
+def sell_complements(company: Company, found_by_neighbours: bool) -> None:
+    """Six groups of twenty buy a tool, half of each its part; the rest buy a part in the sixty days judged.
+
+    It is the part of their own tool, or of the next group's, as asked.
+    """
+    for group in range(6):
+        for number in range(20):
+            customer = f"{group}/{number}"
+            for days in (200, 150):
+                company.order(customer, days_ago(days - number), (f"TOOL {group}", 1, 80))
+            if number < 10:
+                company.order(customer, days_ago(120), (f"PART {group}", 5, 4))
+            else:
+                bought = group if found_by_neighbours else (group + 1) % 6
+                company.order(customer, days_ago(20), (f"PART {bought}", 5, 4))
+
+
+def test_cross_sell_wins_where_neighbours_tell_what_is_bought_next(
+    database: Database, company: Company, fit_it: Fit
+) -> None:
+    sell_complements(company, found_by_neighbours=True)
+    grade = fit_it().cross_sell
+    assert (grade.wins, grade.judged, grade.hits) == (True, 60, 60)
+    assert grade.popular_hits < grade.hits
+    ((kept,),) = learnt(database, "SELECT grades FROM model_run WHERE id = :run")
+    assert kept["cross_sell"]["wins"] is True
+    assert kept["cross_sell"]["precision_at_3"] == pytest.approx(1 / 3)
+
+
+def test_cross_sell_does_not_win_where_they_do_not(company: Company, fit_it: Fit) -> None:
+    sell_complements(company, found_by_neighbours=False)
+    grade = fit_it().cross_sell
+    assert (grade.wins, grade.hits) == (False, 0)
+
+
+def test_a_reader_of_the_run_before_still_finds_its_rows(
+    database: Database, company: Company, fit_it: Fit
+) -> None:
+    sell_drills(company)
+    runs = [fit_it().run_id for _ in range(3)]
+    with database.transaction() as connection:
+        kept = connection.execute(
+            text("SELECT DISTINCT model_run_id FROM item_neighbour ORDER BY 1")
+        ).scalars()
+        assert list(kept) == runs[1:]
+
+
+def test_a_fit_that_fails_leaves_the_one_before_in_use(
+    database: Database, company: Company, fit_it: Fit
+) -> None:
+    sell_drills(company)
+    fit_it()
+    before = everything(database)
+    company.order("drill 20", days_ago(1), ("BIT", 99, 1))
+    refusing = "ALTER TABLE usual_break ADD CONSTRAINT refused CHECK (false) NOT VALID"
+    for number in range(6):
+        company.order(f"small {number}", days_ago(30), ("MAT", 2, 7.95))
+        company.order(f"large {number}", days_ago(30), ("MAT", 10, 6.75))
+    company.connection.execute(text(refusing))
+    try:
+        with pytest.raises(IntegrityError, match="refused"):
+            fit_it()
+    finally:
+        company.connection.execute(text("ALTER TABLE usual_break DROP CONSTRAINT refused"))
+        company.connection.commit()
+    assert everything(database) == before
