@@ -316,3 +316,20 @@ def test_what_fell_quiet_is_tidied_away_once_a_day(
     assert value(database, "SELECT count(*) FROM task WHERE kind = 'tidy'") == 1
     assert rows(database, "SELECT state, close_reason FROM episode") == [("closed", "fell quiet")]
     assert rows(database, "SELECT state, close_reason FROM alert") == [("done", "by itself: fell quiet")]
+
+
+def test_a_delivery_whose_task_died_does_not_wait_for_ever(
+    database: Database, receiver: http_receiver.Receiver
+) -> None:
+    one_order(database, receiver)
+    receiver.answers = [(503, {})]
+    drain(database, told(receiver))
+    rows(database, "UPDATE task SET state = 'dead' WHERE kind = 'deliver' RETURNING 1")
+    rows(database, "UPDATE delivery SET expires_at = now() RETURNING 1")
+    with database.transaction() as connection:
+        for put in periodic(told(receiver)):
+            put(connection)
+
+    drain(database, told(receiver))
+
+    assert value(database, "SELECT state FROM delivery") == "expired"

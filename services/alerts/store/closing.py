@@ -32,13 +32,23 @@ def close_answered(connection: Connection, customer_ids: Sequence[int], now: dat
 
 
 def tidy(connection: Connection, now: datetime) -> int:
-    """Close every episode that fell quiet, and every alert that is answered. Returns how many alerts."""
+    """Close every episode that fell quiet, every alert that is answered, and deliveries whose task died.
+
+    Returns how many alerts were closed.
+    """
     connection.execute(
         text(
             "UPDATE episode SET state = 'closed', closed_at = :now, close_reason = 'fell quiet'"
             " WHERE state = 'open' AND quiet_after <= :now"
         ),
         {"now": now},
+    )
+    connection.execute(
+        text(
+            "UPDATE delivery SET state = 'expired', reason = 'nobody could send it in time'"
+            " WHERE state = 'ready' AND expires_at <= now() AND NOT EXISTS (SELECT FROM task"
+            "  WHERE kind = 'deliver' AND key = CAST(delivery.id AS text) AND state IN ('ready', 'leased'))"
+        )
     )
     return int(connection.scalar(_CLOSE_ALL, {"now": now}) or 0)
 
