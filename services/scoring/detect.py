@@ -22,7 +22,9 @@ def why_unproven(kind: SignalKind[OrderFacts], fit: FitFacts | None, business_no
         return "no fit yet"
     if fit.is_stale(business_now):
         return "the fit is more than 3 days old"
-    return None if kind.needs_win in fit.wins else "popularity does as well on this company's last 60 days"
+    if kind.needs_win in fit.wins:
+        return None
+    return (fit.reasons or {}).get(kind.needs_win, "not judged on this company's history")
 
 
 def ended(kinds: Kinds, facts: OrderFacts, episodes: Iterable[tuple[int, Episode]]) -> dict[int, str]:

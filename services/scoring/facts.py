@@ -158,11 +158,15 @@ class PastOrder:
 
 @dataclass(frozen=True, slots=True)
 class FitFacts:
-    """The current fit: which run, until when, how good. `order_sizes` holds (P60, P75) by segment."""
+    """The current fit: which run, until when, how good. `order_sizes` holds (P60, P75) by segment.
+
+    `reasons` says in words why a model wins against its baseline or does not.
+    """
 
     run_id: int
     as_of: datetime
     wins: frozenset[str] = frozenset()
+    reasons: Mapping[str, str] | None = None
     calibration: tuple[tuple[float, float, int], ...] = ()
     order_sizes: Mapping[str, tuple[Decimal, Decimal]] | None = None
 

@@ -206,7 +206,7 @@ def test_an_urgent_order_is_decided_at_once_and_others_settle(database: Database
     )
     due = rows(
         database,
-        "SELECT external_id, run_at <= now() FROM task JOIN sales_order ON key = concat_ws(chr(58), id, version)"
+        "SELECT external_id, run_at <= now() FROM task JOIN sales_order ON key = concat_ws(chr(58), sales_order.id, 1)"
         " WHERE task.kind = 'decide'",
     )
     assert dict(tuple(row) for row in due) == {"now": False, "urgent": True}
@@ -241,18 +241,22 @@ def test_a_new_fit_replaces_what_a_worker_remembers(database: Database) -> None:
         connection.execute(
             text(
                 "WITH run AS (INSERT INTO model_run (as_of, is_current, version, grades)"
-                " VALUES (:as_of, true, '1', '{}') RETURNING id),"
+                " VALUES (:as_of, true, '1', :grades) RETURNING id),"
                 " links AS (INSERT INTO item_neighbour SELECT run.id, a.product_id, b.product_id, 0.5, 120, 45, 2"
                 "  FROM run, product_ref a, product_ref b WHERE a.external_id = 'DRILL' AND b.external_id = 'BIT')"
                 " INSERT INTO item_fact"
-                " (model_run_id, product_id, name, buyers, recent_buyers, first_quantity, unit_price) SELECT run.id, product_id, 'Drill bits', 60, 9, 12, 4.1 FROM run, product_ref"
+                " (model_run_id, product_id, name, buyers, recent_buyers, first_quantity, unit_price)"
+                " SELECT run.id, product_id, 'Drill bits', 60, 9, 12, 4.1 FROM run, product_ref"
             ),
-            {"as_of": NOW - timedelta(hours=9)},
+            {
+                "as_of": NOW - timedelta(hours=9),
+                "grades": '{"cross_sell": {"wins": false, "reason": "too few"}}',
+            },
         )
     receive(database, order("2", line("DRILL")))
     worker.work()
     (found,) = rows(database, "SELECT headline, is_proven, unproven_reason, model_run_id FROM signal")
     assert found.headline == "Buys Drill bits never Drill bits"
     assert not found.is_proven
-    assert found.unproven_reason == "popularity does as well on this company's last 60 days"
+    assert found.unproven_reason == "too few"
     assert found.model_run_id is not None

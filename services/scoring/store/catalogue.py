@@ -151,6 +151,7 @@ def _fit(connection: Connection, run_id: int) -> FitFacts:
         run_id=run_id,
         as_of=run.as_of,
         wins=frozenset(name for name, grade in grades.items() if grade.get("wins") is True),
+        reasons={name: grade["reason"] for name, grade in grades.items() if "reason" in grade},
         calibration=tuple((low, p, n) for low, p, n in grades.get("cross_sell", {}).get("calibration", ())),
         order_sizes={row.segment: (_amount(row.p60), _amount(row.p75)) for row in sizes},
     )

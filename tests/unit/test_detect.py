@@ -1,0 +1,51 @@
+"""When a kind may be mailed: only with a fresh fit in which it wins."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from services.scoring.detect import ended, why_unproven
+from services.scoring.facts import FitFacts
+from services.scoring.signals import cross_sell, margin
+from tests.order_facts import BIT, NOW, a_line, a_product, an_episode, facts
+
+WINS = FitFacts(3, NOW - timedelta(days=1), wins=frozenset({"cross_sell"}))
+
+
+@pytest.mark.parametrize(
+    ("fit", "reason"),
+    [
+        pytest.param(WINS, None, id="mailed when it wins"),
+        pytest.param(None, "no fit yet", id="kept back without a fit"),
+        pytest.param(replace(WINS, as_of=NOW - timedelta(days=3)), None, id="mailed on the third day"),
+        pytest.param(
+            replace(WINS, as_of=NOW - timedelta(days=3, seconds=1)),
+            "the fit is more than 3 days old",
+            id="kept back later",
+        ),
+        pytest.param(
+            replace(WINS, wins=frozenset(), reasons={"cross_sell": "does not beat popularity"}),
+            "does not beat popularity",
+            id="kept back where popularity does as well",
+        ),
+        pytest.param(
+            replace(WINS, wins=frozenset()), "not judged on this company's history", id="kept back unjudged"
+        ),
+    ],
+)
+def test_cross_sell_is(fit: FitFacts | None, reason: str | None) -> None:
+    assert why_unproven(cross_sell.KIND, fit, NOW) == reason
+
+
+def test_a_kind_without_a_model_needs_no_fit() -> None:
+    assert why_unproven(margin.KIND, None, NOW) is None
+
+
+def test_an_order_ends_nothing_opened_after_it() -> None:
+    kinds = {"cross_sell": cross_sell.KIND}
+    order = facts(a_line(a_product(BIT)))
+    episode = an_episode("cross_sell", BIT)
+    assert ended(kinds, order, [(1, episode)]) == {1: "the customer bought it"}
+    assert ended(kinds, order, [(1, replace(episode, opened_at=NOW))]) == {}
+    assert ended(kinds, order, [(1, replace(episode, kind="gone"))]) == {}
