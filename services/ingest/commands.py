@@ -1,13 +1,16 @@
 """Commands that bring orders in: imports of history, what waits in quarantine, and sending a file as webhooks."""
 
+from collections import Counter
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import click
 
 from services.ingest.imports.nouns import NOUNS
+from services.ingest.normalise import Receipt
 
 if TYPE_CHECKING:
     from services.cli import Context
@@ -113,4 +116,114 @@ def _columns(name: str) -> list[str]:
 for _name in NOUNS:
     import_.add_command(_noun_command(_name))
 
-commands: tuple[click.Command, ...] = (import_,)
+
+@click.group()
+def quarantine() -> None:
+    """Signed messages that could not be taken: look at them, have them read again."""
+
+
+@quarantine.command("list")
+@click.option("--most", type=click.IntRange(1), default=50, show_default=True)
+@click.pass_obj
+def list_(context: "Context", most: int) -> None:
+    """List what waits, oldest first."""
+    from services.ingest.replay import list_quarantined  # noqa: PLC0415 - what it reads with is for this command
+
+    for each in list_quarantined(context.database, most):
+        order = f"order {each.order_id}" if each.order_id else "unreadable"
+        faults = "; ".join(fault["detail"] for fault in each.faults)
+        click.echo(f"{each.id}  {each.received_at:%Y-%m-%d %H:%M}  {each.source}  {order}: {faults}")
+
+
+@quarantine.command()
+@click.argument("event_id", type=click.UUID)
+@click.pass_obj
+def show(context: "Context", event_id: UUID) -> None:
+    """Print one: its faults with their places, and its exact body."""
+    from services.ingest.replay import find  # noqa: PLC0415 - what it reads with is for this command
+
+    with context.database.transaction() as connection:
+        waiting = find(connection, event_id)
+    if waiting is None:
+        raise click.ClickException(f"{event_id} is not in quarantine\nhint: `tipoff quarantine list`")
+    for fault in waiting.faults:
+        click.echo(f"{fault['pointer']}: {fault['detail']}")
+    click.echo(waiting.body.decode("utf-8", "backslashreplace"))
+
+
+@quarantine.command()
+@click.argument("event_ids", type=click.UUID, nargs=-1, required=True)
+@click.option("--accept", is_flag=True, help="let one that conflicts with what is held take its place")
+@click.pass_obj
+def replay(context: "Context", event_ids: tuple[UUID, ...], accept: bool) -> None:  # noqa: FBT001 - by name
+    """Read messages again, and take in those that can be read now."""
+    from services.ingest import replay as replaying  # noqa: PLC0415 - what it reads with is for this command
+    from services.ingest.reading import read_order  # noqa: PLC0415
+    from services.ingest.source import all_sources  # noqa: PLC0415
+
+    sources, settings = all_sources(), context.settings
+    for event_id in event_ids:
+        with context.database.transaction() as connection:
+            waiting = replaying.find(connection, event_id)
+            if waiting is None:
+                click.echo(f"{event_id}: not in quarantine")
+                continue
+            read = sources[waiting.source].read if waiting.door == "webhook" else read_order
+            zone = ZoneInfo(settings.time_zone)
+            receipt = Receipt(waiting.source, zone, settings.base_currency, waiting.received_at)
+            made = replaying.replay(connection, waiting, read, receipt, accept=accept)
+        faults = "; ".join(fault.detail for fault in made.faults)
+        click.echo(f"{event_id}: {'still ' + faults if faults else made.verdict}")
+
+
+@click.group()
+def send() -> None:
+    """Send a file as webhooks: to try an installation."""
+
+
+@send.command("orders")
+@click.argument("file", type=FILE)
+@click.option("--url", required=True, help="the hook, as http://127.0.0.1:8001/hooks/standard")
+@click.option("--secret", required=True, envvar="TIPOFF_SEND_SECRET", help="whsec_...; or TIPOFF_SEND_SECRET")
+@click.option("--columns", default="standard", show_default=True, help="a column map's name, or a .toml file")
+@click.option("--since", type=DAY, help="orders from this day on")
+@click.option("--until", type=DAY, help="orders before this day")
+@click.option(
+    "--rate", type=click.FloatRange(min=0, min_open=True), help="orders a second; default: as fast as it goes"
+)
+@click.option(
+    "--times", type=click.IntRange(1), default=1, show_default=True, help="send everything so often"
+)
+def send_orders(  # noqa: PLR0913, PLR0917 - one argument an option
+    file: Path,
+    url: str,
+    secret: str,
+    columns: str,
+    since: datetime | None,
+    until: datetime | None,
+    rate: float | None,
+    times: int,
+) -> None:
+    """Post the orders of a file as signed Standard Webhooks, in the order they were placed."""
+    import requests  # noqa: PLC0415 - for this command alone
+
+    from services.ingest.imports.columns import MapFault, read_map  # noqa: PLC0415
+    from services.ingest.imports.query import Window  # noqa: PLC0415
+    from services.ingest.imports.send import Sender, parcels, send_all  # noqa: PLC0415
+    from services.ingest.imports.table import FileFault  # noqa: PLC0415
+
+    outcomes: Counter[str] = Counter()
+    try:
+        sending = parcels(file, read_map(columns), Window(_day(since), _day(until)))
+        with requests.Session() as session:
+            for answer in send_all(sending, Sender(url, secret, session), rate=rate, times=times):
+                outcomes[f"{answer.status} {answer.outcome}"] += 1
+                click.echo(f"{answer.key}  {answer.status} {answer.outcome}  {answer.event_id or ''}")
+    except (MapFault, FileFault, requests.RequestException, ValueError) as fault:
+        raise click.ClickException(str(fault)) from fault
+    click.echo(
+        ", ".join(f"{number} x {outcome}" for outcome, number in outcomes.most_common()) or "nothing to send"
+    )
+
+
+commands: tuple[click.Command, ...] = (import_, quarantine, send)

@@ -112,7 +112,7 @@ def store(database: Database, new: Arrival) -> Stored:
 def store_beside(connection: Connection, new: Arrival) -> Stored:
     """Store a reading of an order that is held already (or was, a moment ago), in the caller's transaction."""
     while True:
-        held = _head(connection, new.order)
+        held = head(connection, new.order)
         verdict = judge(held, new.order.version, new.digest)
         if held is None:  # the head moved while we waited for its lock, or was never there
             row = connection.exec_driver_sql(_STORE_NEW, _columns(new)).first()
@@ -122,7 +122,8 @@ def store_beside(connection: Connection, new: Arrival) -> Stored:
         return Stored(verdict, _take_effect(connection, new, held, verdict))
 
 
-def _head(connection: Connection, order: Order) -> Held | None:
+def head(connection: Connection, order: Order) -> Held | None:
+    """Return the reading held of an order, locked until the transaction ends."""
     row = connection.exec_driver_sql(_HEAD, (order.source, order.id)).first()
     return None if row is None else Held(row[0], row[1], bytes(row[2]))
 
@@ -136,7 +137,7 @@ def _take_effect(connection: Connection, new: Arrival, held: Held, verdict: Verd
             )
         return held.event_id
     if verdict is Verdict.NEWER:
-        connection.exec_driver_sql(_STEP_DOWN, (held.event_id,))
+        step_down(connection, held)
         return _id(connection, _STORE_NEW, _columns(new))
     if verdict is Verdict.SUPERSEDED:
         return _set_aside(connection, new, "superseded", ())
@@ -145,6 +146,11 @@ def _take_effect(connection: Connection, new: Arrival, held: Held, verdict: Verd
         if new.message.door == "webhook"
         else None
     )
+
+
+def step_down(connection: Connection, held: Held) -> None:
+    """Make room for a newer reading."""
+    connection.exec_driver_sql(_STEP_DOWN, (held.event_id,))
 
 
 def conflict(order: Order) -> Fault:

@@ -1,0 +1,106 @@
+"""This file sends the orders of a file as signed webhooks, as a shop would: to try an installation on real history."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import requests
+
+from services.ingest.imports.columns import ColumnMap
+from services.ingest.imports.file_orders import FileOrder, file_orders
+from services.ingest.imports.query import Window, create_views, wanted
+from services.ingest.imports.table import ROWS_AT_ONCE, open_table
+from shared.clock import real_now
+from shared.signing import sign
+
+TIMEOUT_SECONDS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """An order of the file as `POST /v1/orders` takes it, and when it was placed."""
+
+    key: str
+    order: dict[str, object]
+    ordered_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was sent and what came back."""
+
+    key: str
+    status: int
+    outcome: str
+    event_id: str | None
+    seconds: float
+
+
+def parcels(file: Path, columns: ColumnMap, window: Window) -> list[Parcel]:
+    """Read the orders of a file in the order they were placed. They are held in memory: choose the days."""
+    with open_table(file) as table:
+        create_views(table, columns)
+        reader = table.connection.cursor().sql(wanted(window)).to_arrow_reader(ROWS_AT_ONCE)
+        found = [_parcel(told, columns) for told in file_orders(reader)]
+    return sorted(found, key=lambda parcel: (parcel.ordered_at, parcel.key))
+
+
+def _parcel(told: FileOrder, columns: ColumnMap) -> Parcel:
+    order = {name: value for name, value in json.loads(told.raw).items() if value is not None}
+    order.setdefault("customer", None)
+    if columns.currency is not None:
+        order.setdefault("currency", columns.currency)
+    ordered_at = datetime.fromisoformat(str(order["ordered_at"]))
+    if ordered_at.tzinfo is None:
+        ordered_at = ordered_at.replace(tzinfo=ZoneInfo(columns.zone or "UTC"))
+    order["ordered_at"] = ordered_at.isoformat()
+    return Parcel(told.key, order, ordered_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Signs and posts."""
+
+    url: str
+    secret: str
+    session: requests.Session
+
+    def send(self, parcel: Parcel) -> Answer:
+        """Post one order. Raises requests.RequestException when nobody answers."""
+        sent_at = real_now()
+        envelope = {"type": "order.created", "timestamp": sent_at.isoformat(), "data": parcel.order}
+        body = json.dumps(envelope).encode()
+        headers = sign(f"msg_{parcel.key}_{sent_at.timestamp():.6f}", sent_at, body, [self.secret])
+        began = time.perf_counter()
+        response = self.session.post(
+            self.url,
+            data=body,
+            headers={"Content-Type": "application/json", **headers},
+            timeout=TIMEOUT_SECONDS,
+            allow_redirects=False,
+        )
+        told = response.json() if "json" in response.headers.get("Content-Type", "") else {}
+        outcome = str(told.get("detail") or told.get("status", ""))
+        return Answer(parcel.key, response.status_code, outcome, told.get("id"), time.perf_counter() - began)
+
+
+def send_all(
+    sending: list[Parcel],
+    sender: Sender,
+    *,
+    rate: float | None = None,
+    times: int = 1,
+    pause: Callable[[float], None] = time.sleep,
+) -> Iterator[Answer]:
+    """Send every order in turn, `times` over, at most `rate` a second."""
+    began, number = time.monotonic(), 0
+    for _ in range(times):
+        for parcel in sending:
+            if rate is not None:
+                pause(max(0.0, began + number / rate - time.monotonic()))
+            number += 1
+            yield sender.send(parcel)
