@@ -12,7 +12,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --
 # Parallel test processes.
 WORKERS ?= 2
 
-.PHONY: help setup run test unit check format bench chaos browser lock clean
+.PHONY: help setup run test unit check format bench chaos browser lock secrets clean
 
 help:  ## List what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,11 @@ lock: $(READY)  ## Compile requirements/ again; UPGRADE=1 takes newer versions
 	@$(UV_COMPILE) pyproject.toml --all-extras --group dev --output-file requirements/dev.txt $(if $(UPGRADE),--upgrade)
 	@$(UV_COMPILE) pyproject.toml --extra web --constraint requirements/dev.txt --output-file requirements/web.txt
 	@$(UV_COMPILE) pyproject.toml --extra fit --constraint requirements/dev.txt --output-file requirements/worker.txt
+	@echo hatchling | $(UV_COMPILE) - --constraint requirements/dev.txt --output-file requirements/build.txt
+	@echo aiosmtpd | $(UV_COMPILE) - --constraint requirements/dev.txt --output-file requirements/mails.txt
+
+secrets:  ## Make the secrets of docker-compose.yml, once, in the folder secrets
+	@deploy/make_secrets.sh
 
 clean:  ## Remove the environment and caches; keeps the data in .data
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist *.egg-info
