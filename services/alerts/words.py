@@ -60,7 +60,8 @@ def odds(probability: float) -> str:
     if probability >= CERTAIN:
         return "almost certain"
     if probability >= LIKELY:
-        return f"about {max(round(probability * 10), 4)} in 10"
+        tenths = max(round(probability * 10), 4)
+        return "about 1 in 2" if tenths == 5 else f"about {tenths} in 10"
     if probability <= 0:
         return "odds unknown"
     return f"about 1 in {round(1 / probability):,}"

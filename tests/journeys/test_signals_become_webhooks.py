@@ -333,3 +333,18 @@ def test_a_delivery_whose_task_died_does_not_wait_for_ever(
     drain(database, told(receiver))
 
     assert value(database, "SELECT state FROM delivery") == "expired"
+
+
+def test_an_amendment_of_what_the_rep_has_dealt_with_is_not_brought_up_again(
+    database: Database, receiver: http_receiver.Receiver
+) -> None:
+    customer, order = one_order(database, receiver)
+    shadow = told(receiver).model_copy(update={"sending": "shadow"})
+    drain(database, shadow)
+    rows(database, "UPDATE alert SET state = 'done' RETURNING 1")
+    newer_version(database, customer, order, finds=True)
+
+    drain(database, told(receiver))
+
+    assert receiver.requests == []
+    assert rows(database, "SELECT state, amended_at IS NOT NULL FROM alert") == [("done", True)]

@@ -99,7 +99,7 @@ def test_who_may_open_pages_and_links(
         (0.05, "about 1 in 20"),
         (0.033, "about 1 in 30"),
         (0.2, "about 1 in 5"),
-        (0.5, "about 5 in 10"),
+        (0.5, "about 1 in 2"),
         (0.72, "about 7 in 10"),
         (0.97, "almost certain"),
         (0.0004, "about 1 in 2,500"),

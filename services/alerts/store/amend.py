@@ -5,15 +5,16 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, text
 
 _OVERTAKEN = text(
-    "SELECT alert.id, EXISTS (SELECT FROM delivery WHERE alert_id = alert.id AND (state = 'sent' OR EXISTS ("
-    "  SELECT FROM attempt WHERE delivery_id = delivery.id AND (outcome IS NULL OR outcome IN ('sent', 'unknown')))))"
-    " AS is_gone"
+    "SELECT alert.id, alert.state <> 'open' OR EXISTS (SELECT FROM delivery WHERE alert_id = alert.id"
+    "  AND (state = 'sent' OR EXISTS (SELECT FROM attempt WHERE delivery_id = delivery.id"
+    "   AND (outcome IS NULL OR outcome IN ('sent', 'unknown'))))) AS is_gone"
     " FROM alert WHERE alert.order_id = ANY(:orders) AND alert.state <> 'withdrawn' AND EXISTS ("
     "  SELECT FROM decision JOIN signal ON signal.id = signal_id"
     "  LEFT JOIN sales_order ON sales_order.id = signal.order_id"
     "  WHERE decision.alert_id = alert.id AND decision.reason <> 'amended'"
     "   AND (signal.withdrawn_at IS NOT NULL OR signal.order_version < sales_order.version))"
 )
+"""Gone: a message has left, or may have, or the rep has dealt with the alert in the inbox."""
 
 
 def amend(connection: Connection, order_ids: Sequence[int]) -> tuple[int, int]:

@@ -86,12 +86,13 @@ def _episodes(connection: Connection, keys: Iterable[EpisodeKey]) -> dict[Episod
 
 
 def _orders_said(connection: Connection, order_ids: Iterable[int]) -> frozenset[int]:
-    """Orders of which a message has gone, or may have."""
+    """Orders of which a message has gone, or may have, or which the rep has dealt with in the inbox."""
     rows = connection.execute(
         text(
-            "SELECT DISTINCT alert.order_id FROM alert JOIN delivery ON delivery.alert_id = alert.id"
-            " WHERE alert.order_id = ANY(:orders) AND (delivery.state = 'sent' OR EXISTS (SELECT FROM attempt"
-            "  WHERE delivery_id = delivery.id AND (outcome IS NULL OR outcome IN ('sent', 'unknown'))))"
+            "SELECT DISTINCT alert.order_id FROM alert LEFT JOIN delivery ON delivery.alert_id = alert.id"
+            " WHERE alert.order_id = ANY(:orders) AND (alert.state IN ('done', 'dismissed', 'snoozed')"
+            "  OR delivery.state = 'sent' OR EXISTS (SELECT FROM attempt"
+            "   WHERE delivery_id = delivery.id AND (outcome IS NULL OR outcome IN ('sent', 'unknown'))))"
         ),
         {"orders": sorted(order_ids)},
     )
