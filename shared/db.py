@@ -51,7 +51,8 @@ class Database:
         arguments: dict[str, object] = {
             "connect_timeout": 3,
             "application_name": "tipoff",
-            "options": " ".join(
+            "options": "-c timezone=UTC "
+            + " ".join(
                 f"-c {name}={int(seconds * 1000)}" for name, seconds in options.items() if seconds is not None
             ),
             **KEEPALIVE,
