@@ -106,3 +106,13 @@ class History:
     orders_said: frozenset[int] = frozenset()
     messages_today: Mapping[int, int] = field(default_factory=dict)
     customers_sold_to_today: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of one signal. `rank` is its place among the points of its message, from 1."""
+
+    candidate: Candidate
+    verdict: Verdict
+    reason: Reason
+    rank: int | None = None

@@ -4,21 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
-from itertools import groupby
 
-from services.alerts.candidate import Candidate, Episode, EpisodeKey, History, Reason, Verdict
+from services.alerts.candidate import Candidate, Decision, Episode, EpisodeKey, History, Reason, Verdict
 from services.alerts.episode import episode_of, may_speak
+from services.alerts.limits import best_first, by_order, within_limits, worth
 from services.alerts.policy import Policy
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What becomes of one signal. `rank` is its place among the points of its message, from 1."""
-
-    candidate: Candidate
-    verdict: Verdict
-    reason: Reason
-    rank: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +43,7 @@ def decide(candidates: Sequence[Candidate], policy: Policy, history: History, no
     judged = [_on_its_own(each, policy, history, episodes.get(each.key), now) for each in candidates]
     passed = [each for each in judged if each.verdict is Verdict.SEND]
     decisions = {each.candidate.signal_id: each for each in judged}
-    for ruling in _within_limits(_once_per_episode(passed, decisions), policy, history):
+    for ruling in within_limits(_once_per_episode(passed, decisions), policy, history):
         decisions[ruling.candidate.signal_id] = ruling
     final = tuple(_in_shadow(each) if policy.is_shadow else each for each in decisions.values())
     return Plan(final, tuple(_alerts(final)), tuple(_after_saying(episodes, final, now)))
@@ -120,15 +110,11 @@ def _silenced_by_rep(episode: Episode, now: datetime) -> Reason | None:
     return None
 
 
-def _best_first(decision: Decision) -> tuple[bool, Decimal, int]:
-    return not decision.candidate.is_urgent, -decision.candidate.value, decision.candidate.signal_id
-
-
 def _once_per_episode(passed: Iterable[Decision], decisions: dict[int, Decision]) -> list[Decision]:
     """Let the best signal of each episode speak; note the others as said by it."""
     spoken: set[EpisodeKey] = set()
     speaking: list[Decision] = []
-    for each in sorted(passed, key=_best_first):
+    for each in sorted(passed, key=best_first):
         if each.candidate.key in spoken:
             decisions[each.candidate.signal_id] = replace(
                 each, verdict=Verdict.DROP, reason=Reason.SAID_BY_BETTER
@@ -137,51 +123,6 @@ def _once_per_episode(passed: Iterable[Decision], decisions: dict[int, Decision]
             spoken.add(each.candidate.key)
             speaking.append(each)
     return speaking
-
-
-def _within_limits(speaking: Iterable[Decision], policy: Policy, history: History) -> Iterator[Decision]:
-    """Draw up one message per order, the most valuable first, until the limits of customer and rep are reached."""
-    sold_to = set(history.customers_sold_to_today)
-    used = dict(history.messages_today)
-    for message in sorted(
-        _by_order(speaking), key=lambda points: (not _is_free(points, policy), -_worth(points))
-    ):
-        points = message
-        if points[0].candidate.customer_id in sold_to:
-            yield from _kept(
-                (each for each in points if each.candidate.is_selling), Reason.OVER_CUSTOMER_LIMIT
-            )
-            points = [each for each in points if not each.candidate.is_selling]
-        if not points:
-            continue
-        rep_id = points[0].candidate.rep_id
-        if not _is_free(points, policy):
-            if used.get(rep_id, 0) >= policy.messages_per_rep:
-                yield from _kept(points, Reason.OVER_BUDGET)
-                continue
-            used[rep_id] = used.get(rep_id, 0) + 1
-        said = points[: policy.points_per_message]
-        sold_to.update(each.candidate.customer_id for each in said if each.candidate.is_selling)
-        yield from (replace(each, rank=rank) for rank, each in enumerate(said, start=1))
-        yield from _kept(points[policy.points_per_message :], Reason.NOT_IN_TOP_THREE)
-
-
-def _by_order(decisions: Iterable[Decision]) -> list[list[Decision]]:
-    ordered = sorted(decisions, key=lambda each: (each.candidate.order_id, *_best_first(each)))
-    return [list(points) for _, points in groupby(ordered, key=lambda each: each.candidate.order_id)]
-
-
-def _is_free(points: Sequence[Decision], policy: Policy) -> bool:
-    """Whether a message takes nothing from the rep's budget: one of its points is urgent."""
-    return any(not policy.rule_for(each.candidate).counts_in_budget for each in points)
-
-
-def _worth(points: Iterable[Decision]) -> Decimal:
-    return sum((each.candidate.value for each in points), Decimal(0))
-
-
-def _kept(decisions: Iterable[Decision], reason: Reason) -> Iterator[Decision]:
-    return (replace(each, verdict=Verdict.KEEP, reason=reason) for each in decisions)
 
 
 def _in_shadow(decision: Decision) -> Decision:
@@ -196,7 +137,7 @@ def _alerts(decisions: Iterable[Decision]) -> Iterator[AlertDraft]:
     shown = [
         each for each in decisions if each.verdict is not Verdict.DROP and each.reason is not Reason.AMENDED
     ]
-    for points in _by_order(shown):
+    for points in by_order(shown):
         said = [each for each in points if was_said(each)]
         counted = sorted(said, key=lambda each: each.rank or 0) or points
         best = counted[0]
@@ -210,7 +151,7 @@ def _alerts(decisions: Iterable[Decision]) -> Iterator[AlertDraft]:
             reason=best.reason,
             is_urgent=any(each.candidate.is_urgent for each in counted),
             is_selling=any(each.candidate.is_selling for each in counted),
-            value=_worth(counted),
+            value=worth(counted),
             as_of=best.candidate.as_of,
         )
 

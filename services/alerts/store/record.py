@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import insert
 
-from services.alerts.candidate import Episode, EpisodeKey, Reason, Verdict
-from services.alerts.decide import AlertDraft, Decision, Plan
+from services.alerts.candidate import Decision, Episode, EpisodeKey, Reason, Verdict
+from services.alerts.decide import AlertDraft, Plan
 from services.alerts.policy import Policy
 from services.alerts.store.bulk import arrays_of, given
 from services.alerts.store.outbox import Sending, save_deliveries

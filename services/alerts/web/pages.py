@@ -6,38 +6,21 @@ from uuid import UUID
 
 from apiflask import APIFlask
 from flask import Response, redirect, request
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from sqlalchemy import Connection
 from werkzeug.wrappers import Response as AnyResponse
 
-from services.alerts import links, message, words
-from services.alerts.store import deliveries, inbox, views
+from services.alerts import links
+from services.alerts.store import deliveries, inbox, views, ways
 from services.alerts.view import AlertView
 from services.alerts.web import guard
 from services.alerts.web.actions import DISMISSALS, UnknownAction, act_of
 from services.alerts.web.guard import Access
+from services.alerts.web.rendering import STATES, TABS, templates
 from shared.clock import Clock
 from shared.db import Database
 from shared.settings import Settings
 
 LONGEST_FORM = 4096
-TABS = {"to-call": "To call", "kept": "Kept back", "snoozed": "Snoozed", "done": "Done"}
-STATES = {
-    "open": "waits for you",
-    "snoozed": "put off",
-    "done": "done",
-    "dismissed": "not useful",
-    "withdrawn": "withdrawn",
-}
-DELIVERY_STATES = {
-    "ready": "on its way",
-    "sent": "sent",
-    "dead": "given up",
-    "expired": "too old to send",
-    "withdrawn": "withdrawn",
-    "shadow": "not sent: shadow mode",
-    "not_allowed": "not sent",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +48,7 @@ class Pages:
         self._clock = clock
         self._access = access
         self._secret_key = settings.secret_key.get_secret_value()
-        self._templates = _templates()
+        self._templates = templates()
 
     def style(self) -> Response:
         """The one style sheet."""
@@ -108,8 +91,8 @@ class Pages:
         self._admit()
         with self._database.transaction() as connection:
             shown = self._shown(connection, public_id)
-            ways = inbox.deliveries_of(connection, shown.found.id)
-        return self._alert_page("detail.html", shown, form_action=f"/inbox/{public_id}", ways=ways)
+            taken = ways.deliveries_of(connection, shown.found.id)
+        return self._alert_page("detail.html", shown, form_action=f"/inbox/{public_id}", ways=taken)
 
     def act(self, public_id: UUID) -> AnyResponse:
         """Do what the form on an alert's page asks for, and go back to the pile."""
@@ -241,21 +224,3 @@ def _free(view: Callable[..., AnyResponse]) -> Callable[..., AnyResponse]:
 
 def _headers() -> dict[str, str]:
     return {name.lower(): value for name, value in request.headers.items()}
-
-
-def _templates() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("services.alerts.web", "templates"),
-        autoescape=select_autoescape(["html"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(
-        words=words,
-        at_stake=message.at_stake,
-        odds=message.odds_with_basis,
-        label=message.label,
-        delivery_states=DELIVERY_STATES,
-    )
-    return environment

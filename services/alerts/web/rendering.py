@@ -1,0 +1,42 @@
+"""This file holds the words and templates of the pages; HTML is escaped, a missing value is an error."""
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from services.alerts import message, words
+
+TABS = {"to-call": "To call", "kept": "Kept back", "snoozed": "Snoozed", "done": "Done"}
+STATES = {
+    "open": "waits for you",
+    "snoozed": "put off",
+    "done": "done",
+    "dismissed": "not useful",
+    "withdrawn": "withdrawn",
+}
+DELIVERY_STATES = {
+    "ready": "on its way",
+    "sent": "sent",
+    "dead": "given up",
+    "expired": "too old to send",
+    "withdrawn": "withdrawn",
+    "shadow": "not sent: shadow mode",
+    "not_allowed": "not sent",
+}
+
+
+def templates() -> Environment:
+    """Return the templates of the pages."""
+    environment = Environment(
+        loader=PackageLoader("services.alerts.web", "templates"),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        words=words,
+        at_stake=message.at_stake,
+        odds=message.odds_with_basis,
+        label=message.label,
+        delivery_states=DELIVERY_STATES,
+    )
+    return environment
