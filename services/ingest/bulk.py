@@ -14,7 +14,7 @@ from tempfile import SpooledTemporaryFile
 import msgspec
 from flask import Response, request
 
-from services.ingest.desk import OUTCOME, STATUS, Desk, problem_faults
+from services.ingest.desk import OUTCOME, STATUS, Desk, problem_faults, status_of
 from services.ingest.faults import Contradiction, Fault
 from services.ingest.reading import read_order
 from services.ingest.receive import Verdict
@@ -143,7 +143,7 @@ def _refused(desk: Desk, source: str, line: NumberedLine, contradiction: Contrad
     desk.count(source, DOOR, "refused")
     if line.text is None:
         return _problem(line.number, 413, "A line may have 1 MiB.")
-    problem = _problem(line.number, 422, "The order cannot be taken as it stands.")
+    problem = _problem(line.number, status_of(contradiction), "The order cannot be taken as it stands.")
     faults = [
         {"detail": fault.detail, "pointer": fault.pointer} for fault in problem_faults(contradiction.faults)
     ]

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from flask import Response
 
-from services.ingest.faults import Contradiction, Fault
+from services.ingest.faults import Contradiction, Fault, NotJson
 from services.ingest.normalise import Receipt
 from services.ingest.receive import Verdict
 from services.ingest.store import QUEUE, Stored
@@ -71,9 +71,13 @@ def answer(status: int, outcome: str, event_id: UUID | None) -> Response:
 
 def unprocessable(contradiction: Contradiction) -> Problem:
     """Return the problem that names every fault of an order."""
-    return Problem(
-        422, "The order cannot be taken as it stands.", faults=problem_faults(contradiction.faults)
-    )
+    faults = problem_faults(contradiction.faults)
+    return Problem(status_of(contradiction), "The order cannot be taken as it stands.", faults=faults)
+
+
+def status_of(contradiction: Contradiction) -> int:
+    """Tell what is no JSON from what is no order."""
+    return 400 if isinstance(contradiction, NotJson) else 422
 
 
 def problem_faults(faults: tuple[Fault, ...]) -> list[problems.Fault]:

@@ -33,6 +33,10 @@ class Contradiction(ValueError):
         return Contradiction([Fault(fault.detail, (*path, *fault.path)) for fault in self.faults])
 
 
+class NotJson(Contradiction):
+    """A body that is no JSON, or JSON that two readers could understand differently."""
+
+
 def misshapen(error: ValidationError) -> Contradiction:
     """What pydantic found, in our words."""
     found = error.errors(include_url=False, include_input=False, include_context=False)

@@ -105,58 +105,66 @@ def _check_direction(body: OrderBody, faults: list[Fault]) -> None:
 
 def _lines(body: OrderBody, nets: Sequence[Decimal], faults: list[Fault]) -> list[Line]:
     """The lines, freight last. Of returns and credits all amounts are negative, however they were written."""
-    quantities = [_base_quantity(line, index, faults) for index, line in enumerate(body.lines)]
+    quantities = [
+        line.quantity.quantize(UNIT) if line.units_per_pack is None else _base_quantity(line, index, faults)
+        for index, line in enumerate(body.lines)
+    ]
     is_given_back = body.kind in (OrderKind.RETURN, OrderKind.CREDIT)
     sign = -1 if is_given_back and min((*quantities, *nets), default=ZERO) >= 0 else 1
-    seen: set[str] = set()
-    lines = []
-    for index, (line, quantity, net) in enumerate(zip(body.lines, quantities, nets, strict=True)):
-        check_tax(line, net, index, faults)
-        line_id = line.id or str(index + 1)
-        if line_id in seen:
-            faults.append(Fault(f"the line id {line_id!r} stands twice", ("lines", index, "id")))
-        seen.add(line_id)
-        if sign < 0:
-            quantity, net = -quantity, -net  # noqa: PLW2901 - the line given back
-        lines.append(_line(line, line_id, quantity, net, index, faults))
+    if sign < 0:
+        quantities, nets = [-each for each in quantities], [-each for each in nets]
+    lines = [
+        _line(line, quantity, net, index, faults)
+        for index, (line, quantity, net) in enumerate(zip(body.lines, quantities, nets, strict=True))
+    ]
+    seen = {line.id for line in lines}
+    if len(seen) < len(lines):
+        _name_doubles(lines, faults)
     if body.freight:
         lines.append(_freight(body, nets, seen, sign))
     return lines
 
 
+def _name_doubles(lines: Sequence[Line], faults: list[Fault]) -> None:
+    seen: set[str] = set()
+    for index, line in enumerate(lines):
+        if line.id in seen:
+            faults.append(Fault(f"the line id {line.id!r} stands twice", ("lines", index, "id")))
+        seen.add(line.id)
+
+
 def _base_quantity(line: LineBody, index: int, faults: list[Fault]) -> Decimal:
-    quantity, pack = line.quantity, line.units_per_pack
-    if pack is not None:
-        if pack <= 0:
-            faults.append(Fault("units_per_pack must be more than 0", ("lines", index, "units_per_pack")))
-            return ZERO
-        quantity *= pack
-        if not -LARGEST < quantity < LARGEST:
-            faults.append(Fault("the quantity is out of range", ("lines", index, "quantity")))
-            return ZERO
+    pack = line.units_per_pack or ZERO
+    if pack <= 0:
+        faults.append(Fault("units_per_pack must be more than 0", ("lines", index, "units_per_pack")))
+        return ZERO
+    quantity = line.quantity * pack
+    if not -LARGEST < quantity < LARGEST:
+        faults.append(Fault("the quantity is out of range", ("lines", index, "quantity")))
+        return ZERO
     return quantity.quantize(UNIT)
 
 
-def _line(
-    line: LineBody, line_id: str, quantity: Decimal, net: Decimal, index: int, faults: list[Fault]
-) -> Line:
-    sku = clean(line.sku)
+def _line(line: LineBody, quantity: Decimal, net: Decimal, index: int, faults: list[Fault]) -> Line:
+    sku, title, category, returns = line.sku, line.title, line.category, line.returns
+    sku = clean(sku) if sku else None
     if sku is None and line.kind is LineKind.PRODUCT:
         faults.append(Fault("a product line needs a sku", ("lines", index, "sku")))
-    returns = line.returns
+    if line.tax_rate is not None:
+        check_tax(line, net, index, faults)
     return Line(
-        id=clean(line_id) or str(index + 1),
+        id=(clean(line.id) if line.id else None) or str(index + 1),
         kind=line.kind,
         quantity=quantity,
         net=net,
         sku=sku,
-        title=clean(line.title),
-        category=clean(line.category),
+        title=clean(title) if title else None,
+        category=clean(category) if category else None,
         unit_cost=None if line.cost is None else _unit_cost(line, index, faults),
-        parent_id=clean(line.parent_line_id),
-        returns_order_id=None if returns is None else clean(returns.order_id),
-        returns_line_id=None if returns is None else clean(returns.line_id),
-        return_reason=clean(line.reason),
+        parent_id=clean(line.parent_line_id) if line.parent_line_id else None,
+        returns_order_id=clean(returns.order_id) if returns else None,
+        returns_line_id=clean(returns.line_id) if returns else None,
+        return_reason=clean(line.reason) if line.reason else None,
     )
 
 

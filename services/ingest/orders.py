@@ -25,7 +25,7 @@ def add(app: APIFlask, desk: Desk, find_token: FindToken) -> None:
         summary="Send orders",
         tags=["orders"],
         security="ApiToken",
-        responses=[200, 202, 401, 403, 409, 413, 415, 422],
+        responses=[200, 202, 400, 401, 403, 409, 413, 415, 422],
     )
     @require_scope("orders:write", find_token)
     def orders(token: ApiToken) -> Response:

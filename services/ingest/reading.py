@@ -5,7 +5,7 @@ from dataclasses import replace
 from pydantic import TypeAdapter, ValidationError
 
 from services.ingest.body import Envelope, OrderBody
-from services.ingest.faults import Contradiction, Fault, misshapen
+from services.ingest.faults import Contradiction, Fault, NotJson, misshapen
 from services.ingest.normalise import Receipt, normalise
 from shared import strict_json
 from shared.domain.order import Order
@@ -44,4 +44,4 @@ def _value(raw: bytes) -> object:
     try:
         return strict_json.loads(raw)
     except strict_json.JsonFault as fault:
-        raise Contradiction([Fault(f"not usable as JSON: {fault}")]) from None
+        raise NotJson([Fault(f"not usable as JSON: {fault}")]) from None
