@@ -1,6 +1,5 @@
 """This file delivers: the attempt is on record before anything leaves, and no transaction is open meanwhile."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,10 +16,7 @@ from shared import tasks
 from shared.db import Database
 from shared.tasks import LeaseLost, Tally, Task
 
-LEASE = timedelta(seconds=90)
-LAST_START_SECONDS = 45.0
-"""After so long no further send of a batch is begun, so that the lease outlives the last one."""
-
+LEASE = timedelta(seconds=30)
 PARKED = timedelta(seconds=60)
 STOPPED = timedelta(seconds=15)
 
@@ -46,7 +42,6 @@ class Round:
         self._down: set[tuple[str, str | None]] = set()
         self._open: dict[str, Send] = {}
         self._views: dict[int, AlertView] = {}
-        self._until = time.monotonic() + LAST_START_SECONDS
         self.tally = Tally()
 
     def run(self, batch: Sequence[Task]) -> Tally:
@@ -90,9 +85,8 @@ class Round:
             if delivery is None:
                 tasks.finish(connection, [task])
                 return None
-            if wait := self._must_wait(delivery):
-                delay, reason = wait
-                tasks.later(connection, task, delay, reason, spend=False)
+            if delivery.endpoint in self._down:
+                tasks.later(connection, task, PARKED, "its endpoint is down", spend=False)
                 return None
             view = self._views.get(delivery.alert_id)
             if view is None or delivery.channel not in self._post.channels:
@@ -101,14 +95,6 @@ class Round:
                 tasks.finish(connection, [task])
                 return None
             return deliveries.start(connection, delivery), self._parcel(view, delivery)
-
-    def _must_wait(self, delivery: Held) -> tuple[timedelta, str] | None:
-        """Whether this one is put back, unspent: its endpoint has just failed, or the batch has taken long enough."""
-        if delivery.endpoint in self._down:
-            return PARKED, "its endpoint is down"
-        if time.monotonic() > self._until:
-            return timedelta(0), "the batch took too long"
-        return None
 
     def _parcel(self, view: AlertView, delivery: Held) -> Parcel:
         link = links.link_of(self._post.public_url, self._post.setup.secret_key, view.public_id)

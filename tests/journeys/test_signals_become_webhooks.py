@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 from standardwebhooks import Webhook
 
 from services.alerts.channel import Parcel, Send, Setup
@@ -348,3 +349,31 @@ def test_an_amendment_of_what_the_rep_has_dealt_with_is_not_brought_up_again(
 
     assert receiver.requests == []
     assert rows(database, "SELECT state, amended_at IS NOT NULL FROM alert") == [("done", True)]
+
+
+def test_an_endpoint_that_is_down_is_asked_once_and_others_are_served(
+    database: Database, receiver: http_receiver.Receiver
+) -> None:
+    one_order(database, receiver)
+    dead = "http://127.0.0.1:1"
+    with database.transaction() as connection:
+        connection.execute(
+            text("INSERT INTO endpoint (channel, address) VALUES ('webhook', :url)"), {"url": f"{dead}/hook"}
+        )
+        rep = connection.exec_driver_sql("SELECT id FROM rep").scalar_one()
+        for number in (2, 3):
+            customer = a_customer(connection, rep, f"Customer {number}")
+            order = an_order(connection, customer, f"INV-{number}")
+            a_signal(connection, customer, order)
+            decide_task(connection, order)
+    both = f"{dead} {receiver.url.removesuffix('/hook')}"
+
+    drain(database, settings(loopback_origins=both, recipients=""))
+
+    assert len(receiver.requests) == 3
+    parked = (
+        "SELECT attempts, error FROM task WHERE kind = 'deliver' AND state = 'ready' ORDER BY attempts, error"
+    )
+    assert [row.attempts for row in rows(database, parked)] == [0, 0, 1]
+    assert [row.error for row in rows(database, parked)][:2] == ["its endpoint is down"] * 2
+    assert value(database, "SELECT count(*) FROM attempt") == 4

@@ -136,7 +136,7 @@ class _PostOffice:
         except OSError as fault:
             self.close()
             raise Unavailable(
-                f"the mail server stopped answering ({type(fault).__name__})", is_unknown=True
+                f"the mail server stopped answering ({type(fault).__name__})", is_unknown=True, is_down=True
             ) from fault
 
     def close(self) -> None:

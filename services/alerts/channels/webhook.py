@@ -60,7 +60,7 @@ def _send(parcel: Parcel, setup: Setup) -> None:
     except netguard.Unresolved as fault:
         raise Unavailable(str(fault), is_down=True) from fault
     except outbound.Unreachable as fault:
-        raise Unavailable(str(fault), is_unknown=fault.maybe_sent, is_down=not fault.maybe_sent) from fault
+        raise Unavailable(str(fault), is_unknown=fault.maybe_sent, is_down=True) from fault
     _judge(answer.status, answer.headers, parcel.now)
 
 
