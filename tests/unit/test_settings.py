@@ -62,5 +62,29 @@ def test_secret_files_come_after_the_environment(environment: pytest.MonkeyPatch
     assert settings.base_currency == "SEK"
 
 
+def test_every_secret_may_be_a_file_also_those_that_platforms_name_without_our_prefix(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("DATABASE_URL", "REDIS_URL", "TIPOFF_SECRET_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    files = {
+        "database_url": "postgresql+psycopg://tipoff:word@postgres/tipoff\n",
+        "redis_url": "redis://tipoff:word@redis:6379/0",
+        "secret_key": KEY,
+        "hook_secrets": '{"standard": ["whsec_1", "whsec_2"]}',
+        "smtp_url": "smtp://mails:1025?starttls=never",
+    }
+    for name, value in files.items():
+        (tmp_path / f"tipoff_{name}").write_text(value)
+    (tmp_path / "a_file_of_somebody_else").write_text("left alone")
+    monkeypatch.setenv("TIPOFF_SECRETS_DIR", str(tmp_path))
+    settings = read()
+    assert settings.database_url.get_secret_value() == files["database_url"].strip()
+    assert settings.redis_url is not None
+    assert settings.redis_url.get_secret_value() == files["redis_url"]
+    assert [each.get_secret_value() for each in settings.hook_secrets["standard"]] == ["whsec_1", "whsec_2"]
+    assert settings.smtp_url is not None
+
+
 def test_a_new_installation_sends_nothing(environment: pytest.MonkeyPatch) -> None:
     assert read().sending == "shadow"
