@@ -38,7 +38,10 @@ FAIR_SHARE = Decimal("0.75")
 FAR_BELOW = Decimal("0.5")
 STEP = Decimal("1.35")
 OWN_ROOM = Decimal("1.25")
-WITHIN_REACH = Decimal("0.75")
+WITHIN_REACH = Decimal("0.65")
+AS_USUAL = Decimal("0.9")
+"""An order far below the customer's own average is no occasion to speak of larger ones."""
+
 FEW_ORDER_DAYS = 5
 IMPLAUSIBLE = Decimal(1)
 EVERYBODY = "*"
@@ -94,8 +97,8 @@ def _break_within_reach(facts: OrderFacts, line: LineFacts) -> _Chance | None:
     if step is None:
         return None
     extra = (step.min_quantity * step.unit_price - quantity * price) * facts.rate
-    if extra <= 0:
-        return _free_goods(facts, line, step, -extra)
+    if extra <= 0:  # only a price list can promise that
+        return None if step.is_usual else _free_goods(facts, line, step, -extra)
     if (
         quantity < NEAR_BREAK * step.min_quantity
         or _cover_days(facts, line, step.min_quantity) > LONGEST_COVER
@@ -238,7 +241,7 @@ def _next_step(facts: OrderFacts) -> _Chance | None:
     average = sum(days.values(), Decimal(0)) / len(days)
     target = min(peers[1], average * STEP, max(days.values()) * OWN_ROOM)
     total = facts.base_net + earlier_today
-    if average >= peers[0] or not WITHIN_REACH * target <= total < target or total < average:
+    if average >= peers[0] or not WITHIN_REACH * target <= total < target or total < AS_USUAL * average:
         return None
     orders_ahead = Decimal(len(days)) * HORIZON.days / 365
     revenue = (target - average) * max(orders_ahead, Decimal(1))

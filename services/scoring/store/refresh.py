@@ -64,7 +64,6 @@ def everything(database: Database, base_currency: str) -> None:
     for above, upto in _steps(database):
         with database.transaction() as connection:
             connection.execute(text("SET LOCAL statement_timeout = 0"))
-            connection.execute(text("SET LOCAL enable_nestloop = off"))  # every partition is read anyway
             _hold(connection, above, upto)
             items.rebuild_customers(connection, above, upto)
 
