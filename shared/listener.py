@@ -79,15 +79,22 @@ def listen(queue_name: str, url: str, answer: Callable[[], object], is_stopping:
     """Answer rings until asked to stop or Redis fails. False when Redis could not be reached at all."""
     global _answer  # noqa: PLW0603 - RQ calls its job by name: this is how the job finds its worker
     _answer = answer
-    logging.getLogger("rq").setLevel(logging.CRITICAL)
+    logging.getLogger("rq").setLevel(logging.ERROR)
+    logging.getLogger("rq.worker").addFilter(_is_news)
     try:
         with doorbell.connect(url, answer_seconds=REDIS_SECONDS) as connection:
             connection.ping()
             answer()
-            _RingWorker(queue_name, connection, is_stopping).work(logging_level="CRITICAL")
+            _RingWorker(queue_name, connection, is_stopping).work(logging_level="ERROR")
     except (redis.RedisError, OSError):
         return False
     return True
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """RQ's complaints of a Redis that is away, and of jobs refused, are said elsewhere, once."""
+    error = record.exc_info[1] if record.exc_info else None
+    return error is not None and not isinstance(error, redis.RedisError | OSError)
 
 
 class _RingWorker(SimpleWorker):

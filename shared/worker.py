@@ -51,7 +51,7 @@ class Worker:
         self._database = database
         self._redis_url = redis_url
         self._periodic = (*periodic, _forget_done)
-        self._tick = min(1.0, *(handler.lease.total_seconds() / 4 for handler in handlers))
+        self._tick = min([1.0, *(handler.lease.total_seconds() / 4 for handler in handlers)])
         self.drainer = Drainer(database, handlers, count)
 
     def run(self) -> None:

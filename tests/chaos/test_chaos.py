@@ -74,10 +74,10 @@ def test_a_postgresql_that_crashes_under_load(own_stack: DevStack) -> None:
     assert own_stack.postgres is not None
     facts = Facts(own_stack.database_url, own_stack.redis_url)
     with Crew(2, own_stack.database_url, own_stack.redis_url, lease=3, batch=BATCH) as crew:
-        client = threading.Thread(target=facts.put_stubbornly, args=(200, "sleep 0.01"))
+        client = threading.Thread(target=facts.put_stubbornly, args=(120, "sleep 0.01"))
         client.start()
         for crash in range(3):
-            eventually(partial(facts.has_acknowledged, crash * 40), 20)
+            eventually(partial(facts.has_acknowledged, crash * 25), 20)
             own_stack.postgres.kill()
             own_stack.postgres.restart()
         client.join(30)
@@ -87,7 +87,7 @@ def test_a_postgresql_that_crashes_under_load(own_stack: DevStack) -> None:
     print(f"settled {took:.2f} s after the last fact")
     facts.judge()
     assert took < 10
-    assert len(facts.acknowledged) == 200
+    assert len(facts.acknowledged) == 120
 
 
 @pytest.mark.slow
