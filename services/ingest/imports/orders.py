@@ -1,8 +1,10 @@
 """This file imports the history of orders from a file: read, normalise, decide, copy, and settle the account."""
 
+import gc
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
@@ -30,6 +32,7 @@ from shared.tables.partitions import ensure_months
 
 BATCH_ORDERS = 1000
 BATCHES_AHEAD = 2
+VALUES_BETWEEN_COLLECTIONS = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ def import_orders(database: Database, wish: Wish) -> Report:
         account, rejects = Account(), Rejects(table)
         _turn_away(table, wish.window, account, rejects)
         run = _begin(database, wish, table)
-        with progress(f"orders of {wish.file.name}", rows) as advance:
+        with progress(f"orders of {wish.file.name}", rows) as advance, _rare_collections():
             advance(account.rows)
             _bring_in(run, wish, table, Books(account, rejects, advance))
         if rejects.count:
@@ -90,6 +93,15 @@ def import_orders(database: Database, wish: Wish) -> Report:
     if not wish.is_dry_run:
         _finish(database, report)
     return report
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Look for garbage in circles rarely: an import makes millions of short-lived values, and none in circles."""
+    usual = gc.get_threshold()
+    gc.set_threshold(VALUES_BETWEEN_COLLECTIONS, 10, 10)
+    yield
+    gc.set_threshold(*usual)
 
 
 def _turn_away(table: FileTable, window: Window, account: Account, rejects: Rejects) -> None:
