@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 from sqlalchemy import text
 
 from services.scoring.jobs import handlers
@@ -51,7 +52,7 @@ def order(
 ) -> Order:
     """A confirmed sale in pounds; its lines are numbered."""
     numbered = tuple(
-        Line(**{name: getattr(each, name) for name in Line.__slots__} | {"id": str(number)})
+        msgspec.structs.replace(each, id=str(number))
         for number, each in enumerate(lines or (line(),), start=1)
     )
     values: dict[str, Any] = {

@@ -39,6 +39,7 @@ def create_app(
         metrics=metrics,
         readiness={"database": Check(lambda: _database_fault(database))},
     )
+    metrics.model_fit.labels("cross_sell").set_function(lambda: reading.fitted_at(database))
     find_token = remembered(lambda digest: reading.token(database, digest))
 
     @app.get("/v1/models")

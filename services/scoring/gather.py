@@ -7,7 +7,7 @@ read again), the facts are computed from the lines before that moment instead.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from sqlalchemy import Connection
@@ -18,6 +18,7 @@ from services.scoring.facts import (
     LineFacts,
     OrderFacts,
     PastOrder,
+    ProductFacts,
     Purchase,
     fold,
 )
@@ -184,7 +185,7 @@ def _lines(placed: PlacedOrder, known: _Known) -> tuple[LineFacts, ...]:
         LineFacts(
             number=each.number,
             line=each.line,
-            product=each.product,
+            product=_named(each.product, each.line.title),
             unit_price=each.line.net / each.line.quantity,
             base_net=each.base_net,
             base_unit_cost=each.base_unit_cost,
@@ -193,3 +194,8 @@ def _lines(placed: PlacedOrder, known: _Known) -> tuple[LineFacts, ...]:
         for each in placed.lines
         if each.product is not None and each.line.quantity > 0
     )
+
+
+def _named(product: ProductFacts, title: str | None) -> ProductFacts:
+    """A product that neither master nor fit has a name for is called what this order calls it."""
+    return replace(product, name=title) if title and product.name == product.sku else product

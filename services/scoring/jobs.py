@@ -31,8 +31,6 @@ QUEUE = "scoring"
 BATCH = 200
 """Orders scored in one transaction: large enough that statements cost little, short enough to hold locks."""
 
-LONG = timedelta(minutes=30)
-
 Ring = Callable[[str], None]
 
 
@@ -51,8 +49,8 @@ def handlers(
     )
     return (
         Handler("score", QUEUE, scorer.score, batch=BATCH),
-        Handler("refresh", QUEUE, refresher(database, settings.base_currency), lease=LONG),
-        Handler("fit", QUEUE, fitter(database, settings, clock), lease=LONG, max_attempts=3),
+        Handler("refresh", QUEUE, refresher(database, settings.base_currency)),
+        Handler("fit", QUEUE, fitter(database, settings, clock), max_attempts=3),
     )
 
 
@@ -157,7 +155,7 @@ class Scorer:
         signal_store.note_silence(
             connection, [_note(each, silent) for each in placed if each.order_id in silent]
         )
-        self._close_episodes(connection, known, business_now)
+        answered = self._close_episodes(connection, known, business_now)
         withdrawn = signal_store.withdraw_older(
             connection, [_newer(each) for each in placed if each.was_held]
         )
@@ -167,19 +165,25 @@ class Scorer:
         to_decide = {
             f"{each.order_id}:{each.reading.version}": urgent.get(each.order_id, False)
             for each in placed
-            if each.order_id in urgent or each.order_id in withdrawn
+            if each.order_id in urgent or each.order_id in withdrawn or each.order_id in answered
         }
         return Tally(Counter(("signals", str(row["kind"])) for row in stored)), to_decide
 
     def _close_episodes(
         self, connection: Connection, known: Sequence[OrderFacts], business_now: datetime
-    ) -> None:
+    ) -> set[int]:
+        """Close the questions these orders answer; return the orders that answered one."""
         episodes = signal_store.open_episodes(connection, {facts.customer.id for facts in known})
-        ended: dict[int, str] = {}
+        reasons: dict[int, str] = {}
+        answered: set[int] = set()
         for facts in known:
             mine = [(each.id, each.episode) for each in episodes.get(facts.customer.id, ())]
-            ended |= detect.ended(self.kinds, facts, mine)
-        signal_store.close(connection, ended, business_now)
+            ended = detect.ended(self.kinds, facts, mine)
+            reasons |= ended
+            if ended:
+                answered.add(facts.order_id)
+        signal_store.close(connection, reasons, business_now)
+        return answered
 
     def _put_decisions(self, connection: Connection, to_decide: dict[str, bool]) -> None:
         """Urgent orders at once, the others together at the end of the settling time."""

@@ -231,6 +231,7 @@ def test_an_order_ends_the_question_it_answers(database: Database) -> None:
         ("margin", "closed", "sold at the usual price again", NOW),
         ("up_sell", "closed", "the customer took the usual quantity", NOW),
     ]
+    assert len(rows(database, "SELECT 1 FROM task WHERE kind = 'decide'")) == 1
 
 
 def test_a_new_fit_replaces_what_a_worker_remembers(database: Database) -> None:

@@ -1,11 +1,12 @@
 """This file reads what the service shows: tokens, the current fit, signals."""
 
 from datetime import datetime
+from math import nan
 from typing import Any
 
 from sqlalchemy import text
 
-from shared.db import Database
+from shared.db import DATABASE_ERRORS, Database
 from shared.tokens import ApiToken
 
 _SIGNALS = text("""
@@ -30,6 +31,16 @@ def token(database: Database, digest: bytes) -> ApiToken | None:
             {"digest": digest},
         ).first()
     return None if row is None else ApiToken(row.name, row.source, frozenset(row.scopes), row.expires_at)
+
+
+def fitted_at(database: Database) -> float:
+    """Return when the current fit was made, in seconds since 1970; not a number while nobody can tell."""
+    try:
+        with database.autocommit() as connection:
+            moment = connection.scalar(text("SELECT finished_at FROM model_run WHERE is_current"))
+    except DATABASE_ERRORS:
+        return nan
+    return moment.timestamp() if moment is not None else nan
 
 
 def current_fit(database: Database, business_now: datetime) -> dict[str, Any] | None:
