@@ -35,6 +35,10 @@ class Engine:
         self.database.execute(f'CREATE OR REPLACE TABLE "{name}" AS {_sql(rows)}')
         return ibis.table(rows.schema(), name=name)
 
+    def drop(self, name: str) -> None:
+        """Give back the room of a table that nobody needs any more."""
+        self.database.execute(f'DROP TABLE "{name}"')
+
     def stream(self, rows: ibis.Table) -> pa.RecordBatchReader:
         """Compute an expression and hand its rows out batch by batch."""
         return self.database.sql(_sql(rows)).to_arrow_reader(ROWS_A_BATCH)

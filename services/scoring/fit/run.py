@@ -47,7 +47,7 @@ class FitReport:
         yield f"  {sum(self.seconds.values()):.1f} s"
 
 
-def fit(database_url: str, as_of: datetime, *, threads: int = 2, memory: str = "700MB") -> FitReport:
+def fit(database_url: str, as_of: datetime, *, threads: int = 2, memory: str = "900MB") -> FitReport:
     """Fit every model on the facts before `as_of` and make the result current. Safe to run at any time, twice too."""
     watch = _Stopwatch()
     found = discover(models, "MODEL", Model)
