@@ -56,8 +56,8 @@ _REBUILD = f"""
 {_DEFINITION}, gone AS (
     DELETE FROM customer_item USING asked
     WHERE customer_item.customer_id = asked.customer_id AND customer_item.product_id = asked.product_id
-      AND NOT EXISTS (SELECT FROM state WHERE state.customer_id = asked.customer_id
-                                          AND state.product_id = asked.product_id)
+      -- hashed once; NOT EXISTS would be tried pair by pair, for nothing is known of how many rows `state` has
+      AND (asked.customer_id, asked.product_id) NOT IN (SELECT customer_id, product_id FROM state)
 )
 INSERT INTO customer_item ({_COLUMNS}) SELECT {_COLUMNS} FROM state
 ON CONFLICT (customer_id, product_id) DO UPDATE SET order_days = excluded.order_days, first_at = excluded.first_at,
