@@ -101,7 +101,7 @@ def environment(place: Place, stack: DevStack, ports: dict[str, int]) -> dict[st
         "TIPOFF_BASE_CURRENCY": "EUR",
         "TIPOFF_SENDING": "live",
         "TIPOFF_RECIPIENTS": "*",
-        "TIPOFF_SMTP_URL": f"smtp://127.0.0.1:{ports['smtp']}?starttls=off",
+        "TIPOFF_SMTP_URL": f"smtp://127.0.0.1:{ports['smtp']}?starttls=never",
         "TIPOFF_MAIL_FROM": "Tipoff <tipoff@sample.example>",
         "TIPOFF_PUBLIC_URL": f"http://127.0.0.1:{ports['alerts']}",
         "TIPOFF_SETTLE": "PT0S",
@@ -151,7 +151,7 @@ def wait_until(what: str, is_true: Callable[[], bool], stopping: threading.Event
             return True
         if time.monotonic() > deadline:
             raise StackError(f"{what} took longer than {seconds:.0f} s: see the logs in the data folder.")
-        stopping.wait(0.1)
+        stopping.wait(0.25)
     return False
 
 
