@@ -7,13 +7,13 @@ from sqlalchemy import Connection, text
 _DUE = text("""
     SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS key
     WHERE (now() AT TIME ZONE 'UTC')::time >= time '02:00'
-      AND EXISTS (SELECT FROM model_run WHERE is_current)
+      AND EXISTS (SELECT FROM sales_order)
       AND NOT EXISTS (SELECT FROM task WHERE kind = 'fit'
                          AND key = to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD'))
     UNION ALL
     SELECT to_char(now() AT TIME ZONE 'UTC', '"first "YYYY-MM-DD HH24"h"')
     WHERE NOT EXISTS (SELECT FROM model_run WHERE is_current)
-      AND EXISTS (SELECT FROM sales_order WHERE is_history)
+      AND EXISTS (SELECT FROM import_run WHERE noun = 'orders' AND finished_at IS NOT NULL)
       AND NOT EXISTS (SELECT FROM import_run WHERE finished_at IS NULL AND started_at > now() - interval '1 hour')
       AND NOT EXISTS (SELECT FROM task WHERE kind = 'fit'
                          AND key = to_char(now() AT TIME ZONE 'UTC', '"first "YYYY-MM-DD HH24"h"'))

@@ -1,0 +1,51 @@
+"""When a fit is put: once a night, and at once when history came in and nothing was learnt from it yet."""
+
+from services.scoring.jobs import periodic
+from shared.db import Database
+from tests.scoring_orders import order, rows, score, settings
+
+
+def put(database: Database) -> list[str]:
+    """Let two schedulers look, and return the fits that stand."""
+    for fits in periodic(settings()) * 2:
+        with database.transaction() as connection:
+            fits(connection)
+    return [row.key for row in rows(database, "SELECT key FROM task WHERE kind = 'fit' ORDER BY key")]
+
+
+def an_import(database: Database, finished: str) -> None:
+    with database.transaction() as connection:
+        connection.exec_driver_sql(
+            f"INSERT INTO import_run (noun, source, file, finished_at) VALUES ('orders', 'standard', 'f', {finished})"
+        )
+
+
+def test_nothing_is_fitted_before_there_are_orders(database: Database) -> None:
+    assert put(database) == []
+
+
+def test_the_first_fit_comes_as_soon_as_history_is_in(database: Database) -> None:
+    an_import(database, "now()")
+    (key,) = put(database)
+    assert key.startswith("first ")
+
+
+def test_the_first_fit_waits_for_an_import_that_runs(database: Database) -> None:
+    an_import(database, "now()")
+    an_import(database, "NULL")
+    assert put(database) == []
+
+
+def test_a_fit_comes_every_night_and_once(database: Database) -> None:
+    score(database, order("1"))
+    is_after_two = rows(database, "SELECT (now() AT TIME ZONE 'UTC')::time >= time '02:00'")[0][0]
+    assert len(put(database)) == (1 if is_after_two else 0)
+
+
+def test_a_fit_that_stands_is_not_a_reason_for_another_first_one(database: Database) -> None:
+    an_import(database, "now()")
+    with database.transaction() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO model_run (as_of, is_current, version) VALUES (now(), true, '1')"
+        )
+    assert [key for key in put(database) if key.startswith("first ")] == []
