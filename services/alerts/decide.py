@@ -95,8 +95,6 @@ def _on_its_own(
         return Decision(candidate, Verdict.DROP, Reason.STILL_QUIET)
     if not candidate.is_proven:
         return Decision(candidate, Verdict.KEEP, Reason.UNPROVEN_MODEL)
-    if candidate.value < policy.rule_for(candidate).value_floor:
-        return Decision(candidate, Verdict.KEEP, Reason.TOO_WEAK)
     if episode.is_holdout:
         return Decision(candidate, Verdict.DROP, Reason.HELD_OUT)
     return Decision(candidate, Verdict.SEND, why)

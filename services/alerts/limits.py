@@ -27,13 +27,16 @@ def within_limits(speaking: Iterable[Decision], policy: Policy, history: History
             points = [each for each in points if not each.candidate.is_selling]
         if not points:
             continue
+        said = points[:most]
+        if worth(said) < _floor(said, policy):
+            yield from _kept(points, Reason.TOO_WEAK)
+            continue
         rep_id = points[0].candidate.rep_id
         if not _is_free(points, policy):
             if used.get(rep_id, 0) >= policy.messages_per_rep:
                 yield from _kept(points, Reason.OVER_BUDGET)
                 continue
             used[rep_id] = used.get(rep_id, 0) + 1
-        said = points[:most]
         sold_to.update(each.candidate.customer_id for each in said if each.candidate.is_selling)
         yield from (replace(each, rank=rank) for rank, each in enumerate(said, start=1))
         yield from _kept(points[most:], Reason.NOT_IN_TOP_THREE)
@@ -53,6 +56,11 @@ def best_first(decision: Decision) -> tuple[bool, Decimal, int]:
 def worth(points: Iterable[Decision]) -> Decimal:
     """Expected margin of these together, base currency."""
     return sum((each.candidate.value for each in points), Decimal(0))
+
+
+def _floor(points: Iterable[Decision], policy: Policy) -> Decimal:
+    """What a message must be worth: a small point may stand beside a large one, never alone."""
+    return min(policy.rule_for(each.candidate).value_floor for each in points)
 
 
 def _is_free(points: Sequence[Decision], policy: Policy) -> bool:

@@ -11,7 +11,9 @@ from services.alerts.candidate import Candidate
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What holds for the signals it fits. None fits either way; `value_floor` is expected margin, base currency."""
+    """What holds for the signals it fits. None fits either way; `value_floor`: what a whole message must be worth,
+    expected margin in base currency.
+    """
 
     name: str
     value_floor: Decimal

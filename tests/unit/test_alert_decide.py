@@ -313,4 +313,14 @@ def test_the_limits_hold_whatever_comes(drawn: Sequence[dict[str, Any]]) -> None
     assert len(selling) == len(set(selling))
     points = [each.candidate for each in plan.decisions if each.verdict is Verdict.SEND]
     assert len({each.key for each in points}) == len(points)
-    assert all(each.value >= 5 for each in points)
+    for alert in sent:
+        assert sum(each.value for each in points if each.order_id == alert.order_id) >= 5
+
+
+def test_small_points_may_stand_beside_a_large_one_but_not_alone() -> None:
+    together = [a_candidate(1, value=Decimal(3)), a_candidate(2, order_id=1, customer_id=1, value=Decimal(2))]
+    alone = [a_candidate(3, value=Decimal(3))]
+
+    plan = decide(together + alone, a_policy(), History(), NOW)
+
+    assert verdicts(plan) == [(1, "send", "first_time"), (2, "send", "first_time"), (3, "keep", "too_weak")]

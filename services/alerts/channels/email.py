@@ -22,6 +22,10 @@ STARTTLS = ("required", "opportunistic", "never")
 INLINER = css_inline.CSSInliner(load_remote_stylesheets=False, keep_style_tags=True)
 
 
+# The standard library doubles the blank where it folds a subject before a currency sign: long enough not to fold.
+UNFOLDED = SMTP.clone(max_line_length=200)
+
+
 @dataclass(frozen=True, slots=True)
 class Relay:
     """A mail server, as the setting smtp_url names it."""
@@ -71,7 +75,7 @@ def compose(parcel: Parcel, mail_from: str) -> EmailMessage:
     """Write the mail. Its Message-ID is the delivery's id, so a repeat collapses into the first."""
     name, address = parseaddr(mail_from)
     sender = address_of(address)
-    message = EmailMessage(policy=SMTP)
+    message = EmailMessage(policy=UNFOLDED)
     message["From"] = Address(display_name=name, addr_spec=sender.addr_spec)
     message["To"] = address_of(parcel.recipient)
     message["Subject"] = " ".join(parcel.text.subject.split())
