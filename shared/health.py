@@ -59,6 +59,7 @@ def _add_metrics(app: APIFlask, metrics: Metrics) -> None:
         """Return every metric of this process in Prometheus' text format."""
         for rule in app.url_map.iter_rules():  # a rate of errors needs its zero before the first error
             for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
-                metrics.http_requests.labels(rule.rule, method, "500")
+                for code in ("500", "503"):
+                    metrics.http_requests.labels(rule.rule, method, code)
         text, content_type = metrics.exposition()
         return Response(text, content_type=content_type)

@@ -22,8 +22,7 @@ from shared.tasks import Backlog
 log = logging.getLogger(__name__)
 
 REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-ORDER_TO_ALERT_SECONDS = (0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900)
-DRAIN_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+ORDER_TO_ALERT_SECONDS = (0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900, 1800, 3600, 7200)
 CACHE_SECONDS = 1.0
 
 
@@ -68,9 +67,6 @@ class Metrics:
         )
         self.tasks_finished = self._counter(
             "tipoff_tasks_finished_total", "Tasks, by how they ended.", ("kind", "outcome")
-        )
-        self.drain = self._histogram(
-            "tipoff_drain_seconds", "Time to work off a queue once.", (), DRAIN_SECONDS
         )
         self.model_fit = self._gauge(
             "tipoff_model_fit_timestamp_seconds", "When a model was last fitted.", ("model",)
