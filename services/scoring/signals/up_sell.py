@@ -92,6 +92,8 @@ def _break_within_reach(facts: OrderFacts, line: LineFacts) -> _Chance | None:
     if not line.product.breaks or facts.rate is None:
         return None
     quantity, price = line.line.quantity, line.unit_price
+    if not any(each.unit_price < price and each.min_quantity > quantity for each in line.product.breaks):
+        return None
     ladder = breaks_on(line.product, facts.currency, day_of(facts.as_of))
     step = next((each for each in ladder if each.min_quantity > quantity and each.unit_price < price), None)
     if step is None:

@@ -6,7 +6,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from services.scoring.store.rows import as_array
 from shared.domain.order import Order, decode
+from shared.tasks import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +27,44 @@ class Reading:
         return self.order.source, self.order.id
 
 
-def lock_heads(connection: Connection, event_ids: Sequence[str]) -> list[Reading]:
-    """Read the newest readings among these events, in business time, and hold them until commit.
+def not_done(connection: Connection, batch: Sequence[Task]) -> list[Task]:
+    """Return the tasks that are not done: a batch that failed in part is run again as a whole."""
+    rows = connection.execute(
+        text("SELECT id FROM task WHERE id = ANY(CAST(:ids AS bigint[])) AND state <> 'done'"),
+        {"ids": as_array(task.id for task in batch)},
+    )
+    still = set(rows.scalars())
+    return [task for task in batch if task.id in still]
+
+
+def read(connection: Connection, event_ids: Sequence[str]) -> dict[str, Reading]:
+    """Read the newest readings among these events, by event id. Nothing is held yet."""
+    rows = connection.execute(
+        text(
+            "SELECT id, door, version, digest, normal FROM event"
+            " WHERE id = ANY(CAST(:ids AS uuid[])) AND is_head AND normal IS NOT NULL"
+        ),
+        {"ids": list(event_ids)},
+    ).all()
+    return {
+        str(row.id): Reading(row.id, row.door, row.version, row.digest, decode(row.normal)) for row in rows
+    }
+
+
+def lock_heads(connection: Connection, readings: Sequence[Reading]) -> list[Reading]:
+    """Return the readings that are still the newest, in business time, held until commit.
 
     The lock keeps ingest from moving the head meanwhile: one order is never applied twice at once.
     """
     rows = connection.execute(
         text(
-            "SELECT id, door, version, digest, normal FROM event"
-            " WHERE id = ANY(CAST(:ids AS uuid[])) AND is_head AND normal IS NOT NULL ORDER BY id FOR NO KEY UPDATE"
+            "SELECT id FROM event WHERE id = ANY(CAST(:ids AS uuid[])) AND is_head ORDER BY id FOR NO KEY UPDATE"
         ),
-        {"ids": list(event_ids)},
+        {"ids": [str(each.event_id) for each in readings]},
     )
-    readings = [Reading(row.id, row.door, row.version, row.digest, decode(row.normal)) for row in rows]
-    return sorted(readings, key=lambda reading: (reading.order.ordered_at, reading.identity))
+    heads = set(rows.scalars())
+    held = [each for each in readings if each.event_id in heads]
+    return sorted(held, key=lambda reading: (reading.order.ordered_at, reading.identity))
 
 
 def record_outcome(connection: Connection, event_ids: Sequence[str], applied: Collection[UUID]) -> None:

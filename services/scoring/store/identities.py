@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from sqlalchemy import Connection, TextClause, text
 
 from services.scoring.facts import CustomerFacts
-from services.scoring.store.rows import as_json
+from services.scoring.store.rows import as_array, as_json
 from shared.domain.order import CustomerRef, Line
 
 Name = tuple[str, str]
@@ -84,8 +84,8 @@ def _find(connection: Connection, statement: TextClause, named: Collection[Name]
     if not named:
         return {}
     sources, ids = zip(*named, strict=True)
-    rows = connection.execute(statement, {"sources": list(sources), "ids": list(ids)})
-    return {(row.source, row.external_id): row.id for row in rows}
+    rows = connection.execute(statement, {"sources": list(sources), "ids": list(ids)}).all()
+    return {(row[0], row[1]): row[2] for row in rows}
 
 
 def lock_customers(connection: Connection, ids: Sequence[int]) -> dict[int, CustomerFacts]:
@@ -93,8 +93,8 @@ def lock_customers(connection: Connection, ids: Sequence[int]) -> dict[int, Cust
     rows = connection.execute(
         text(
             "SELECT id, name, status, is_internal, segment, channel FROM customer"
-            " WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE"
+            " WHERE id = ANY(CAST(:ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE"
         ),
-        {"ids": list(ids)},
-    )
-    return {row.id: CustomerFacts(*row) for row in rows}
+        {"ids": as_array(ids)},
+    ).all()
+    return {row[0]: CustomerFacts(*row) for row in rows}

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, text
 
 from services.scoring.facts import MEMORY, Purchase
+from services.scoring.store.rows import as_array
 
 _PURCHASE = "o.kind = 'sale' AND l.quantity > 0 AND l.net > 0"
 
@@ -23,7 +24,7 @@ _DEFINITION = f"""
            sum(l.net) FILTER (WHERE {_PURCHASE}) AS paid
     FROM asked
     JOIN order_line l ON l.customer_id = asked.customer_id AND l.product_id = asked.product_id
-                     AND l.ordered_at < asked.before AND l.counts AND l.order_id <> ALL(:without)
+                     AND l.ordered_at < asked.before AND l.counts AND l.order_id <> ALL(CAST(:without AS bigint[]))
     JOIN sales_order o ON o.id = l.order_id
     GROUP BY asked.customer_id, asked.product_id, asked.before, o.id
 ), ranked AS (
@@ -98,7 +99,8 @@ _BOUGHT_BEFORE = text(f"""
 SELECT moment.customer_id, moment.before, array_agg(DISTINCT l.product_id) AS products
 FROM unnest(CAST(:customers AS bigint[]), CAST(:moments AS timestamptz[])) AS moment (customer_id, before)
 JOIN order_line l ON l.customer_id = moment.customer_id AND l.ordered_at < moment.before
-                 AND l.ordered_at >= moment.before - :window AND l.counts AND l.order_id <> ALL(:without)
+                 AND l.ordered_at >= moment.before - :window AND l.counts
+                 AND l.order_id <> ALL(CAST(:without AS bigint[]))
 JOIN sales_order o ON o.id = l.order_id
 WHERE {_PURCHASE} AND l.product_id IS NOT NULL
 GROUP BY moment.customer_id, moment.before
@@ -112,7 +114,7 @@ _STATE = text(
 
 _BOUGHT = text(
     "SELECT customer_id, array_agg(product_id) FILTER (WHERE last_at >= :since) AS products, max(last_at) AS last_at"
-    " FROM customer_item WHERE customer_id = ANY(:customers) GROUP BY customer_id"
+    " FROM customer_item WHERE customer_id = ANY(CAST(:customers AS bigint[])) GROUP BY customer_id"
 )
 
 Pair = tuple[int, int]
@@ -129,13 +131,13 @@ def rebuild(connection: Connection, pairs: Collection[Pair]) -> None:
     if pairs:
         customers, products = zip(*sorted(pairs), strict=True)
         connection.execute(
-            _TOUCHED, {"customers": list(customers), "products": list(products), "without": []}
+            _TOUCHED, {"customers": as_array(customers), "products": as_array(products), "without": "{}"}
         )
 
 
 def rebuild_customers(connection: Connection, above: int, upto: int) -> None:
     """Bring the state of every customer with above < id <= upto in line with their lines."""
-    connection.execute(_WHOLE, {"above": above, "upto": upto, "without": []})
+    connection.execute(_WHOLE, {"above": above, "upto": upto, "without": "{}"})
 
 
 def histories(connection: Connection, pairs: Collection[Pair]) -> dict[Pair, tuple[Purchase, ...]]:
@@ -143,13 +145,15 @@ def histories(connection: Connection, pairs: Collection[Pair]) -> dict[Pair, tup
     if not pairs:
         return {}
     customers, products = zip(*pairs, strict=True)
-    rows = connection.execute(_STATE, {"customers": list(customers), "products": list(products)})
+    rows = connection.execute(
+        _STATE, {"customers": as_array(customers), "products": as_array(products)}
+    ).all()
     return {(row[0], row[1]): tuple(map(Purchase, *row[2:])) for row in rows}
 
 
 def bought(connection: Connection, customers: Collection[int], since: datetime) -> Bought:
     """Return what each customer bought since then, and when they last bought anything."""
-    rows = connection.execute(_BOUGHT, {"customers": list(customers), "since": since})
+    rows = connection.execute(_BOUGHT, {"customers": as_array(customers), "since": since}).all()
     return {row.customer_id: (frozenset(row.products or ()), row.last_at) for row in rows}
 
 
@@ -159,13 +163,13 @@ def histories_before(
     """Return the last purchases of each (customer, product) strictly before a moment, leaving some orders out."""
     customers, products, moments = zip(*asked, strict=True)
     arguments = {
-        "customers": list(customers),
-        "products": list(products),
+        "customers": as_array(customers),
+        "products": as_array(products),
         "moments": list(moments),
-        "without": list(without),
+        "without": as_array(without),
     }
     found: dict[Moment, History] = {}
-    for row in connection.execute(_BEFORE, arguments):
+    for row in connection.execute(_BEFORE, arguments).all():
         history = found.setdefault((row.customer_id, row.before), {})
         history[row.product_id] = tuple(map(Purchase, *row[3:]))
     return found
@@ -177,10 +181,10 @@ def bought_before(
     """Return what each customer bought within the window before each moment, leaving some orders out."""
     customers, times = zip(*moments, strict=True)
     arguments = {
-        "customers": list(customers),
+        "customers": as_array(customers),
         "moments": list(times),
         "window": window,
-        "without": list(without),
+        "without": as_array(without),
     }
-    rows = connection.execute(_BOUGHT_BEFORE, arguments)
+    rows = connection.execute(_BOUGHT_BEFORE, arguments).all()
     return {(row.customer_id, row.before): frozenset(row.products) for row in rows}

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from services.scoring.facts import PastOrder
 from services.scoring.store.events import Reading
-from services.scoring.store.rows import as_json
+from services.scoring.store.rows import as_array, as_json
 
 Row = dict[str, object]
 
@@ -70,13 +70,13 @@ _DROP_LINES = text(
 def held(connection: Connection, readings: Sequence[Reading]) -> dict[tuple[str, str], HeldOrder]:
     """Return what is stored of these orders already, by (source, id)."""
     sources, ids = [each.order.source for each in readings], [each.order.id for each in readings]
-    rows = connection.execute(_HELD, {"sources": sources, "ids": ids})
+    rows = connection.execute(_HELD, {"sources": sources, "ids": ids}).all()
     return {(row.source, row.external_id): HeldOrder(row.id, row.customer_id, row.version) for row in rows}
 
 
 def upsert(connection: Connection, rows: Sequence[Row]) -> dict[tuple[str, str], int]:
     """Write orders that are newer than what is held; return the ids of those written, by (source, id)."""
-    written = connection.execute(_UPSERT, {"rows": as_json(rows)})
+    written = connection.execute(_UPSERT, {"rows": as_json(rows)}).all()
     return {(row.source, row.external_id): row.id for row in written}
 
 
@@ -99,7 +99,7 @@ _PAST = text(
     " CROSS JOIN LATERAL (SELECT array_agg(ordered_at) AS moments, array_agg(base_net) AS nets FROM ("
     "  SELECT ordered_at, base_net FROM sales_order WHERE customer_id = asked.customer_id"
     "   AND ordered_at < asked.moment AND ordered_at >= asked.moment - :window"
-    "   AND counts AND kind = 'sale' AND base_net > 0 AND id <> ALL(:without)"
+    "   AND counts AND kind = 'sale' AND base_net > 0 AND id <> ALL(CAST(:without AS bigint[]))"
     "  ORDER BY ordered_at DESC, source, external_id LIMIT :most) newest) past"
     " WHERE past.moments IS NOT NULL"
 )
@@ -110,13 +110,13 @@ def past_orders(
 ) -> dict[tuple[int, datetime], tuple[PastOrder, ...]]:
     """Return the sales of the year before each (customer, moment), the newest hundred, leaving some orders out."""
     arguments = {
-        "customers": [customer for customer, _ in moments],
+        "customers": as_array(customer for customer, _ in moments),
         "moments": [moment for _, moment in moments],
-        "without": list(without),
+        "without": as_array(without),
         "window": PAST_WINDOW,
         "most": PAST_ORDERS,
     }
     return {
         moments[row.nr - 1]: tuple(map(PastOrder, row.moments, row.nets))
-        for row in connection.execute(_PAST, arguments)
+        for row in connection.execute(_PAST, arguments).all()
     }
