@@ -1,8 +1,9 @@
 """This file opens transactions: the one place where a commit happens."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, LiteralString, cast
 
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine
@@ -74,6 +75,28 @@ class Database:
         """Each statement is its own transaction: one round trip where one statement is enough."""
         with self.engine.connect() as connection:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    def at_once(self, statement: LiteralString, values: Sequence[object]) -> tuple[Any, ...] | None:
+        """Run one statement as its own transaction and return its first row, with nothing between us and the driver.
+
+        For the one path where SQLAlchemy's care costs more than the statement; placeholders are psycopg's.
+        """
+        pooled = self.engine.raw_connection()
+        connection = cast("psycopg.Connection", pooled.driver_connection)
+        try:
+            connection.autocommit = True
+            row = connection.execute(statement, values).fetchone()
+            connection.autocommit = False
+        except psycopg.OperationalError as error:
+            pooled.invalidate(error)
+            if connection.broken:  # the others went with the same server
+                self.engine.dispose()
+            raise
+        except psycopg.Error as error:
+            pooled.invalidate(error)
+            raise
+        pooled.close()
+        return row
 
     def close(self) -> None:
         """Close every pooled connection."""

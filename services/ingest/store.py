@@ -101,8 +101,7 @@ def _columns(new: Arrival) -> tuple[object, ...]:
 
 def store(database: Database, new: Arrival) -> Stored:
     """Store one reading, committed when this returns."""
-    with database.autocommit() as connection:
-        row = connection.exec_driver_sql(_STORE_NEW, _columns(new)).first()
+    row = database.at_once(_STORE_NEW, _columns(new))
     if row is not None:
         return Stored(Verdict.NEW, row[0])
     with database.transaction() as connection:
