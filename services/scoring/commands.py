@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from services.scoring.fit.run import fit
+from services.scoring.store import refresh
 
 if TYPE_CHECKING:
     from services.cli import Context
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def fit_command(context: "Context", as_of: datetime | None) -> None:
     """Build the models from history, swap them in, and say how good they are."""
+    refresh.what_waits(context.database, context.settings.base_currency)
     report = fit(
         context.settings.database_url.get_secret_value(),
         as_of.replace(tzinfo=UTC) if as_of else context.clock(),

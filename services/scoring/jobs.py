@@ -70,6 +70,7 @@ def fitter(database: Database, settings: Settings, clock: Clock) -> Callable[[Se
     def run(batch: Sequence[Task]) -> Tally:
         from services.scoring.fit.run import fit  # noqa: PLC0415 - DuckDB and Ibis: a second and 100 MB, once a night
 
+        refresh.what_waits(database, settings.base_currency)
         report = fit(settings.database_url.get_secret_value(), clock())
         for line in report.lines():
             log.info(line)
