@@ -33,7 +33,7 @@ def templates() -> Environment:
 
 def write(view: AlertView, link: str) -> Text:
     """Return the mail about an alert. `link` opens this one alert."""
-    values = {"view": view, "link": link, "subject": subject(view), "ask": view.best.question}
+    values = {"view": view, "link": link, "subject": subject(view), "ask": view.question}
     return Text(
         subject=subject(view),
         plain=templates().get_template("mail.txt").render(values),

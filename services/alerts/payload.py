@@ -39,7 +39,7 @@ def described(view: AlertView) -> dict[str, Any]:
         "rep": {"name": view.rep_name},
         "order": {"id": view.order_ref, "source": view.order_source, "number": view.order_number},
         "value": _amount(view.value, view.currency),
-        "question": view.best.question,
+        "question": view.question,
         "points": [_point(each, view.currency) for each in view.points],
         "last_orders": [_order(each) for each in view.orders],
     }

@@ -27,6 +27,7 @@ class Point:
     assumed_margin: bool = False
     revenue: Decimal | None = None
     unproven_reason: str | None = None
+    is_about_product: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +83,8 @@ class AlertView:
     def best(self) -> Point:
         """The point the alert is named after."""
         return self.points[0]
+
+    @property
+    def question(self) -> str:
+        """The one question to ask: the best that names a product, for goods can be offered; else the best."""
+        return next((each for each in self.points if each.is_about_product), self.best).question

@@ -64,7 +64,13 @@ def odds(probability: float) -> str:
         return "about 1 in 2" if tenths == 5 else f"about {tenths} in 10"
     if probability <= 0:
         return "odds unknown"
-    return f"about 1 in {round(1 / probability):,}"
+    return f"about 1 in {_rounded(1 / probability):,}"
+
+
+def _rounded(times: float) -> int:
+    """As people say it: exact up to twenty, then by fives, from a hundred on by tens."""
+    step = 1 if times < 20.5 else 5 if times < 100 else 10
+    return round(times / step) * step
 
 
 def day(moment: datetime, time_zone: str) -> str:

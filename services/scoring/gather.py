@@ -24,6 +24,7 @@ from services.scoring.facts import (
 )
 from services.scoring.store import items, orders
 from services.scoring.store.catalogue import Catalogue
+from services.scoring.words import readable
 from shared.domain.order import LineKind
 
 NEVER_BOUGHT = timedelta(days=730)
@@ -198,4 +199,4 @@ def _lines(placed: PlacedOrder, known: _Known) -> tuple[LineFacts, ...]:
 
 def _named(product: ProductFacts, title: str | None) -> ProductFacts:
     """A product that neither master nor fit has a name for is called what this order calls it."""
-    return replace(product, name=title) if title and product.name == product.sku else product
+    return replace(product, name=readable(title)) if title and product.name == product.sku else product

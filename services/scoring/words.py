@@ -4,20 +4,39 @@ HEADLINE = 60
 """A mail's subject also holds the customer, the money and the odds."""
 
 SHORT = 40
+LEAST = 14
+"""What even a name that gives way keeps of itself."""
+
+DANGLING = frozenset("a and by for in of or pack set the with x".split())
 
 
 def shortened(name: str, most: int = SHORT) -> str:
-    """A name cut at a word's end, with an ellipsis where something is missing."""
+    """A name cut at a word's end, with an ellipsis where something is missing; it never ends on "box of 50"."""
     if len(name) <= most:
         return name
     cut = name[:most]
-    last_blank = cut.rfind(" ")
-    return (cut[:last_blank] if last_blank > most // 2 else cut[:-1]).rstrip(" ,;-") + "…"
+    words = cut.rsplit(" ", 1)[0].split(" ") if " " in cut[most // 2 :] else [cut[:-1]]
+    while len(words) > 2 and (words[-1].lower() in DANGLING or words[-1].isdigit()):
+        words.pop()
+    return " ".join(words).rstrip(" ,;-") + "…"
 
 
 def headline(*words: str) -> str:
-    """Join words and names, at most sixty characters: every second one is a name and gives way."""
-    fixed = sum(len(each) for each in words[::2]) + len(words) - 1
-    names = words[1::2]
-    room = (HEADLINE - fixed) // max(len(names), 1)
-    return " ".join(shortened(each, room) if place % 2 else each for place, each in enumerate(words))
+    """Join words and names, at most sixty characters. Every second one is a name; the last gives way least."""
+    names = list(words[1::2])
+    room = HEADLINE - (len(_joined(words)) - sum(map(len, names)))
+    for place in reversed(range(len(names))):
+        names[place] = shortened(
+            names[place], max(room - sum(min(len(each), LEAST) for each in names[:place]), 2)
+        )
+        room -= len(names[place])
+    return _joined([names[place // 2] if place % 2 else each for place, each in enumerate(words)])
+
+
+def _joined(words: list[str] | tuple[str, ...]) -> str:
+    return " ".join(words).replace(" ,", ",")
+
+
+def readable(name: str) -> str:
+    """A name that an old system wrote in capitals, as people write it. A code without blanks stays as it is."""
+    return name.capitalize() if " " in name and name.isupper() else name

@@ -257,7 +257,7 @@ def test_a_new_fit_replaces_what_a_worker_remembers(database: Database) -> None:
     receive(database, order("2", line("DRILL")))
     worker.work()
     (found,) = rows(database, "SELECT headline, is_proven, unproven_reason, model_run_id FROM signal")
-    assert found.headline == "Buys Drill bits never Drill bits"
+    assert found.headline == "Buys Drill bits, never Drill bits"
     assert not found.is_proven
     assert found.unproven_reason == "too few"
     assert found.model_run_id is not None

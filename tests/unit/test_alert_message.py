@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from services.alerts import message
+from services.alerts import message, words
 from services.alerts.channel import Parcel
 from services.alerts.channels.email import address_of, compose, relay_of
 from services.alerts.payload import payload
@@ -112,6 +112,29 @@ def test_the_subject_keeps_to_its_length_and_still_names_the_money() -> None:
 
     assert len(message.subject(wordy)) <= message.LONGEST_SUBJECT
     assert message.subject(wordy).endswith("£25 at stake, about 1 in 20")
+
+
+def test_the_one_question_is_about_goods_where_a_point_names_any() -> None:
+    size = replace(POINT, headline="Orders £320", question="What do you buy elsewhere?")
+    offer = replace(POINT, is_about_product=True)
+
+    assert (
+        "ASK: Who supplies your drill bits?" in message.write(replace(VIEW, points=(size, offer)), LINK).plain
+    )
+    assert "ASK: What do you buy elsewhere?" in message.write(replace(VIEW, points=(size,)), LINK).plain
+
+
+@pytest.mark.parametrize(
+    ("probability", "said"),
+    [
+        (1 / 7, "about 1 in 7"),
+        (1 / 33, "about 1 in 35"),
+        (1 / 51, "about 1 in 50"),
+        (1 / 348, "about 1 in 350"),
+    ],
+)
+def test_long_odds_are_rounded_as_people_say_them(probability: float, said: str) -> None:
+    assert words.odds(probability) == said
 
 
 def test_an_assumed_margin_and_an_assumed_chance_are_called_so() -> None:

@@ -29,7 +29,7 @@ DRILL_WITH_BITS = a_product(DRILL, neighbours=(Neighbour(BIT, 0.5, 120, 45),))
 def test_offers_what_accounts_with_this_order_buy_too() -> None:
     (signal,) = detect(facts(a_line(DRILL_WITH_BITS), products=[a_product(BIT)]))
     assert signal.subject == f"product:{BIT}"
-    assert signal.headline == "Buys Cordless drill never Drill bit"
+    assert signal.headline == "Buys Cordless drill, never Drill bit"
     assert [each.text for each in signal.evidence] == [
         "Of 120 accounts that buy Cordless drill, 45 also buy Drill bit.",
         "Bought Cordless drill in this order; never Drill bit in 24 months.",

@@ -36,7 +36,7 @@ def test_offers_the_next_break_where_its_margin_is_known() -> None:
     assert signal.value == Decimal("1.12")
     assert not signal.assumed_margin
     assert signal.evidence[0].text == "Ordered 10 at £5.00; from 12 on £4.80. 2 more cost them £7.60."
-    assert signal.headline == "A few more Cordless drill reach the price from 12"
+    assert signal.headline == "2 more Cordless drill reach the price from 12"
 
 
 def test_speaks_of_revenue_where_the_cost_is_unknown() -> None:
@@ -85,6 +85,10 @@ def test_calls_a_break_seen_in_history_by_its_name() -> None:
             id="a quantity that lasts for years",
         ),
         pytest.param(a_line(a_product(breaks=LIST), price=0, cost=1), id="a line that is free"),
+        pytest.param(
+            a_line(a_product(breaks=(a_break(1, 5), a_break(11, "4.54"))), cost=1),
+            id="more goods for six pence less: the price list's rounding",
+        ),
     ],
 )
 def test_offers_no_break_for(line) -> None:
@@ -133,8 +137,9 @@ def a_size(total: float, days: int = 6, each: float = 100, peers: tuple[float, f
 
 
 def test_suggests_the_next_order_size_when_it_is_near() -> None:
-    (signal,) = detect(a_size(110))
+    (signal,) = detect(a_size(108))
     assert signal.subject == "order_size"
+    assert signal.headline == "Orders £100, accounts like it £150 and more"
     assert (
         signal.detail["target"] == "125.00"
     )  # 1.25 x the largest own day, less than 35 % up and the peers' P75
@@ -144,10 +149,11 @@ def test_suggests_the_next_order_size_when_it_is_near() -> None:
 @pytest.mark.parametrize(
     "given",
     [
-        pytest.param(a_size(110, days=4), id="a customer with few order days"),
+        pytest.param(a_size(108, days=4), id="a customer with few order days"),
         pytest.param(a_size(130), id="an order that reached it"),
+        pytest.param(a_size(118), id="an order well above the customer's usual"),
         pytest.param(a_size(40), id="an order far from it"),
-        pytest.param(a_size(110, peers=(90, 120)), id="a customer who orders as much as peers"),
+        pytest.param(a_size(108, peers=(90, 120)), id="a customer who orders as much as peers"),
         pytest.param(facts(a_line(), past_orders=()), id="anybody without a fit of sizes"),
     ],
 )
@@ -168,7 +174,7 @@ def test_suggests_no_order_size_to(given) -> None:
         pytest.param(
             a_size(160), None, "an order reached the size of their peers", id="an order of the peers' size"
         ),
-        pytest.param(a_size(110), None, None, id="not by a smaller order"),
+        pytest.param(a_size(108), None, None, id="not by a smaller order"),
     ],
 )
 def test_ends_with(given, product_id, reason) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from services.scoring.facts import Assumptions, ItemFit
 from services.scoring.value import Odds, margin_of, number, spoken, worth
-from services.scoring.words import HEADLINE, headline, shortened
+from services.scoring.words import HEADLINE, headline, readable, shortened
 from tests.order_facts import a_product, an_item
 
 GBP = Assumptions("GBP", Decimal("0.30"), Decimal(0))
@@ -77,11 +77,36 @@ def test_quantities_have_no_idle_zeros(quantity: str, words: str) -> None:
 
 def test_a_headline_never_outgrows_a_subject() -> None:
     long = "RED RETROSPOT PEG BAG WITH A VERY LONG NAME INDEED"
-    made = headline("Buys", long, "never", long)
+    made = headline("Buys", long, ", never", long)
     assert len(made) <= HEADLINE
-    assert made.startswith("Buys RED RETROSPOT")
+    assert made == "Buys RED RETROSPOT PEG BAG…, never RED RETROSPOT PEG BAG…"
 
 
-def test_names_are_cut_at_a_word() -> None:
-    assert shortened("Cordless drill with two batteries", 20) == "Cordless drill with…"
-    assert shortened("Saw", 20) == "Saw"
+def test_a_headline_names_what_to_offer_before_what_is_known() -> None:
+    made = headline("Buys", "Through bolt box of 50 M10 x 90", ", never", "Oscillating blade wood 32")
+    assert made == "Buys Through bolt box…, never Oscillating blade wood 32"
+
+
+@pytest.mark.parametrize(
+    ("name", "cut"),
+    [
+        pytest.param("Saw", "Saw", id="a short name stays"),
+        pytest.param("Cordless drill battery, two of them", "Cordless drill…", id="cut at a word"),
+        pytest.param("Gas cells pack of 12 brad, winter", "Gas cells…", id="never left hanging on a number"),
+        pytest.param("Schraubenschlüsselsatzkoffer", "Schraubenschlüsselsa…", id="one long word"),
+    ],
+)
+def test_names_are_cut_where_a_reader_would(name: str, cut: str) -> None:
+    assert shortened(name, 21) == cut
+
+
+@pytest.mark.parametrize(
+    ("name", "seen"),
+    [
+        ("WHITE HANGING HEART T-LIGHT HOLDER", "White hanging heart t-light holder"),
+        ("DRILL-8", "DRILL-8"),
+        ("LED batten 5 ft", "LED batten 5 ft"),
+    ],
+)
+def test_names_in_capitals_are_read_as_people_write_them(name: str, seen: str) -> None:
+    assert readable(name) == seen

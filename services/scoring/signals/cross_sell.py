@@ -8,7 +8,7 @@ calibration of scores, else a prior of 1 in 20.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from heapq import nlargest
 
 from services.scoring.facts import LineFacts, Neighbour, OrderFacts, ProductFacts
@@ -90,7 +90,7 @@ def _signal(facts: OrderFacts, product: ProductFacts, score: float) -> Signal | 
     fitted = product.fitted
     if fitted is None or fitted.unit_price is None or fitted.first_quantity is None:
         return None
-    first_order = fitted.first_quantity * fitted.unit_price
+    first_order = _whole(fitted.first_quantity) * fitted.unit_price
     margin, is_assumed = margin_of(first_order, product, facts.assumptions)
     odds = _odds(facts, score)
     priced = worth(margin * (1 + (fitted.repeats or Decimal(0))), odds)
@@ -117,8 +117,13 @@ def _signal(facts: OrderFacts, product: ProductFacts, score: float) -> Signal | 
         assumed_margin=is_assumed,
         revenue=first_order,
         product_id=product.id,
-        detail={"score": round(score, 6), "first_quantity": str(fitted.first_quantity)},
+        detail={"score": round(score, 6), "first_quantity": str(_whole(fitted.first_quantity))},
     )
+
+
+def _whole(quantity: Decimal) -> Decimal:
+    """A median may fall between two quantities; nobody orders three and a half."""
+    return quantity.to_integral_value(ROUND_HALF_UP) if quantity >= 1 else quantity
 
 
 def _odds(facts: OrderFacts, score: float) -> Odds:
@@ -152,15 +157,15 @@ def _strength(link: tuple[Neighbour, LineFacts]) -> float:
 
 def _headline(product: ProductFacts, reason: _Reason | None) -> str:
     return (
-        headline("Buys", reason.known.name, "never", product.name)
+        headline("Buys", reason.known.name, ", never", product.name)
         if reason
         else headline("Never bought", product.name)
     )
 
 
 def _question(product: ProductFacts, reason: _Reason | None) -> str:
-    beside = f" to go with {shortened(reason.known.name)}" if reason else ""
-    return f"Do they need {shortened(product.name)}{beside}, or do they buy it elsewhere?"
+    beside = f" with {shortened(reason.known.name)}" if reason else ""
+    return f"Do you use {shortened(product.name)}{beside}, and where do you buy it?"
 
 
 def _evidence(facts: OrderFacts, product: ProductFacts, reason: _Reason | None) -> Iterator[Evidence]:
@@ -178,7 +183,7 @@ def _evidence(facts: OrderFacts, product: ProductFacts, reason: _Reason | None) 
     fitted = product.fitted
     if fitted is not None and fitted.first_quantity is not None and fitted.unit_price is not None:
         price = exact(fitted.unit_price, facts.assumptions.base_currency)
-        yield Evidence("Typical first order", f"{number(fitted.first_quantity)} at {price} each.")
+        yield Evidence("Typical first order", f"{number(_whole(fitted.first_quantity))} at {price} each.")
 
 
 def ends(facts: OrderFacts, episode: Episode) -> str | None:

@@ -39,11 +39,15 @@ FAR_BELOW = Decimal("0.5")
 STEP = Decimal("1.35")
 OWN_ROOM = Decimal("1.25")
 WITHIN_REACH = Decimal("0.65")
-AS_USUAL = Decimal("0.9")
-"""An order far below the customer's own average is no occasion to speak of larger ones."""
+AS_USUAL = (Decimal("0.9"), Decimal("1.1"))
+"""Around the customer's own average: a far smaller order is no occasion to speak of larger ones, a larger one needs
+no word."""
 
 FEW_ORDER_DAYS = 5
 IMPLAUSIBLE = Decimal(1)
+WORTH_SAYING = Decimal(1)
+"""A saving of less, by more goods for less money, is the price list's rounding."""
+
 EVERYBODY = "*"
 SHOWS_FOR = timedelta(days=14)
 
@@ -100,7 +104,7 @@ def _break_within_reach(facts: OrderFacts, line: LineFacts) -> _Chance | None:
         return None
     extra = (step.min_quantity * step.unit_price - quantity * price) * facts.rate
     if extra <= 0:  # only a price list can promise that
-        return None if step.is_usual else _free_goods(facts, line, step, -extra)
+        return None if step.is_usual or -extra < WORTH_SAYING else _free_goods(facts, line, step, -extra)
     if (
         quantity < NEAR_BREAK * step.min_quantity
         or _cover_days(facts, line, step.min_quantity) > LONGEST_COVER
@@ -122,7 +126,9 @@ def _break_within_reach(facts: OrderFacts, line: LineFacts) -> _Chance | None:
     )
     return _Chance(
         cause=f"break:{number(step.min_quantity)}",
-        title=headline("A few more", line.product.name, f"reach the price from {number(step.min_quantity)}"),
+        title=headline(
+            f"{number(more)} more", line.product.name, f"reach the price from {number(step.min_quantity)}"
+        ),
         question=f"Shall we make it {number(step.min_quantity)} of {shortened(line.product.name)} at the lower price?",
         stake=gain,
         odds=BREAK_ODDS,
@@ -158,7 +164,7 @@ def _free_goods(facts: OrderFacts, line: LineFacts, step: PriceBreak, saving: De
         cause=f"free:{number(step.min_quantity)}",
         title=headline("More", line.product.name, "for less money"),
         question=f"Did you know that {number(step.min_quantity)} cost less than what you ordered?",
-        stake=max(saving, IMPLAUSIBLE),
+        stake=saving,
         odds=Odds(1.0),
         evidence=(Evidence(_named(step), text),),
         target=step.min_quantity,
@@ -195,8 +201,8 @@ def _below_usual(facts: OrderFacts, line: LineFacts) -> _Chance | None:
     peers_say = f" Other accounts usually take {number(peers)}." if peers is not None else ""
     return _Chance(
         cause="usual",
-        title=headline("Far less", line.product.name, "than usual"),
-        question=f"Is {number(taken)} of {shortened(line.product.name)} enough until the next order?",
+        title=headline(f"Ordered {number(taken)}", line.product.name, f", usually {number(usual)}"),
+        question=f"Is {number(taken)} of {shortened(line.product.name)} enough until your next order?",
         stake=margin,
         odds=USUAL_ODDS,
         evidence=(
@@ -243,7 +249,8 @@ def _next_step(facts: OrderFacts) -> _Chance | None:
     average = sum(days.values(), Decimal(0)) / len(days)
     target = min(peers[1], average * STEP, max(days.values()) * OWN_ROOM)
     total = facts.base_net + earlier_today
-    if average >= peers[0] or not WITHIN_REACH * target <= total < target or total < AS_USUAL * average:
+    low, high = (share * average for share in AS_USUAL)
+    if average >= peers[0] or not low <= total <= high or not WITHIN_REACH * target <= total < target:
         return None
     orders_ahead = Decimal(len(days)) * HORIZON.days / 365
     revenue = (target - average) * max(orders_ahead, Decimal(1))
@@ -252,8 +259,8 @@ def _next_step(facts: OrderFacts) -> _Chance | None:
     segment = f" in {facts.customer.segment}" if facts.customer.segment else ""
     return _Chance(
         cause="step",
-        title="A little more makes their next order size",
-        question=f"What else do they need that would bring the order to {spoken(target, currency)}?",
+        title=f"Orders {spoken(average, currency)}, accounts like it {spoken(peers[0], currency)} and more",
+        question="What do you buy elsewhere that could come with your next order?",
         stake=margin,
         odds=STEP_ODDS,
         evidence=(

@@ -23,6 +23,7 @@ from services.scoring.facts import (
     ProductFacts,
     cost_on,
 )
+from services.scoring.words import readable
 
 CANDIDATES_KEPT = 50_000
 """Customers whose candidates are remembered; a company with more forgets and reads again."""
@@ -211,7 +212,7 @@ def _product(row: Row[Any], lists: Lists) -> ProductFacts:
     items = rows("items")
     return ProductFacts(
         id=row.id,
-        name=row.name or (items[0].name if items else None) or row.sku or f"product {row.id}",
+        name=readable(row.name or (items[0].name if items else None) or row.sku or f"product {row.id}"),
         sku=row.sku or "",
         category=row.category,
         is_active=row.status == "active",
