@@ -10,6 +10,7 @@ from deploy.sample.trades import STAPLE_PAIRS, main_categories, staple_pair
 OFTEN = 8.0
 # From this share of the break on, asking for the rest is a small step.
 NEAR_THE_BREAK = Decimal("0.72")
+SMALL_ORDER = Decimal(65)
 
 
 def complement_missing(scene: Scene) -> Part:
@@ -71,9 +72,9 @@ def break_would_cost_money(scene: Scene) -> Part:
 
 
 def small_orders(scene: Scene) -> Part:
-    """Orders far below those of its peers."""
+    """Orders far below those of its peers: a little of one staple each time, and so on the last day."""
     staple = scene.everyday(3)[2]
-    quantity = max(1, staple.family.usual_quantity // 4)
+    quantity = max(1, round(SMALL_ORDER / staple.price_on(scene.last_day)))
     return Part(
         "small_orders",
         "up_sell",
@@ -84,7 +85,8 @@ def small_orders(scene: Scene) -> Part:
         usual=((staple.sku, quantity),),
         cadence=7,
         lines=0.5,
-        size=0.25,
+        refuses=frozenset(each.family.key for each in scene.catalogue.complements[staple.sku]),
+        buys_staples_only=True,
         script=(ScriptLine(staple, quantity),),
     )
 
