@@ -22,6 +22,7 @@ def main() -> int:
         for name in asked:
             print(f"measuring {name} ...", flush=True)
             figures.append(PARTS[name].measure(running))
+            print(figures[-1], flush=True)
     print(table(figures))
     if asked == list(PARTS):
         write(figures, os.cpu_count() or 1, datetime.now(UTC).date())

@@ -26,7 +26,17 @@ def measure(system: System) -> Figure:
     )
     lines, bare_seconds = _copy(system, file)
     began = time.perf_counter()
-    system.tipoff("import", "orders", str(file), "--columns", columns, "--source", f"bench-{columns}")
+    system.tipoff(
+        "import",
+        "orders",
+        str(file),
+        "--columns",
+        columns,
+        "--source",
+        f"bench-{columns}",
+        "--rejects",
+        str(system.folder / "rejects.csv"),
+    )
     seconds = time.perf_counter() - began
     ratio = bare_seconds / seconds
     return Figure(

@@ -46,13 +46,11 @@ class Receiver:
 def measure(system: System) -> Figure:
     """Post orders that each hold a line under its cost (always said, at once), and wait for every alert."""
     receiver = Receiver()
+    system.settings["TIPOFF_LOOPBACK_ORIGINS"] = receiver.origin
     system.tipoff("endpoints", "add", f"{receiver.origin}/alerts")
     address = ("127.0.0.1", free_port())
-    settings = {"TIPOFF_LOOPBACK_ORIGINS": receiver.origin}
     posted: dict[str, float] = {}
-    with system.running(
-        service("ingest", address[1]), worker("scoring"), worker("alerts"), settings=settings
-    ):
+    with system.running(service("ingest", address[1]), worker("scoring"), worker("alerts")):
         wait_for(f"http://127.0.0.1:{address[1]}/healthz")
         time.sleep(3)
         orders = made_orders(

@@ -25,7 +25,6 @@ from deploy.fleet import Part
 
 DAY, NEXT_DAY = "2011-02-28", "2011-03-01"
 REPS = 3
-PATIENCE_SECONDS = 120
 
 
 def main() -> int:
@@ -45,7 +44,18 @@ def main() -> int:
         }
         del running.settings["TIPOFF_VALUE_FLOOR"]
         _people(running)
-        _timed(running, "import", "orders", str(REFERENCE), "--columns", "online_retail", "--until", DAY)
+        _timed(
+            running,
+            "import",
+            "orders",
+            str(REFERENCE),
+            "--columns",
+            "online_retail",
+            "--until",
+            DAY,
+            "--rejects",
+            str(running.folder / "rejects.csv"),
+        )
         _timed(running, "import", "assignments", str(running.folder / "assignments.csv"))
         _timed(running, "fit")
         running.tipoff("endpoints", "add", f"{receiver.origin}/alerts")
@@ -103,30 +113,19 @@ def _play(running: System) -> Path:
     sink_part = Part("mails", [sys.executable, "-m", "deploy.mailsink", *sink])
     with running.running(sink_part, *parts, settings=settings):
         wait_for(f"http://127.0.0.1:{ingest}/healthz")
-        _wait(running, "refresh")
+        running.wait_for_tasks("refresh")
         hook = f"http://127.0.0.1:{ingest}/hooks/standard"
         _timed(
             running, "send", "orders", str(REFERENCE), "--columns", "online_retail", "--url", hook,
             "--secret", running.secret, "--since", DAY, "--until", NEXT_DAY,
         )  # fmt: skip
         began = time.perf_counter()
-        _wait(running, "score")
+        running.wait_for_tasks("score")
         print(f"--- scored {time.perf_counter() - began:.1f} s after the last was posted")
-        _wait(running, "decide")
-        _wait(running, "deliver")
+        running.wait_for_tasks("decide")
+        running.wait_for_tasks("deliver")
         print(f"--- decided and delivered {time.perf_counter() - began:.1f} s after the last was posted\n")
     return mails
-
-
-def _wait(running: System, kind: str) -> None:
-    """Return when no task of a kind is left."""
-    until = time.monotonic() + PATIENCE_SECONDS
-    with psycopg.connect(running.libpq_url, autocommit=True) as connection:
-        query = "SELECT count(*) FROM task WHERE kind = %s AND state IN ('ready', 'leased')"
-        while connection.execute(query, (kind,)).fetchone() != (0,):
-            if time.monotonic() > until:
-                sys.exit(f"{kind} tasks did not finish")
-            time.sleep(0.3)
 
 
 ACCOUNT = {

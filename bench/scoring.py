@@ -2,7 +2,6 @@
 
 import json
 import sys
-import time
 from urllib.request import Request, urlopen
 
 import psycopg
@@ -16,7 +15,6 @@ from bench.system import System, free_port, run, service, wait_for, worker
 
 ORDERS = 6000
 JOBS = 400
-PATIENCE_SECONDS = 180
 
 
 def measure(system: System) -> Figure:
@@ -63,13 +61,7 @@ def _orders_per_second(system: System) -> float:
         with urlopen(Request(f"http://127.0.0.1:{port}/v1/orders", body, headers), timeout=120) as answer:
             answer.read()
     with system.running(worker("scoring")), psycopg.connect(system.libpq_url, autocommit=True) as connection:
-        until = time.monotonic() + PATIENCE_SECONDS
-        while connection.execute(
-            "SELECT EXISTS (SELECT FROM task WHERE kind = 'score' AND state <> 'done')"
-        ).fetchone() == (True,):
-            if time.monotonic() > until:
-                raise RuntimeError("the scoring worker did not finish")
-            time.sleep(0.5)
+        system.wait_for_tasks("score")
         row = connection.execute(
             "WITH done AS (SELECT finished_at, count(*) AS n FROM task WHERE kind = 'score'"
             " AND created_at > now() - interval '10 minutes' GROUP BY 1)"

@@ -15,6 +15,8 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
+import psycopg
+
 from deploy.company import load_history, tipoff
 from deploy.devstack import DevStack
 from deploy.fleet import Fleet, Part
@@ -53,6 +55,19 @@ class System:
         """Run a command as an operator would."""
         return tipoff(self.settings, *arguments)
 
+    def wait_for_tasks(self, *kinds: str, seconds: float = 180) -> None:
+        """Return when no task (of these kinds) waits or is being done. Raises RuntimeError when it takes longer."""
+        until = time.monotonic() + seconds
+        query = (
+            "SELECT EXISTS (SELECT FROM task WHERE state IN ('ready', 'leased')"
+            " AND (kind = ANY(%s) OR %s) AND run_at < now() + interval '1 minute')"
+        )
+        with psycopg.connect(self.libpq_url, autocommit=True) as connection:
+            while connection.execute(query, (list(kinds), not kinds)).fetchone() == (True,):
+                if time.monotonic() > until:
+                    raise RuntimeError(f"tasks are not done: {' '.join(kinds) or 'all'}")
+                time.sleep(0.2)
+
     @contextmanager
     def running(self, *parts: Part, settings: Mapping[str, str] | None = None) -> Iterator[None]:
         """Keep these processes running for the length of the block."""
@@ -70,6 +85,8 @@ def system(*, with_company: bool) -> Iterator[System]:
             made = System(stack, folder)
             if with_company:
                 load_history(folder / "sample", datetime.now(UTC).date(), made.settings, print, skip=False)
+                with made.running(worker("scoring")):
+                    made.wait_for_tasks()
             else:
                 made.tipoff("migrate")
             yield made

@@ -18,6 +18,8 @@ def discover(package: ModuleType, attribute: str, of_type: type[Plugin]) -> dict
             raise TypeError(f"{module.__name__} must define {attribute} as a {of_type.__name__}")
         name = getattr(plugin, "name", None)
         if name != module_info.name:
-            raise TypeError(f"{module.__name__} names its {attribute} {name!r}; it must be {module_info.name!r}")
+            raise TypeError(
+                f"{module.__name__} names its {attribute} {name!r}; it must be {module_info.name!r}"
+            )
         found[module_info.name] = plugin
     return found

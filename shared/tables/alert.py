@@ -37,7 +37,14 @@ episode = Table(
     Column("value", Amount, nullable=False, comment="as last sent, else as last seen"),
     Column("sent_at", Moment, comment="business time of the last notice"),
     UniqueConstraint("customer_id", "kind", "subject", "number"),
-    Index("uq_episode_open", "customer_id", "kind", "subject", unique=True, postgresql_where=text("state = 'open'")),
+    Index(
+        "uq_episode_open",
+        "customer_id",
+        "kind",
+        "subject",
+        unique=True,
+        postgresql_where=text("state = 'open'"),
+    ),
 )
 
 policy_version = Table(
@@ -55,12 +62,23 @@ alert = Table(
     Column("public_id", PublicId, nullable=False, unique=True, server_default=text("gen_random_uuid()")),
     Column("customer_id", Id, ForeignKey("customer.id"), nullable=False),
     Column("rep_id", Id, ForeignKey("rep.id"), nullable=False),
-    Column("is_default_owner", Boolean, nullable=False, comment="nobody owns the customer: the default owner got it"),
+    Column(
+        "is_default_owner",
+        Boolean,
+        nullable=False,
+        comment="nobody owns the customer: the default owner got it",
+    ),
     Column("order_id", Id, nullable=False),
     Column("business_day", Date, nullable=False, comment="in the rep's time zone"),
     Column("verdict", Text, nullable=False, comment="send or keep (inbox only)"),
     Column("reason", Text, nullable=False),
-    Column("state", Text, nullable=False, server_default=text("'open'"), comment="open, snoozed, done, dismissed, withdrawn"),
+    Column(
+        "state",
+        Text,
+        nullable=False,
+        server_default=text("'open'"),
+        comment="open, snoozed, done, dismissed, withdrawn",
+    ),
     Column("is_urgent", Boolean, nullable=False),
     Column("is_selling", Boolean, nullable=False),
     Column("value", Amount, nullable=False, comment="expected margin of its points, base currency"),
@@ -114,7 +132,9 @@ delivery = Table(
     Column("channel", Text, nullable=False),
     Column("recipient", Text, nullable=False),
     Column("endpoint_id", PublicId, ForeignKey("endpoint.id")),
-    Column("state", Text, nullable=False, comment="ready, sent, dead, expired, withdrawn, shadow, not_allowed"),
+    Column(
+        "state", Text, nullable=False, comment="ready, sent, dead, expired, withdrawn, shadow, not_allowed"
+    ),
     Column("reason", Text),
     Column("created_at", Moment, nullable=False, server_default=text("now()")),
     Column("expires_at", Moment, nullable=False),
@@ -129,7 +149,9 @@ attempt = Table(
     Column("n", SmallInteger, primary_key=True),
     Column("started_at", Moment, nullable=False, server_default=text("now()")),
     Column("finished_at", Moment),
-    Column("outcome", Text, comment="sent, rejected, unavailable, unknown; NULL: the process died in between"),
+    Column(
+        "outcome", Text, comment="sent, rejected, unavailable, unknown; NULL: the process died in between"
+    ),
     Column("detail", Text),
 )
 

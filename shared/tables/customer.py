@@ -9,10 +9,14 @@ customer = Table(
     metadata,
     Column("id", Id, Identity(always=True), primary_key=True),
     Column("name", Text),
-    Column("status", Text, nullable=False, server_default=text("'active'"), comment="active, blocked, closed"),
+    Column(
+        "status", Text, nullable=False, server_default=text("'active'"), comment="active, blocked, closed"
+    ),
     Column("is_internal", Boolean, nullable=False, server_default=text("false")),
     Column("parent_id", Id, ForeignKey("customer.id")),
-    Column("merged_into_id", Id, ForeignKey("customer.id"), comment="the merge map: facts count for that one"),
+    Column(
+        "merged_into_id", Id, ForeignKey("customer.id"), comment="the merge map: facts count for that one"
+    ),
     Column("segment", Text),
     Column("region", Text),
     Column("territory_id", Id, ForeignKey("territory.id")),

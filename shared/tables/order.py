@@ -51,7 +51,9 @@ sales_order = Table(
 order_line = Table(
     "order_line",
     metadata,
-    Column("order_id", Id, primary_key=True, comment="sales_order.id; no foreign key: partitions come and go"),
+    Column(
+        "order_id", Id, primary_key=True, comment="sales_order.id; no foreign key: partitions come and go"
+    ),
     Column("line_no", Integer, primary_key=True),
     Column("ordered_at", Moment, primary_key=True),
     Column("customer_id", Id, comment="copied from the order: lines are read by customer"),
@@ -62,7 +64,9 @@ order_line = Table(
     Column("quantity", Quantity, nullable=False, comment="base units; negative when given back"),
     Column("net", Amount, nullable=False, comment="own currency, after line and order discount, ex tax"),
     Column("base_net", Amount, comment="base currency; NULL while no rate is known"),
-    Column("base_unit_cost", Amount, comment="base currency per base unit, valid that day; NULL when unknown"),
+    Column(
+        "base_unit_cost", Amount, comment="base currency per base unit, valid that day; NULL when unknown"
+    ),
     Column("title", Text),
     Column("returns_order_id", Text),
     Column("returns_line_id", Text),
@@ -81,7 +85,9 @@ customer_item = Table(
     Column("last_at", Moment, nullable=False),
     Column("quantity", Quantity, nullable=False, comment="net of returns"),
     Column("base_net", Amount, nullable=False, comment="net of returns"),
-    Column("recent_at", ARRAY(Moment), nullable=False, comment="the last eight priced purchases, newest first"),
+    Column(
+        "recent_at", ARRAY(Moment), nullable=False, comment="the last eight priced purchases, newest first"
+    ),
     Column("recent_order_id", ARRAY(Id), nullable=False),
     Column("recent_quantity", ARRAY(Quantity), nullable=False),
     Column("recent_price", ARRAY(Amount), nullable=False, comment="unit price in the order's own currency"),

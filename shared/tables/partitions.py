@@ -31,7 +31,9 @@ def ensure_months(connection: Connection, first: date, last: date) -> list[str]:
 def _make(connection: Connection, name: str, start: date, end: date) -> None:
     """Build the partition aside, fill it from the default one, then attach it."""
     bounds = f"ordered_at >= '{start} 00:00+00' AND ordered_at < '{end} 00:00+00'"
-    connection.execute(text(f"CREATE TABLE {name} (LIKE order_line INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"))
+    connection.execute(
+        text(f"CREATE TABLE {name} (LIKE order_line INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
+    )
     connection.execute(
         text(
             f"WITH moved AS (DELETE FROM order_line_default WHERE {bounds} RETURNING *) "  # noqa: S608

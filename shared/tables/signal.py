@@ -38,14 +38,18 @@ signal = Table(
     Column("high", Amount, nullable=False),
     Column("revenue", Amount),
     Column("horizon_days", Integer, nullable=False),
-    Column("quiet_days", Integer, nullable=False, comment="its episode ends after so long without new evidence"),
+    Column(
+        "quiet_days", Integer, nullable=False, comment="its episode ends after so long without new evidence"
+    ),
     Column("headline", Text, nullable=False),
     Column("question", Text, nullable=False),
     Column("evidence", Json, nullable=False),
     Column("detail", Json, nullable=False),
     Column("is_urgent", Boolean, nullable=False),
     Column("is_selling", Boolean, nullable=False),
-    Column("is_proven", Boolean, nullable=False, comment="false: its model does not win, or is missing or old"),
+    Column(
+        "is_proven", Boolean, nullable=False, comment="false: its model does not win, or is missing or old"
+    ),
     Column("unproven_reason", Text),
     Column("assumed_margin", Boolean, nullable=False),
     Column("detector_version", Text, nullable=False),
@@ -62,6 +66,8 @@ silence_note = Table(
     metadata,
     Column("order_id", Id, primary_key=True),
     Column("order_version", BigInteger, primary_key=True),
-    Column("reason", Text, nullable=False, comment="why this order was not judged: see ORDERS, what never alerts"),
+    Column(
+        "reason", Text, nullable=False, comment="why this order was not judged: see ORDERS, what never alerts"
+    ),
     Column("noted_at", Moment, nullable=False, server_default=text("now()")),
 )

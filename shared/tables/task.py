@@ -22,7 +22,9 @@ task = Table(
     Column("queue", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("key", Text, nullable=False, comment="what it is about, with its version"),
-    Column("state", Text, nullable=False, server_default=text("'ready'"), comment="ready, leased, done, dead"),
+    Column(
+        "state", Text, nullable=False, server_default=text("'ready'"), comment="ready, leased, done, dead"
+    ),
     Column("run_at", Moment, nullable=False, server_default=text("now()"), comment="database clock"),
     Column("attempts", SmallInteger, nullable=False, server_default=text("0")),
     Column("lease_until", Moment),
