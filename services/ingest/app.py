@@ -9,7 +9,9 @@ from redis import Redis
 from sqlalchemy import text
 
 from services.ingest import events, hooks, orders
+from services.ingest.describe import describe_bodies
 from services.ingest.desk import Desk
+from services.ingest.receive import Verdict
 from services.ingest.source import all_sources
 from shared import migrations
 from shared.clock import Clock, real_now
@@ -48,9 +50,13 @@ def create_app(
         for name, each in settings.hook_secrets.items()
     }
     find_token = remembered(_token_finder(database))
+    for connection in secrets:  # a rate needs its zero before the first order
+        for outcome in (*Verdict, "quarantined", "unsigned"):
+            metrics.orders_received.labels(connection, hooks.DOOR, outcome)
     hooks.add(app, desk, all_sources(), secrets)
     orders.add(app, desk, find_token)
     events.add(app, desk, find_token)
+    describe_bodies(app)
     return app
 
 

@@ -205,21 +205,19 @@ def send_orders(  # noqa: PLR0913, PLR0917 - one argument an option
     times: int,
 ) -> None:
     """Post the orders of a file as signed Standard Webhooks, in the order they were placed."""
-    import requests  # noqa: PLC0415 - for this command alone
-
     from services.ingest.imports.columns import MapFault, read_map  # noqa: PLC0415
     from services.ingest.imports.query import Window  # noqa: PLC0415
-    from services.ingest.imports.send import Sender, parcels, send_all  # noqa: PLC0415
+    from services.ingest.imports.send import Sender, SendFault, open_session, parcels, send_all  # noqa: PLC0415
     from services.ingest.imports.table import FileFault  # noqa: PLC0415
 
     outcomes: Counter[str] = Counter()
     try:
         sending = parcels(file, read_map(columns), Window(_day(since), _day(until)))
-        with requests.Session() as session:
+        with open_session() as session:
             for answer in send_all(sending, Sender(url, secret, session), rate=rate, times=times):
                 outcomes[f"{answer.status} {answer.outcome}"] += 1
                 click.echo(f"{answer.key}  {answer.status} {answer.outcome}  {answer.event_id or ''}")
-    except (MapFault, FileFault, requests.RequestException, ValueError) as fault:
+    except (MapFault, FileFault, SendFault, ValueError) as fault:
         raise click.ClickException(str(fault)) from fault
     click.echo(
         ", ".join(f"{number} x {outcome}" for outcome, number in outcomes.most_common()) or "nothing to send"

@@ -10,7 +10,7 @@ from hypothesis import strategies as some
 
 from shared.db import Database
 from shared.domain.order import LineKind, Order, OrderKind, OrderStatus
-from shared.tables.partitions import ensure_months
+from shared.partitions import ensure_months
 from tests import databases
 from tests.scoring_orders import NOW, Worker, line, order, receive, rows, score
 

@@ -28,7 +28,7 @@ from services.ingest.normalise import Receipt
 from services.ingest.receive import Verdict
 from shared.clock import real_now
 from shared.db import Database
-from shared.tables.partitions import ensure_months
+from shared.partitions import ensure_months
 
 BATCH_ORDERS = 1000
 BATCHES_AHEAD = 2

@@ -19,6 +19,12 @@ from shared.signing import sign
 
 TIMEOUT_SECONDS = 15
 
+SendFault = requests.RequestException
+"""What keeps a message from being answered at all."""
+
+open_session = requests.Session
+"""One connection for all messages."""
+
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
