@@ -21,6 +21,7 @@ from services.scoring.store import events
 from services.scoring.store import signals as signal_store
 from services.scoring.store.catalogue import Catalogue
 from services.scoring.store.events import Reading
+from services.scoring.store.rows import expect_few_rows
 from shared import tasks
 from shared.clock import Clock
 from shared.db import Database
@@ -87,6 +88,7 @@ class Lane:
         """Apply, gather, judge, store and finish, all or nothing."""
         business_now = self.clock()
         with self.database.transaction() as connection:
+            expect_few_rows(connection)
             placed = self._write_orders(connection, events.lock_heads(connection, readings))
             known = gather.gather(connection, placed, self.catalogue, self.assumptions)
             apply.write_lines(connection, placed)

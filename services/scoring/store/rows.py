@@ -1,8 +1,9 @@
-"""This file hands many rows to one statement in forms that both sides read at C speed."""
+"""This file hands many rows to one statement in forms that both sides read at C speed, and keeps plans by key."""
 
 from collections.abc import Iterable, Sequence
 
 import msgspec
+from sqlalchemy import Connection, text
 
 _ENCODER = msgspec.json.Encoder(decimal_format="string")
 
@@ -15,3 +16,13 @@ def as_json(rows: Sequence[object]) -> str:
 def as_array(ids: Iterable[int]) -> str:
     """Return ids for `CAST(:ids AS bigint[])`: one string, where the driver would convert id by id."""
     return "{" + ",".join(map(str, ids)) + "}"
+
+
+def expect_few_rows(connection: Connection) -> None:
+    """Have the rest of this transaction look rows up by key.
+
+    A batch asks for few rows of large tables that have just grown: old statistics would have them read whole.
+    """
+    connection.execute(
+        text("SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)")
+    )
