@@ -32,7 +32,7 @@ class JsonFault(ValueError):
         self.position = position
 
 
-def loads(raw: bytes, *, max_depth: int = 20) -> Any:
+def loads(raw: bytes, *, max_depth: int = 20) -> Any:  # noqa: ANN401 - JSON is anything
     """Return the value of a JSON text: numbers with a fraction or exponent as Decimal, other numbers as int.
 
     Raises JsonFault for anything two readers could understand differently or PostgreSQL could not store.
@@ -65,7 +65,7 @@ def _refuse_bad_escapes(text: str) -> None:
             raise JsonFault("a text holds half a surrogate pair", escape.start())
 
 
-def _refuse_depth(value: Any, max_depth: int) -> None:
+def _refuse_depth(value: Any, max_depth: int) -> None:  # noqa: ANN401 - JSON is anything
     """Walk level by level, so that deep input costs no stack."""
     level = [value] if isinstance(value, dict | list) else []
     for _ in range(max_depth):
