@@ -183,28 +183,28 @@ def _order_row(placed: PlacedOrder) -> orders.Row:
     }
 
 
-def _line_rows(placed: PlacedOrder) -> list[orders.Row]:
-    common = {
-        "order_id": placed.order_id,
-        "ordered_at": placed.order.ordered_at,
-        "customer_id": placed.customer.id if placed.customer else None,
-        "counts": placed.counts,
-    }
+def _line_rows(placed: PlacedOrder) -> list[orders.LineRow]:
+    ordered_at = placed.order.ordered_at
+    customer_id = placed.customer.id if placed.customer else None
+    counts = placed.counts
     return [
-        {
-            **common,
-            "line_no": each.number,
-            "product_id": each.product.id if each.product else None,
-            "external_id": each.line.id,
-            "kind": each.line.kind,
-            "quantity": each.line.quantity,
-            "net": each.line.net,
-            "base_net": each.base_net,
-            "base_unit_cost": each.base_unit_cost,
-            "title": each.line.title,
-            "returns_order_id": each.line.returns_order_id,
-            "returns_line_id": each.line.returns_line_id,
-            "return_reason": each.line.return_reason,
-        }
+        orders.LineRow(
+            placed.order_id,
+            each.number,
+            ordered_at,
+            customer_id,
+            each.product.id if each.product else None,
+            each.line.id,
+            each.line.kind,
+            counts,
+            each.line.quantity,
+            each.line.net,
+            each.base_net,
+            each.base_unit_cost,
+            each.line.title,
+            each.line.returns_order_id,
+            each.line.returns_line_id,
+            each.line.return_reason,
+        )
         for each in placed.lines
     ]

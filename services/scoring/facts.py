@@ -8,7 +8,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from operator import attrgetter
 from statistics import median
+from typing import NamedTuple
 
 from shared.domain.order import Line, OrderKind, OrderStatus
 
@@ -24,9 +26,11 @@ SAME_BAND = Decimal("1.5")
 STALE_AFTER = timedelta(days=3)
 
 
-@dataclass(frozen=True, slots=True)
-class Purchase:
-    """What one order bought of one product: lines summed, returns apart. `unit_price` is net, own currency."""
+class Purchase(NamedTuple):
+    """What one order bought of one product: lines summed, returns apart. `unit_price` is net, own currency.
+
+    A tuple: they are made by the thousand, eight for each line of each order.
+    """
 
     at: datetime
     quantity: Decimal
@@ -278,16 +282,15 @@ def band_of(product: ProductFacts, quantity: Decimal, channel: str, currency: st
     return None
 
 
+_FIRST_DAY = attrgetter("valid_from")
+_QUANTITY = attrgetter("min_quantity")
+
+
 def breaks_on(product: ProductFacts, currency: str, day: date) -> tuple[PriceBreak, ...]:
     """The price list of that day: for each quantity the newest price that is valid, smallest quantity first."""
-    valid: dict[Decimal, PriceBreak] = {}
-    for each in product.breaks:
-        newest = valid.get(each.min_quantity)
-        if each.currency == currency and each.valid_from <= day:
-            valid[each.min_quantity] = (
-                each if newest is None else max(newest, each, key=lambda one: one.valid_from)
-            )
-    return tuple(sorted(valid.values(), key=lambda each: each.min_quantity))
+    valid = [each for each in product.breaks if each.currency == currency and each.valid_from <= day]
+    newest = {each.min_quantity: each for each in sorted(valid, key=_FIRST_DAY)}
+    return tuple(sorted(newest.values(), key=_QUANTITY))
 
 
 def cost_on(product: ProductFacts, day: date) -> Cost | None:

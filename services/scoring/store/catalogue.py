@@ -135,6 +135,8 @@ class Catalogue(Mapping[int, ProductFacts]):
         cost = cost_on(product, day)
         if cost is None:
             return None
+        if cost.currency == self.base_currency:
+            return cost.cost
         self.load_rates(connection, [(cost.currency, day)])
         rate = self.rate(cost.currency, day)
         return None if rate is None else cost.cost * rate

@@ -145,9 +145,8 @@ def histories(connection: Connection, pairs: Collection[Pair]) -> dict[Pair, tup
     if not pairs:
         return {}
     customers, products = zip(*pairs, strict=True)
-    rows = connection.execute(
-        _STATE, {"customers": as_array(customers), "products": as_array(products)}
-    ).all()
+    asked = {"customers": as_array(customers), "products": as_array(products)}
+    rows = connection.execute(_STATE, asked).cursor.fetchall()  # plain tuples: there are thousands
     return {(row[0], row[1]): tuple(map(Purchase, *row[2:])) for row in rows}
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 
+import msgspec
 from sqlalchemy import Connection, text
 
 from services.scoring.facts import PastOrder
@@ -15,6 +17,27 @@ Row = dict[str, object]
 PAST_WINDOW = timedelta(days=365)
 PAST_ORDERS = 100
 """A customer's size is judged on their last hundred orders of a year."""
+
+
+class LineRow(msgspec.Struct, frozen=True):
+    """A line as it is stored."""
+
+    order_id: int
+    line_no: int
+    ordered_at: datetime
+    customer_id: int | None
+    product_id: int | None
+    external_id: str
+    kind: str
+    counts: bool
+    quantity: Decimal
+    net: Decimal
+    base_net: Decimal | None
+    base_unit_cost: Decimal | None
+    title: str | None
+    returns_order_id: str | None
+    returns_line_id: str | None
+    return_reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +104,7 @@ def upsert(connection: Connection, rows: Sequence[Row]) -> dict[tuple[str, str],
 
 
 def replace_lines(
-    connection: Connection, replaced: Collection[int], rows: Sequence[Row]
+    connection: Connection, replaced: Collection[int], rows: Sequence[LineRow]
 ) -> set[tuple[int, int]]:
     """Replace the lines of orders wholly; return the (customer, product) pairs that lost lines."""
     lost: set[tuple[int, int]] = set()
