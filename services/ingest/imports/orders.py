@@ -22,7 +22,7 @@ from services.ingest.imports.progress import Advance, progress
 from services.ingest.imports.query import Window, create_views, months, turned_away, wanted, whole_file
 from services.ingest.imports.rates import load_rates
 from services.ingest.imports.rejects import Rejects
-from services.ingest.imports.runs import begin_run, finish_run
+from services.ingest.imports.runs import begin_run, finish_run, take_statistics
 from services.ingest.imports.table import ROWS_AT_ONCE, FileTable, open_table
 from services.ingest.normalise import Receipt
 from services.ingest.receive import Verdict
@@ -32,6 +32,7 @@ from shared.partitions import ensure_months
 
 BATCH_ORDERS = 1000
 BATCHES_AHEAD = 2
+ROWS_THAT_CHANGE_PLANS = 10_000
 VALUES_BETWEEN_COLLECTIONS = 500_000
 
 
@@ -209,3 +210,5 @@ def _finish(database: Database, report: Report) -> None:
             "settled": report.is_settled,
         }
         finish_run(connection, report.run_id, counts, refresh=True)
+        if report.account.stored.rows >= ROWS_THAT_CHANGE_PLANS:
+            take_statistics(connection)

@@ -27,3 +27,10 @@ def finish_run(connection: Connection, run_id: int, counts: Mapping[str, object]
     )
     if refresh:
         tasks.put(connection, QUEUE, "refresh", [f"import-{run_id}"])
+
+
+def take_statistics(connection: Connection) -> None:
+    """Let PostgreSQL look at what came in: right after an import, plans made on empty tables are wrong."""
+    connection.execute(
+        text("ANALYZE event, sales_order, order_line, customer, customer_ref, product, product_ref")
+    )
