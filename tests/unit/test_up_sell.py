@@ -154,6 +154,7 @@ def test_suggests_the_next_order_size_when_it_is_near() -> None:
         pytest.param(a_size(118), id="an order well above the customer's usual"),
         pytest.param(a_size(40), id="an order far from it"),
         pytest.param(a_size(108, peers=(90, 120)), id="a customer who orders as much as peers"),
+        pytest.param(a_size(108, peers=(120, 200)), id="a customer who orders nearly as much as peers"),
         pytest.param(facts(a_line(), past_orders=()), id="anybody without a fit of sizes"),
     ],
 )

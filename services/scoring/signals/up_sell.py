@@ -38,10 +38,13 @@ FAIR_SHARE = Decimal("0.75")
 FAR_BELOW = Decimal("0.5")
 STEP = Decimal("1.35")
 OWN_ROOM = Decimal("1.25")
-WITHIN_REACH = Decimal("0.65")
-AS_USUAL = (Decimal("0.9"), Decimal("1.1"))
+WITHIN_REACH = Decimal("0.6")
+AS_USUAL = (Decimal("0.85"), Decimal("1.15"))
 """Around the customer's own average: a far smaller order is no occasion to speak of larger ones, a larger one needs
 no word."""
+
+CLEARLY_BELOW = Decimal("0.8")
+"""Of what six in ten peers stay under: who orders nearly as much is no small customer."""
 
 FEW_ORDER_DAYS = 5
 IMPLAUSIBLE = Decimal(1)
@@ -250,7 +253,11 @@ def _next_step(facts: OrderFacts) -> _Chance | None:
     target = min(peers[1], average * STEP, max(days.values()) * OWN_ROOM)
     total = facts.base_net + earlier_today
     low, high = (share * average for share in AS_USUAL)
-    if average >= peers[0] or not low <= total <= high or not WITHIN_REACH * target <= total < target:
+    if (
+        average >= CLEARLY_BELOW * peers[0]
+        or not low <= total <= high
+        or not WITHIN_REACH * target <= total < target
+    ):
         return None
     orders_ahead = Decimal(len(days)) * HORIZON.days / 365
     revenue = (target - average) * max(orders_ahead, Decimal(1))
