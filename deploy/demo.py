@@ -30,6 +30,8 @@ from shared.signing import new_secret
 READY_SECONDS = 60
 FIRST_PORTS = {"alerts": 8003, "ingest": 8001, "scoring": 8002, "mails": 8025, "smtp": 1025}
 WORKER_PORTS = {"scoring": 9101, "alerts": 9102}
+VALUE_FLOOR = "8"
+"""What a rep's ten minutes on the phone cost: an alert expected to earn less stays in the inbox."""
 
 
 @dataclass(slots=True)
@@ -105,6 +107,7 @@ def environment(place: Place, stack: DevStack, ports: dict[str, int]) -> dict[st
         "TIPOFF_MAIL_FROM": "Tipoff <tipoff@sample.example>",
         "TIPOFF_PUBLIC_URL": f"http://127.0.0.1:{ports['alerts']}",
         "TIPOFF_SETTLE": "PT0S",
+        "TIPOFF_VALUE_FLOOR": VALUE_FLOOR,
         "TIPOFF_NEIGHBOURS": json.dumps(
             {
                 "ingest": f"http://127.0.0.1:{ports['ingest']}",

@@ -74,6 +74,7 @@ def break_would_cost_money(scene: Scene) -> Part:
 def small_orders(scene: Scene) -> Part:
     """Orders far below those of its peers: a little of one staple each time, and so on the last day."""
     staple = scene.everyday(3)[2]
+    # Its average stands a little above its usual order: now and then it takes twice as much.
     quantity = max(1, round(SMALL_ORDER / staple.price_on(scene.last_day)))
     return Part(
         "small_orders",
@@ -87,7 +88,7 @@ def small_orders(scene: Scene) -> Part:
         lines=0.5,
         refuses=frozenset(each.family.key for each in scene.catalogue.complements[staple.sku]),
         buys_staples_only=True,
-        script=(ScriptLine(staple, quantity),),
+        script=(ScriptLine(staple, quantity + quantity // 8),),
     )
 
 
@@ -141,6 +142,7 @@ def nothing_to_say(scene: Scene) -> Part:
         (*plain, *needed, *staple_pair(scene.customer.trade, scene.catalogue)),
         usual=usual,
         cadence=5,
+        size=1.8,
         script=tuple(ScriptLine(each, each.family.usual_quantity) for each in plain),
     )
 

@@ -77,7 +77,7 @@ def inbox(database: Database) -> Iterator[Inbox]:
         told = settings(smtp_url=sink.url)
         with database.transaction() as connection:
             rep = a_rep(connection)
-            for name, worth in (("Acme <Tools>", 25), ("Brightwater", 2)):
+            for name, worth in (("Acme <Tools>", 25), ("Brightwater", 1)):
                 customer = a_customer(connection, rep, name)
                 order = an_order(connection, customer, f"INV-{name[:4]}")
                 a_signal(connection, customer, order, value=worth)

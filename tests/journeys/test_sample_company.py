@@ -1,0 +1,308 @@
+"""Journey: the sample company comes in through the doors, its last day is played, and what was planted is found."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from flask.testing import FlaskClient
+
+from deploy.company import NOUNS
+from deploy.demo import VALUE_FLOOR
+from deploy.sample import SampleFiles, generate
+from services.alerts import jobs as alerts
+from services.cli import Context, main
+from services.ingest.app import create_app
+from services.scoring import jobs as scoring
+from shared.clock import real_now
+from shared.db import Database
+from shared.metrics import Metrics
+from shared.settings import Settings
+from shared.signing import new_secret, sign
+from shared.worker import Drainer
+from tests import databases, mail_sink
+from tests.alert_rows import rows, settings
+from tests.conftest import Servers
+
+# One parallel worker makes the company for all of these.
+pytestmark = pytest.mark.xdist_group("sample company")
+
+TODAY = date(2026, 11, 20)
+CLOSE_OF_BUSINESS = datetime(2026, 11, 19, 22, tzinfo=UTC)
+KINDS = ("cross_sell", "up_sell", "margin")
+SECRET = new_secret()
+Truth = dict[str, Any]
+
+
+class Company:
+    """An installation in this process that has lived through the sample company's last day."""
+
+    def __init__(self, database: Database, told: Settings, files: SampleFiles) -> None:
+        self.database = database
+        self.settings = told
+        self.truths: list[Truth] = [
+            each for each in json.loads(files.truth.read_text("utf-8")) if each["on_last_day"]
+        ]
+        self._metrics = Metrics("all", "test")
+        self._drainers = [
+            Drainer(
+                database,
+                service.handlers(database, told, self.clock, self._metrics, lambda _queue: None),
+                self._metrics.count,
+            )
+            for service in (scoring, alerts)
+        ]
+        self._hook = self._door()
+        self.answers: list[tuple[int, str]] = []
+
+    def clock(self) -> datetime:
+        """The business clock."""
+        return CLOSE_OF_BUSINESS
+
+    def _door(self) -> FlaskClient:
+        app = create_app(
+            self.settings,
+            self.database,
+            lambda _queue: None,
+            self.clock,
+            Metrics("ingest", "test"),
+            bind=("127.0.0.1", 8001),
+        )
+        return app.test_client()
+
+    def play(self, orders: list[str]) -> None:
+        """Post each order as a signed webhook, and let the workers finish it before the next."""
+        for number, line in enumerate(orders):
+            now = real_now()
+            event = {"type": "order.created", "timestamp": now.isoformat(), "data": json.loads(line)}
+            body = json.dumps(event).encode()
+            headers = sign(f"msg_{number}", now, body, [SECRET])
+            answer = self._hook.post(
+                "/hooks/standard", data=body, headers=headers, content_type="application/json"
+            )
+            self.answers.append((answer.status_code, answer.get_json().get("status", "")))
+            for each in self._drainers:
+                each.drain(seconds=30)
+
+    def rows(self, question: str, **given: Any) -> list[tuple[Any, ...]]:
+        """The rows of a query."""
+        return [tuple(row) for row in rows(self.database, question, **given)]
+
+    def planted(self, *expected: str) -> list[Truth]:
+        """What was planted in the last day that expects this."""
+        return [each for each in self.truths if each["expect"] in expected]
+
+    def found_in(self, order: str) -> list[tuple[str, str | None]]:
+        """The kinds of signals in an order that stand, each with the product it is about."""
+        return self.rows(
+            "SELECT signal.kind, product_ref.external_id FROM signal"
+            " JOIN sales_order ON sales_order.id = signal.order_id"
+            " LEFT JOIN product_ref ON product_ref.product_id = signal.product_id"
+            " WHERE sales_order.external_id = :order AND signal.withdrawn_at IS NULL",
+            order=order,
+        )
+
+    def sent_about(self, order: str) -> int:
+        """How many messages about an order left the house."""
+        found = self.rows(
+            "SELECT count(*) FROM delivery JOIN alert ON alert.id = delivery.alert_id"
+            " JOIN sales_order ON sales_order.id = alert.order_id"
+            " WHERE sales_order.external_id = :order AND delivery.state = 'sent'",
+            order=order,
+        )
+        return int(found[0][0])
+
+
+@dataclass(frozen=True)
+class Played:
+    """The company after its last day, and the mails its reps got."""
+
+    company: Company
+    mails: list[Any]
+
+
+@pytest.fixture(scope="module")
+def files() -> Iterator[SampleFiles]:
+    """The sample company's files."""
+    folder = Path(tempfile.mkdtemp(prefix="tipoff-company-"))
+    yield generate(folder, TODAY, seed=7)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def played(servers: Servers, files: SampleFiles) -> Iterator[Played]:
+    """The history imported, the models fitted, the last day posted, everything delivered."""
+    url = databases.create(servers.database_url, "tipoff_sample_company").url
+    with mail_sink.running() as sink:
+        told = settings(
+            database_url=url,
+            smtp_url=sink.url,
+            base_currency="EUR",
+            business_time=CLOSE_OF_BUSINESS,
+            settle=timedelta(0),
+            value_floor=Decimal(VALUE_FLOOR),
+            hook_secrets={"standard": (SECRET,)},
+        )
+        context = Context()
+        context.settings = told
+        for noun in NOUNS:
+            tipoff(context, "import", noun, str(getattr(files, noun.replace("-", "_"))))
+        tipoff(context, "fit")
+        company = Company(context.database, told, files)
+        company.play(files.last_day.read_text("utf-8").splitlines())
+        yield Played(company, sink.mails)
+        context.database.close()
+
+
+def tipoff(context: Context, *command: str) -> None:
+    """Run a command of the command line."""
+    result = CliRunner().invoke(main, command, obj=context)
+    assert result.exit_code == 0, f"{' '.join(command)}: {result.output}"
+
+
+@pytest.fixture
+def company(played: Played) -> Company:
+    return played.company
+
+
+def test_every_report_of_the_day_is_taken_and_one_is_a_repeat(company: Company) -> None:
+    assert {status for status, _ in company.answers} == {200, 202}
+    assert [said for _, said in company.answers].count("repeat") == 1
+    assert company.rows("SELECT kind, key, error FROM task WHERE state <> 'done'") == []
+
+
+def test_costs_are_known_to_the_fit_that_follows_the_imports(company: Company) -> None:
+    assert company.rows("SELECT count(*) FROM item_fact WHERE buyers > 20 AND margin_rate IS NULL") == [(0,)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_planted_situation_is_found(company: Company, kind: str) -> None:
+    planted = company.planted(kind)
+    assert len(planted) >= 5
+    missed = [
+        (each["situation"], each["order"], each["subject"])
+        for each in planted
+        if not any(
+            found == kind and each["subject"] in (None, sku) for found, sku in company.found_in(each["order"])
+        )
+    ]
+    assert missed == []
+
+
+def test_margin_is_spoken_of_only_where_it_was_given_away(company: Company) -> None:
+    below = {each["order"] for each in company.planted("margin")}
+    found = {order for (order,) in company.rows(ORDERS_WITH, kind="margin")}
+    assert found == below
+
+
+def test_a_break_that_would_cost_money_is_not_offered(company: Company) -> None:
+    for each in company.planted("quiet"):
+        if each["situation"] == "break_would_cost_money":
+            assert ("up_sell", each["subject"]) not in company.found_in(each["order"])
+
+
+def test_quiet_customers_get_no_call(company: Company) -> None:
+    called = [each for each in company.planted("quiet") if company.sent_about(each["order"])]
+    assert called == []
+
+
+def test_orders_that_must_not_speak_say_why_and_say_nothing(company: Company) -> None:
+    odd = {
+        "blocked_customer": "a blocked customer",
+        "sample_order": "a sample",
+        "test_order": "a test order",
+        "internal_order": "an internal customer",
+        "return": "a return",
+        "guest": "a guest",
+        "cancelled": "a cancelled order",
+    }
+    reasons: dict[str, str] = dict(
+        company.rows(
+            "SELECT sales_order.external_id, silence_note.reason FROM silence_note"
+            " JOIN sales_order ON sales_order.id = silence_note.order_id"
+        )
+    )
+    planted = {each["situation"]: each["order"] for each in company.truths if each["situation"] in odd}
+    assert set(planted) == set(odd)
+    for situation, order in planted.items():
+        assert reasons[order] == odd[situation]
+        assert company.found_in(order) == []
+
+
+def test_history_says_nothing(company: Company) -> None:
+    told = "SELECT count(*) FROM signal JOIN sales_order ON sales_order.id = order_id WHERE is_history"
+    assert company.rows(told) == [(0,)]
+
+
+def test_what_was_said_of_a_cancelled_order_is_taken_back(company: Company) -> None:
+    (truth,) = company.planted("withdrawn")
+    standing = company.rows(
+        "SELECT alert.state, alert.amended_at IS NOT NULL FROM alert JOIN sales_order ON sales_order.id = order_id"
+        " WHERE external_id = :order AND verdict = 'send'",
+        order=truth["order"],
+    )
+    assert company.found_in(truth["order"]) == []
+    assert all(state == "withdrawn" or is_marked for state, is_marked in standing)
+
+
+def test_of_an_edited_order_nothing_is_said_twice(company: Company) -> None:
+    (truth,) = company.planted("once")
+    assert company.sent_about(truth["order"]) <= 1
+    about = company.found_in(truth["order"])
+    assert len(about) == len(set(about))
+
+
+def test_no_rep_gets_more_than_the_budget_and_no_customer_two_offers(company: Company) -> None:
+    by_rep = company.rows(
+        "SELECT rep_id, count(*) FROM alert WHERE verdict = 'send' AND NOT is_urgent GROUP BY 1"
+    )
+    assert by_rep
+    assert max(count for _, count in by_rep) <= company.settings.budget_per_rep
+    offers = company.rows(
+        "SELECT customer_id, business_day FROM alert WHERE verdict = 'send' AND is_selling"
+        " GROUP BY 1, 2 HAVING count(*) > 1"
+    )
+    assert offers == []
+
+
+def test_every_signal_has_exactly_one_decision(company: Company) -> None:
+    undecided = company.rows(
+        "SELECT signal.id, count(decision.signal_id) FROM signal LEFT JOIN decision ON decision.signal_id = signal.id"
+        " GROUP BY 1 HAVING count(decision.signal_id) <> 1"
+    )
+    assert undecided == []
+    assert company.rows("SELECT count(*) > 50 FROM signal") == [(True,)]
+
+
+def test_a_handful_is_sent_and_everything_else_is_kept_with_its_reason(played: Played) -> None:
+    ((orders,),) = played.company.rows("SELECT count(*) FROM sales_order WHERE NOT is_history")
+    assert 5 <= len(played.mails) <= 0.4 * orders
+    assert played.company.rows("SELECT count(*) FROM decision WHERE reason = ''") == [(0,)]
+
+
+def test_every_message_has_customer_phone_last_orders_money_and_one_question(played: Played) -> None:
+    for mail in played.mails:
+        body = "\n".join(mail.get_body(("plain",)).get_content().splitlines())
+        name, _, phone = body.splitlines()[0].partition(" · ")
+        assert name in mail["Subject"].replace("\n", "")
+        assert phone.startswith("+")
+        assert "€" in mail["Subject"]
+        assert "about " in mail["Subject"]
+        (asked,) = [line for line in body.splitlines() if line.startswith("ASK: ")]
+        assert asked.count("?") == 1
+        orders = body.partition("Last orders\n")[2].partition("\n\n")[0].splitlines()
+        assert len([line for line in orders if line.strip()]) == 3
+        assert "None" not in body
+
+
+ORDERS_WITH = (
+    "SELECT DISTINCT external_id FROM signal JOIN sales_order ON sales_order.id = order_id"
+    " WHERE signal.kind = :kind AND withdrawn_at IS NULL"
+)
