@@ -60,8 +60,11 @@ class Database:
         }
         if not prepare:  # pgbouncer in transaction mode
             arguments["prepare_threshold"] = None
-        self.engine: Engine = create_engine(
-            url, pool_size=pool_size, max_overflow=pool_size, pool_timeout=3, connect_args=arguments
+        sizes = {"pool_size": pool_size, "max_overflow": pool_size, "pool_timeout": 3}
+        self.engine: Engine = create_engine(url, connect_args=arguments, **sizes)
+        # Connections for single statements, opened when first used: nothing to begin, to commit or to reset.
+        self._at_once: Engine = create_engine(
+            url, connect_args=arguments, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **sizes
         )
 
     @contextmanager
@@ -73,27 +76,23 @@ class Database:
     @contextmanager
     def autocommit(self) -> Iterator[Connection]:
         """Each statement is its own transaction: one round trip where one statement is enough."""
-        with self.engine.connect() as connection:
-            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+        with self._at_once.connect() as connection:
+            yield connection
 
     def at_once(self, statement: LiteralString, values: Sequence[object]) -> tuple[Any, ...] | None:
         """Run one statement as its own transaction and return its first row, with nothing between us and the driver.
 
         For the one path where SQLAlchemy's care costs more than the statement; placeholders are psycopg's.
         """
-        pooled = self.engine.raw_connection()
+        pooled = self._at_once.raw_connection()
         connection = cast("psycopg.Connection", pooled.driver_connection)
         try:
-            connection.autocommit = True
             row = connection.execute(statement, values).fetchone()
-            connection.autocommit = False
-        except psycopg.OperationalError as error:
-            pooled.invalidate(error)
-            if connection.broken:  # the others went with the same server
-                self.engine.dispose()
-            raise
         except psycopg.Error as error:
+            is_gone = connection.broken
             pooled.invalidate(error)
+            if is_gone:  # the others went with the same server
+                self._at_once.dispose()
             raise
         pooled.close()
         return row
@@ -101,6 +100,7 @@ class Database:
     def close(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
+        self._at_once.dispose()
 
 
 def is_away(error: BaseException) -> bool:
