@@ -37,6 +37,16 @@ def _joined(words: list[str] | tuple[str, ...]) -> str:
     return " ".join(words).replace(" ,", ",")
 
 
+def variant(name: str, of: str) -> str:
+    """What sets a name apart from another of the same make: "6.0 mm" beside "Cable 1.5 mm". Else the name itself."""
+    words, others = name.split(), of.split()
+    same = next(
+        (place for place, (word, other) in enumerate(zip(words, others, strict=False)) if word != other),
+        min(len(words), len(others)),
+    )
+    return " ".join(words[same:]) if 2 <= same < len(words) else name
+
+
 def readable(name: str) -> str:
     """A name that an old system wrote in capitals, as people write it. A code without blanks stays as it is."""
     return name.capitalize() if " " in name and name.isupper() else name

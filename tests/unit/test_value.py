@@ -6,7 +6,7 @@ import pytest
 
 from services.scoring.facts import Assumptions, ItemFit
 from services.scoring.value import Odds, margin_of, number, spoken, worth
-from services.scoring.words import HEADLINE, headline, readable, shortened
+from services.scoring.words import HEADLINE, headline, readable, shortened, variant
 from tests.order_facts import a_product, an_item
 
 GBP = Assumptions("GBP", Decimal("0.30"), Decimal(0))
@@ -98,6 +98,20 @@ def test_a_headline_names_what_to_offer_before_what_is_known() -> None:
 )
 def test_names_are_cut_where_a_reader_would(name: str, cut: str) -> None:
     assert shortened(name, 21) == cut
+
+
+@pytest.mark.parametrize(
+    ("name", "of", "seen"),
+    [
+        ("Earth cable 6.0 mm", "Earth cable 1.5 mm", "6.0 mm"),
+        ("Drill bit", "Drill", "Drill bit"),
+        ("Saw chain 18 in", "Saw chain 18 in Pro", "Saw chain 18 in"),
+        ("Saw chain 18 in Pro", "Saw chain 18 in", "Pro"),
+        ("Drill bits", "Cordless drill", "Drill bits"),
+    ],
+)
+def test_a_variant_is_named_by_what_sets_it_apart(name: str, of: str, seen: str) -> None:
+    assert variant(name, of) == seen
 
 
 @pytest.mark.parametrize(

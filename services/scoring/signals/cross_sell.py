@@ -13,7 +13,7 @@ from heapq import nlargest
 
 from services.scoring.facts import LineFacts, Neighbour, OrderFacts, ProductFacts
 from services.scoring.value import HORIZON, Odds, exact, margin_of, number, worth
-from services.scoring.words import headline, shortened
+from services.scoring.words import headline, shortened, variant
 from shared.domain.signal import Episode, Evidence, Signal, SignalKind, Wake
 
 PRIOR = Odds(0.05)
@@ -157,7 +157,7 @@ def _strength(link: tuple[Neighbour, LineFacts]) -> float:
 
 def _headline(product: ProductFacts, reason: _Reason | None) -> str:
     return (
-        headline("Buys", reason.known.name, ", never", product.name)
+        headline("Buys", reason.known.name, ", never", variant(product.name, reason.known.name))
         if reason
         else headline("Never bought", product.name)
     )
