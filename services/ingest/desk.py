@@ -56,8 +56,9 @@ class Desk:
 
     def welcome(self, source: str, door: str, stored: Stored) -> None:
         """Count a stored reading and wake whoever works on it."""
-        self.count(source, door, stored.verdict)
-        if stored.verdict in (Verdict.NEW, Verdict.NEWER):
+        verdict = stored.verdict
+        self.count(source, door, verdict)
+        if verdict is Verdict.NEW or verdict is Verdict.NEWER:
             self.metrics.last_order.labels(source).set_to_current_time()
             self.ring(QUEUE)
 
