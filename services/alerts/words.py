@@ -21,7 +21,7 @@ WHY = {
     Reason.NOT_IN_TOP_THREE: "a message holds the three points worth most",
     Reason.OVER_CUSTOMER_LIMIT: "one selling message per customer and working day is enough",
     Reason.OVER_BUDGET: "your messages for the day went to alerts worth more",
-    Reason.TOO_WEAK: "too little money to interrupt you for",
+    Reason.TOO_WEAK: "odds counted in, too little money to interrupt you for",
     Reason.UNPROVEN_MODEL: "this kind of signal has not yet proved itself on your own orders",
     Reason.AMENDED: "the order was changed after we had told you about it",
     Reason.STILL_QUIET: "already said, and nothing much has changed",
