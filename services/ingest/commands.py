@@ -70,6 +70,7 @@ def orders(  # noqa: PLR0913, PLR0917 - one argument an option
             base_currency=settings.base_currency,
             rejects=_rejects_of(file, rejects),
             is_dry_run=dry_run,
+            prepare_statements=settings.prepare_statements,
         )
         made = import_orders(context.database, wish)
     except (MapFault, FileFault) as fault:

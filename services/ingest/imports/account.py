@@ -51,6 +51,17 @@ class Account:
         elif verdict in (Verdict.NEW, Verdict.NEWER):
             self._book_lines(new)
 
+    def add(self, other: "Account") -> None:
+        """Add what another account holds."""
+        for mine, theirs in ((self.entries, other.entries), (self.reasons, other.reasons)):
+            for name, entry in theirs.items():
+                total = mine.setdefault(name, Entry())
+                total.rows, total.value, total.net = (
+                    total.rows + entry.rows, total.value + entry.value, total.net + entry.net,
+                )  # fmt: skip
+        for end, number in other.orders.items():
+            self.orders[end] = self.orders.get(end, 0) + number
+
     def pass_over(self, told: FileOrder) -> None:
         """Book an order that comes again in a newer version."""
         self._count("older version")

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC
 
 import pyarrow as pa
 from pydantic import TypeAdapter, ValidationError
@@ -42,16 +41,6 @@ class Refused:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Outdated:
-    """Rows of an order of which the file holds a newer version."""
-
-    told: FileOrder
-
-
-Read = Incoming | Refused | Outdated
-
-
 def file_orders(reader: pa.RecordBatchReader) -> Iterator[FileOrder]:
     """Group sorted rows (row_no, order_key, version, value, head, line) into orders."""
     held: tuple[str, int | None] | None = None
@@ -78,19 +67,19 @@ def _body(head: str, lines: list[str]) -> str:
     return f'{head[:-1]},"lines":[{",".join(lines)}]}}'
 
 
-def read_orders(told: Iterator[FileOrder], receipt: Receipt) -> Iterator[Read]:
-    """Read each order as if it had been sent. Of several versions in one file only the last comes in."""
-    previous: Incoming | Refused | None = None
+def with_newer(told: Iterator[FileOrder]) -> Iterator[tuple[FileOrder, bool]]:
+    """Say of each order whether the file holds a newer version of it: versions of one order stand together."""
+    previous: FileOrder | None = None
     for each in told:
-        current = _read(each, receipt)
         if previous is not None:
-            yield Outdated(previous.told) if previous.told.key == each.key else previous
-        previous = current
+            yield previous, previous.key == each.key
+        previous = each
     if previous is not None:
-        yield previous
+        yield previous, False
 
 
-def _read(told: FileOrder, receipt: Receipt) -> Incoming | Refused:
+def read_order(told: FileOrder, receipt: Receipt) -> Incoming | Refused:
+    """Read an order as if it had been sent."""
     try:
         order = normalise(_BODY.validate_json(told.raw), receipt)
     except ValidationError as error:
@@ -106,9 +95,3 @@ def _reason(contradiction: Contradiction) -> str:
         f"{each['detail']} ({each['pointer'][2:]})" if len(each["pointer"]) > 1 else each["detail"]
         for each in (fault.as_json() for fault in contradiction.faults)
     )
-
-
-def months_of(orders: list[Incoming]) -> set[tuple[int, int]]:
-    """The months (UTC) these orders were placed in: each has its partition."""
-    moments = (each.order.ordered_at.astimezone(UTC) for each in orders)
-    return {(moment.year, moment.month) for moment in moments}

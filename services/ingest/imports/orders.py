@@ -1,13 +1,10 @@
 """This file imports the history of orders from a file: read, normalise, decide, copy, and settle the account."""
 
-import gc
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import islice
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -15,25 +12,21 @@ from sqlalchemy import text
 
 from services.ingest.imports.account import Account
 from services.ingest.imports.columns import ColumnMap
-from services.ingest.imports.file_orders import Incoming, Outdated, Read, Refused, file_orders, read_orders
-from services.ingest.imports.identities import Names
-from services.ingest.imports.load import Run, judge_only, load
+from services.ingest.imports.file_orders import FileOrder, file_orders, with_newer
+from services.ingest.imports.garbage import rare_collections
 from services.ingest.imports.progress import Advance, progress
 from services.ingest.imports.query import Window, create_views, months, turned_away, wanted, whole_file
-from services.ingest.imports.rates import load_rates
 from services.ingest.imports.rejects import Rejects
 from services.ingest.imports.runs import begin_run, finish_run, take_statistics
 from services.ingest.imports.table import ROWS_AT_ONCE, FileTable, open_table
+from services.ingest.imports.work import Done, Job, workforce
 from services.ingest.normalise import Receipt
-from services.ingest.receive import Verdict
 from shared.clock import real_now
 from shared.db import Database
 from shared.partitions import ensure_months
 
 BATCH_ORDERS = 1000
-BATCHES_AHEAD = 2
 ROWS_THAT_CHANGE_PLANS = 10_000
-VALUES_BETWEEN_COLLECTIONS = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +41,7 @@ class Wish:
     base_currency: str
     rejects: Path
     is_dry_run: bool
+    prepare_statements: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,33 +70,24 @@ def import_orders(database: Database, wish: Wish) -> Report:
         rows, value, outside = table.connection.execute(whole_file(wish.window)).fetchall()[0]
         account, rejects = Account(), Rejects(table)
         _turn_away(table, wish.window, account, rejects)
-        run = _begin(database, wish, table)
-        with progress(f"orders of {wish.file.name}", rows) as advance, _rare_collections():
+        job = _begin(database, wish, table)
+        with progress(f"orders of {wish.file.name}", rows) as advance, rare_collections():
             advance(account.rows)
-            _bring_in(run, wish, table, Books(account, rejects, advance))
+            _bring_in(job, wish, table, Books(account, rejects, advance, rows))
         if rejects.count:
             rejects.write(wish.rejects)
         report = Report(
-            run_id=run.id or None,
+            run_id=job.run_id or None,
             account=account,
             file_rows=rows,
             file_value=value,
             outside_rows=outside,
             rejected_rows=rejects.count,
-            in_database=None if wish.is_dry_run else _net_of(database, run.id),
+            in_database=None if wish.is_dry_run else _net_of(database, job.run_id),
         )
     if not wish.is_dry_run:
         _finish(database, report)
     return report
-
-
-@contextmanager
-def _rare_collections() -> Iterator[None]:
-    """Look for garbage in circles rarely: an import makes millions of short-lived values, and none in circles."""
-    usual = gc.get_threshold()
-    gc.set_threshold(VALUES_BETWEEN_COLLECTIONS, 10, 10)
-    yield
-    gc.set_threshold(*usual)
 
 
 def _turn_away(table: FileTable, window: Window, account: Account, rejects: Rejects) -> None:
@@ -114,7 +99,7 @@ def _turn_away(table: FileTable, window: Window, account: Account, rejects: Reje
         account.reject_rows(reason, rows, value)
 
 
-def _begin(database: Database, wish: Wish, table: FileTable) -> Run:
+def _begin(database: Database, wish: Wish, table: FileTable) -> Job:
     """Note the run and make the months it needs; a dry run does neither."""
     run_id = 0
     if not wish.is_dry_run:
@@ -123,10 +108,14 @@ def _begin(database: Database, wish: Wish, table: FileTable) -> Run:
         with database.transaction() as connection:
             for (month,) in table.connection.execute(months(wish.window)).fetchall():
                 ensure_months(connection, month, month)
-    with database.transaction() as connection:
-        return Run(
-            run_id, wish.source, database, Names(wish.source), load_rates(connection, wish.base_currency)
-        )
+    return Job(
+        run_id=run_id,
+        base_currency=wish.base_currency,
+        receipt=Receipt(wish.source, wish.zone, wish.columns.currency or wish.base_currency, real_now()),
+        is_dry_run=wish.is_dry_run,
+        database_url=database.engine.url.render_as_string(hide_password=False),
+        prepare=wish.prepare_statements,
+    )
 
 
 @dataclass(slots=True)
@@ -136,56 +125,46 @@ class Books:
     account: Account
     rejects: Rejects
     advance: Advance
+    expected_rows: int
 
-    def refuse(self, refused: Refused) -> None:
-        """Note an order that could not be read."""
-        self.account.reject(refused.told, refused.reason)
-        self.rejects.add(refused.told.rows, refused.reason)
-        self.advance(len(refused.told.rows))
-
-    def pass_over(self, outdated: Outdated) -> None:
+    def pass_over(self, outdated: FileOrder) -> None:
         """Note an order that comes again in a newer version."""
-        self.account.pass_over(outdated.told)
-        self.advance(len(outdated.told.rows))
+        self.account.pass_over(outdated)
+        self.advance(len(outdated.rows))
 
-    def close(self, batch: Sequence[Incoming], verdicts: Sequence[Verdict]) -> None:
+    def enter(self, done: Done) -> None:
         """Note what became of a batch."""
-        for each, verdict in zip(batch, verdicts, strict=True):
-            if verdict is Verdict.CONFLICT:
-                self.refuse(Refused(each.told, f"version {each.order.version} is held with other content"))
-                continue
-            self.account.book(each, verdict)
-            self.advance(len(each.told.rows))
+        self.account.add(done.account)
+        for rows, reason in done.refused:
+            self.rejects.add(rows, reason)
+        self.advance(done.rows)
 
 
-def _bring_in(run: Run, wish: Wish, table: FileTable, books: Books) -> None:
-    """Read and normalise here while another thread loads: PostgreSQL works while we do."""
+def _bring_in(job: Job, wish: Wish, table: FileTable, books: Books) -> None:
+    """Read and group the rows here, while others normalise and load them."""
     reader = table.connection.cursor().sql(wanted(wish.window)).to_arrow_reader(ROWS_AT_ONCE)
-    receipt = Receipt(wish.source, wish.zone, wish.columns.currency or wish.base_currency, real_now())
-    work = judge_only if wish.is_dry_run else load
-    loading: deque[tuple[list[Incoming], Future[list[Verdict]]]] = deque()
-    with ThreadPoolExecutor(max_workers=1) as loader:
-        for batch in _batches(_readable(read_orders(file_orders(reader), receipt), books)):
-            loading.append((batch, loader.submit(work, run, batch)))
-            while len(loading) > BATCHES_AHEAD:
-                done, future = loading.popleft()
-                books.close(done, future.result())
-        for done, future in loading:
-            books.close(done, future.result())
+    under_way: deque[Future[Done]] = deque()
+    with workforce(job, books.expected_rows) as (workers, work, most):
+        for batch in _batches(file_orders(reader), books):
+            under_way.append(workers.submit(work, batch))
+            while len(under_way) > most:
+                books.enter(under_way.popleft().result())
+        for done in under_way:
+            books.enter(done.result())
 
 
-def _readable(orders: Iterable[Read], books: Books) -> Iterator[Incoming]:
-    for each in orders:
-        if isinstance(each, Refused):
-            books.refuse(each)
-        elif isinstance(each, Outdated):
+def _batches(told: Iterator[FileOrder], books: Books) -> Iterator[list[FileOrder]]:
+    """Deal the orders out, without those of which the file holds a newer version."""
+    batch: list[FileOrder] = []
+    for each, is_outdated in with_newer(told):
+        if is_outdated:
             books.pass_over(each)
-        else:
-            yield each
-
-
-def _batches(orders: Iterator[Incoming]) -> Iterator[list[Incoming]]:
-    while batch := list(islice(orders, BATCH_ORDERS)):
+            continue
+        batch.append(each)
+        if len(batch) == BATCH_ORDERS:
+            yield batch
+            batch = []
+    if batch:
         yield batch
 
 
