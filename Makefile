@@ -12,7 +12,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --
 # Parallel test processes.
 WORKERS ?= 2
 
-.PHONY: help setup run test unit check format bench chaos browser lock secrets clean
+.PHONY: help setup run test unit check format bench realday chaos browser lock secrets clean
 
 help:  ## List what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,7 +31,7 @@ run: $(READY)  ## Start everything on this machine with a sample company; FRESH=
 	@exec $(BIN)/python -m deploy.demo $(if $(FRESH),--fresh)
 
 test: $(READY)  ## Run the tests, except those that take minutes
-	@$(BIN)/pytest -n $(WORKERS) -m "not slow" --ignore=tests/browser tests
+	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not slow" --ignore=tests/browser tests
 
 unit: $(READY)  ## Run the tests that need no server: seconds
 	@$(BIN)/pytest tests/unit tests/contracts
@@ -47,6 +47,9 @@ format: $(READY)  ## Format the code and fix what can be fixed safely
 
 bench: $(READY)  ## Measure, beside peers in the same run; writes docs/benchmarks.md
 	@$(BIN)/python -m bench
+
+realday: $(READY)  ## Play one real day from import to mail; needs the reference data (TIPOFF_REFERENCE)
+	@$(BIN)/python -m bench.real_day
 
 chaos: $(READY)  ## Kill workers, wipe Redis, crash PostgreSQL: nothing lost, nothing doubled
 	@$(BIN)/pytest -s tests/chaos
