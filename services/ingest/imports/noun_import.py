@@ -13,7 +13,7 @@ from services.ingest.imports.noun_rows import POSTGRES_TYPES, bad_rows, create_c
 from services.ingest.imports.nouns import Noun
 from services.ingest.imports.rejects import Rejects
 from services.ingest.imports.runs import begin_run, finish_run
-from services.ingest.imports.table import ROWS_AT_ONCE, FileTable, identifier, open_table
+from services.ingest.imports.table import FileTable, identifier, open_table
 from shared.db import Database
 
 # Where a reference must be found.
@@ -80,7 +80,7 @@ def _take_in(connection: Connection, table: FileTable, wish: NounWish, rejects: 
     )
     connection.execute(_LOCK)
     connection.execute(text(f"CREATE TEMPORARY TABLE staged (row_no bigint, {columns}) ON COMMIT DROP"))
-    reader = table.connection.cursor().sql(good_rows(wish.noun)).to_arrow_reader(ROWS_AT_ONCE)
+    reader = table.stream(good_rows(wish.noun))
     for batch in reader:
         rows = zip(*(column.to_pylist() for column in batch.columns), strict=True)
         lines = [f"{row_no}\t" + "\t".join(map(field, values)) + "\n" for row_no, *values in rows]

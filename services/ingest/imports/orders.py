@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import pyarrow as pa
 from sqlalchemy import text
 
 from services.ingest.imports.account import Account
@@ -18,8 +19,8 @@ from services.ingest.imports.progress import Advance, progress
 from services.ingest.imports.query import Window, create_views, months, turned_away, wanted, whole_file
 from services.ingest.imports.rejects import Rejects
 from services.ingest.imports.runs import begin_run, finish_run, take_statistics
-from services.ingest.imports.table import ROWS_AT_ONCE, FileTable, open_table
-from services.ingest.imports.work import Done, Job, workforce
+from services.ingest.imports.table import FileTable, open_table
+from services.ingest.imports.work import Done, Job, Workforce, workforce
 from services.ingest.normalise import Receipt
 from shared.clock import real_now
 from shared.db import Database
@@ -65,7 +66,7 @@ class Report:
 
 def import_orders(database: Database, wish: Wish) -> Report:
     """Import a file of orders. Safe to run again: what is held already is a repeat."""
-    with open_table(wish.file) as table:
+    with workforce(wish.file) as crew, open_table(wish.file) as table:
         create_views(table, wish.columns)
         rows, value, outside = table.connection.execute(whole_file(wish.window)).fetchall()[0]
         account, rejects = Account(), Rejects(table)
@@ -73,7 +74,7 @@ def import_orders(database: Database, wish: Wish) -> Report:
         job = _begin(database, wish, table)
         with progress(f"orders of {wish.file.name}", rows) as advance, rare_collections():
             advance(account.rows)
-            _bring_in(job, wish, table, Books(account, rejects, advance, rows))
+            _bring_in(crew, job, table.stream(wanted(wish.window)), Books(account, rejects, advance))
         if rejects.count:
             rejects.write(wish.rejects)
         report = Report(
@@ -125,7 +126,6 @@ class Books:
     account: Account
     rejects: Rejects
     advance: Advance
-    expected_rows: int
 
     def pass_over(self, outdated: FileOrder) -> None:
         """Note an order that comes again in a newer version."""
@@ -140,17 +140,15 @@ class Books:
         self.advance(done.rows)
 
 
-def _bring_in(job: Job, wish: Wish, table: FileTable, books: Books) -> None:
-    """Read and group the rows here, while others normalise and load them."""
-    reader = table.connection.cursor().sql(wanted(wish.window)).to_arrow_reader(ROWS_AT_ONCE)
+def _bring_in(crew: Workforce, job: Job, reader: pa.RecordBatchReader, books: Books) -> None:
+    """Group the rows here, while others normalise and load them."""
     under_way: deque[Future[Done]] = deque()
-    with workforce(job, books.expected_rows) as (workers, work, most):
-        for batch in _batches(file_orders(reader), books):
-            under_way.append(workers.submit(work, batch))
-            while len(under_way) > most:
-                books.enter(under_way.popleft().result())
-        for done in under_way:
-            books.enter(done.result())
+    for batch in _batches(file_orders(reader), books):
+        under_way.append(crew.submit(job, batch))
+        while len(under_way) > crew.most_under_way:
+            books.enter(under_way.popleft().result())
+    for done in under_way:
+        books.enter(done.result())
 
 
 def _batches(told: Iterator[FileOrder], books: Books) -> Iterator[list[FileOrder]]:

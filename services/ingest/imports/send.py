@@ -13,7 +13,7 @@ import requests
 from services.ingest.imports.columns import ColumnMap
 from services.ingest.imports.file_orders import FileOrder, file_orders
 from services.ingest.imports.query import Window, create_views, wanted
-from services.ingest.imports.table import ROWS_AT_ONCE, open_table
+from services.ingest.imports.table import open_table
 from shared.clock import real_now
 from shared.signing import sign
 
@@ -50,7 +50,7 @@ def parcels(file: Path, columns: ColumnMap, window: Window) -> list[Parcel]:
     """Read the orders of a file in the order they were placed. They are held in memory: choose the days."""
     with open_table(file) as table:
         create_views(table, columns)
-        reader = table.connection.cursor().sql(wanted(window)).to_arrow_reader(ROWS_AT_ONCE)
+        reader = table.stream(wanted(window))
         found = [_parcel(told, columns) for told in file_orders(reader)]
     return sorted(found, key=lambda parcel: (parcel.ordered_at, parcel.key))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 MEMORY = "256MB"
 ROWS_AT_ONCE = 20_000
@@ -23,6 +24,10 @@ class FileTable:
     path: Path
     connection: duckdb.DuckDBPyConnection
     columns: tuple[str, ...]
+
+    def stream(self, query: str) -> pa.RecordBatchReader:
+        """Run a query, and hand its rows over in bounded batches."""
+        return self.connection.cursor().sql(query).to_arrow_reader(ROWS_AT_ONCE)
 
 
 @contextmanager
@@ -45,7 +50,7 @@ def open_table(path: Path) -> Iterator[FileTable]:
 
 def _source(path: Path) -> str:
     name = quoted(str(path))
-    if path.suffix.lower() in (".parquet", ".pq"):
+    if is_parquet(path):
         columns, reader = (
             "* EXCLUDE (file_row_number), file_row_number + 1",
             f"{name}, file_row_number = true",
@@ -53,6 +58,11 @@ def _source(path: Path) -> str:
         return f"SELECT {columns} AS row_no FROM read_parquet({reader})"  # noqa: S608 - quoted
     reader = f"{name}, all_varchar = true, header = true, quote = '\"', escape = '\"'"
     return f"SELECT *, row_number() OVER () AS row_no FROM read_csv({reader})"  # noqa: S608 - quoted
+
+
+def is_parquet(path: Path) -> bool:
+    """Tell Parquet from CSV by the name."""
+    return path.suffix.lower() in (".parquet", ".pq")
 
 
 def quoted(text: str) -> str:

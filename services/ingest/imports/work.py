@@ -4,11 +4,14 @@ Big files are worked on by a few processes, small ones by a thread beside the re
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
+from pathlib import Path
 
 from services.ingest.imports.account import Account
 from services.ingest.imports.file_orders import FileOrder, Incoming, Refused, read_order
@@ -16,12 +19,16 @@ from services.ingest.imports.garbage import rare_collections
 from services.ingest.imports.identities import Names
 from services.ingest.imports.load import Run, judge_only, load
 from services.ingest.imports.rates import load_rates
+from services.ingest.imports.table import is_parquet
 from services.ingest.normalise import Receipt
 from services.ingest.receive import Verdict
 from shared.db import UNHURRIED, Database
 
-ROWS_WORTH_PROCESSES = 150_000
-"""Below, starting processes costs more than they save."""
+BYTES_WORTH_PROCESSES = 20_000_000
+"""Of smaller files, as text, the rest takes longer than more processes save."""
+
+PARQUET_SAVES = 15
+"""Text in Parquet takes about a fifteenth of its room in CSV."""
 
 MOST_PROCESSES = 4
 
@@ -50,9 +57,6 @@ class Done:
         """Note an order that does not come in."""
         self.account.reject(refused.told, refused.reason)
         self.refused.append((refused.told.rows, refused.reason))
-
-
-Work = Callable[[Sequence[FileOrder]], Done]
 
 
 class Worker:
@@ -88,31 +92,52 @@ class Worker:
         self._run.database.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Workforce:
+    """Who does batches, and how many may be under way."""
+
+    workers: Executor
+    most_under_way: int
+
+    def submit(self, job: Job, batch: Sequence[FileOrder]) -> Future[Done]:
+        """Have a batch done."""
+        return self.workers.submit(_do, job, batch)
+
+
 @contextmanager
-def workforce(job: Job, rows: int) -> Iterator[tuple[Executor, Work, int]]:
-    """Yield who works, what they do, and how many batches may be under way."""
-    if rows < ROWS_WORTH_PROCESSES:
-        worker = Worker(job)
+def workforce(file: Path) -> Iterator[Workforce]:
+    """Yield who works on a file of this size. Call it before anything that starts threads."""
+    size = file.stat().st_size * (PARQUET_SAVES if is_parquet(file) else 1)
+    if size < BYTES_WORTH_PROCESSES:
         with ThreadPoolExecutor(1) as thread:
-            yield thread, worker.do, 2
-        worker.close()
+            yield Workforce(thread, 2)
+        _dismiss()
         return
     number = max(2, min(MOST_PROCESSES, os.cpu_count() or 1))
-    processes = ProcessPoolExecutor(
-        number, mp_context=get_context("spawn"), initializer=_begin, initargs=(job,)
-    )
-    with processes:
-        yield processes, _do, number + 1
+    # A fork knows all modules already; it is safe only while there is one thread.
+    can_fork = sys.platform == "linux" and threading.active_count() == 1
+    context = get_context("fork" if can_fork else "spawn")
+    with ProcessPoolExecutor(number, mp_context=context) as processes:
+        for _ in range(number):
+            processes.submit(_begin)
+        yield Workforce(processes, number + 1)
 
 
-_workers: list[Worker] = []
-"""The worker of this process, made when the process starts."""
+_workers: dict[Job, Worker] = {}
+"""The workers of this process: one, but where imports run one after another in the same."""
 
 
-def _begin(job: Job) -> None:
+def _begin() -> None:
+    """Get ready, in a process of its own."""
     rare_collections().__enter__()
-    _workers.append(Worker(job))
 
 
-def _do(batch: Sequence[FileOrder]) -> Done:
-    return _workers[0].do(batch)
+def _do(job: Job, batch: Sequence[FileOrder]) -> Done:
+    if job not in _workers:
+        _workers[job] = Worker(job)
+    return _workers[job].do(batch)
+
+
+def _dismiss() -> None:
+    while _workers:
+        _workers.popitem()[1].close()
