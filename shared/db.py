@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, LiteralString, cast
 
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -66,6 +66,15 @@ class Database:
         self._at_once: Engine = create_engine(
             url, connect_args=arguments, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **sizes
         )
+        for engine in (self.engine, self._at_once):
+            event.listen(engine, "handle_error", self._forget_connections)
+
+    def _forget_connections(self, failure: ExceptionContext) -> None:
+        """When one connection broke, the others went with the same server: nobody else need find out."""
+        if failure.is_disconnect:
+            for engine in (self.engine, self._at_once):
+                if engine is not failure.engine:
+                    engine.dispose()
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -92,7 +101,7 @@ class Database:
             is_gone = connection.broken
             pooled.invalidate(error)
             if is_gone:  # the others went with the same server
-                self._at_once.dispose()
+                self.close()
             raise
         pooled.close()
         return row

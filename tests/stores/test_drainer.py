@@ -4,9 +4,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import OperationalError
 
 from shared import tasks
@@ -389,8 +390,13 @@ def test_an_idle_look_costs_one_statement_a_kind(database: Database) -> None:
     drainer = Drainer(database, kinds, lambda _: None)
     drainer.drain()
     statements: list[str] = []
-    event.listen(database.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
+
+    def note(*call: Any) -> None:
+        statements.append(call[2])
+
+    event.listen(Engine, "before_cursor_execute", note)
     drainer.drain()
+    event.remove(Engine, "before_cursor_execute", note)
     assert len(statements) == 2
 
 
