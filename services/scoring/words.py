@@ -49,4 +49,5 @@ def variant(name: str, of: str) -> str:
 
 def readable(name: str) -> str:
     """A name that an old system wrote in capitals, as people write it. A code without blanks stays as it is."""
+    name = " ".join(name.split())
     return name.capitalize() if " " in name and name.isupper() else name

@@ -119,6 +119,7 @@ def test_a_variant_is_named_by_what_sets_it_apart(name: str, of: str, seen: str)
     [
         ("WHITE HANGING HEART T-LIGHT HOLDER", "White hanging heart t-light holder"),
         ("DRILL-8", "DRILL-8"),
+        ("LUNCH BAG SUKI  DESIGN", "Lunch bag suki design"),
         ("LED batten 5 ft", "LED batten 5 ft"),
     ],
 )

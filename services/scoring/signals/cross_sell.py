@@ -156,11 +156,12 @@ def _strength(link: tuple[Neighbour, LineFacts]) -> float:
 
 
 def _headline(product: ProductFacts, reason: _Reason | None) -> str:
-    return (
-        headline("Buys", reason.known.name, ", never", variant(product.name, reason.known.name))
-        if reason
-        else headline("Never bought", product.name)
-    )
+    if reason is None:
+        return headline("Never bought", product.name)
+    whole = headline("Buys", reason.known.name, ", never", product.name)
+    if "…" not in whole:
+        return whole
+    return headline("Buys", reason.known.name, ", never", variant(product.name, reason.known.name))
 
 
 def _question(product: ProductFacts, reason: _Reason | None) -> str:
@@ -172,7 +173,7 @@ def _evidence(facts: OrderFacts, product: ProductFacts, reason: _Reason | None) 
     if reason is not None:
         yield Evidence(
             "Bought together",
-            f"Of {reason.buyers} accounts that buy {reason.known.name}, {reason.both} also buy {product.name}.",
+            f"Of {reason.buyers:,} accounts that buy {reason.known.name}, {reason.both:,} also buy {product.name}.",
         )
         bought = "in this order" if reason.is_in_order else "before"
         yield Evidence(

@@ -204,7 +204,7 @@ def _below_usual(facts: OrderFacts, line: LineFacts) -> _Chance | None:
     peers_say = f" Other accounts usually take {number(peers)}." if peers is not None else ""
     return _Chance(
         cause="usual",
-        title=headline(f"Ordered {number(taken)}", line.product.name, f", usually {number(usual)}"),
+        title=headline(f"Ordered {number(taken)}", line.product.name, f", usually {usual:.0f}"),
         question=f"Is {number(taken)} of {shortened(line.product.name)} enough until your next order?",
         stake=margin,
         odds=USUAL_ODDS,
