@@ -10,8 +10,7 @@ from sqlalchemy import text
 
 from services.ingest import events, hooks, orders
 from services.ingest.describe import describe_bodies
-from services.ingest.desk import Desk
-from services.ingest.receive import Verdict
+from services.ingest.desk import OUTCOME, Desk
 from services.ingest.source import all_sources
 from shared import migrations
 from shared.clock import Clock, real_now
@@ -51,7 +50,7 @@ def create_app(
     }
     find_token = remembered(_token_finder(database))
     for connection in secrets:  # a rate needs its zero before the first order
-        for outcome in (*Verdict, "quarantined", "unsigned"):
+        for outcome in (*OUTCOME.values(), "unsigned"):
             metrics.orders_received.labels(connection, hooks.DOOR, outcome)
     hooks.add(app, desk, all_sources(), secrets)
     orders.add(app, desk, find_token)

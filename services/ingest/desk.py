@@ -57,7 +57,7 @@ class Desk:
     def welcome(self, source: str, door: str, stored: Stored) -> None:
         """Count a stored reading and wake whoever works on it."""
         verdict = stored.verdict
-        self.count(source, door, verdict)
+        self.count(source, door, OUTCOME[verdict] if stored.event_id is not None else "conflict")
         if verdict is Verdict.NEW or verdict is Verdict.NEWER:
             self.metrics.last_order.labels(source).set_to_current_time()
             self.ring(QUEUE)

@@ -214,6 +214,7 @@ def test_the_online_retail_file_is_understood(context: Context, tmp_path: Path) 
     done = run(context, "orders", file, "--columns", "online_retail")
     assert done.exit_code == 0, done.output
     assert "Settled" in done.output
+    assert "Exact duplicates of another row of their order: 1, kept" in done.output
     found = rows(
         context.database,
         "SELECT o.external_id, o.kind, o.currency, o.ordered_at::text, count(*), sum(l.net)::float8,"

@@ -40,6 +40,8 @@ class Account:
     entries: dict[str, Entry] = field(default_factory=lambda: {name: Entry() for name in (*STORED, *OTHERS)})
     reasons: dict[str, Entry] = field(default_factory=dict)
     orders: dict[str, int] = field(default_factory=dict)
+    doubles: int = 0
+    """Stored rows that say exactly what another row of their order says."""
 
     def book(self, new: Incoming, verdict: Verdict) -> None:
         """Book an order that was decided about. A conflict is booked by `reject`."""
@@ -49,6 +51,7 @@ class Account:
         elif verdict is Verdict.SUPERSEDED:
             self.entries["older versions"].add(new.told.values)
         elif verdict in (Verdict.NEW, Verdict.NEWER):
+            self.doubles += new.told.doubles
             self._book_lines(new)
 
     def add(self, other: "Account") -> None:
@@ -59,6 +62,7 @@ class Account:
                 total.rows, total.value, total.net = (
                     total.rows + entry.rows, total.value + entry.value, total.net + entry.net,
                 )  # fmt: skip
+        self.doubles += other.doubles
         for end, number in other.orders.items():
             self.orders[end] = self.orders.get(end, 0) + number
 
@@ -117,6 +121,7 @@ class Account:
             "categories": {name: _shown(entry) for name, entry in self.entries.items()},
             "rejected": {name: _shown(entry) for name, entry in self.reasons.items()},
             "orders": self.orders,
+            "exact_duplicates_kept": self.doubles,
         }
 
 

@@ -22,6 +22,8 @@ class FileOrder:
     rows: list[int]
     values: list[int]
     raw: str
+    doubles: int
+    """Rows that say exactly what another row of the order says: two lines, as nobody knows which is a mistake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +56,13 @@ def file_orders(reader: pa.RecordBatchReader) -> Iterator[FileOrder]:
         ):
             if (key, version) != held:
                 if held is not None:
-                    yield FileOrder(held[0], rows, values, _body(head, lines))
+                    yield FileOrder(held[0], rows, values, _body(head, lines), len(lines) - len(set(lines)))
                 held, head, rows, values, lines = (key, version), row_head, [], [], []
             rows.append(row_no)
             values.append(value)
             lines.append(line)
     if held is not None:
-        yield FileOrder(held[0], rows, values, _body(head, lines))
+        yield FileOrder(held[0], rows, values, _body(head, lines), len(lines) - len(set(lines)))
 
 
 def _body(head: str, lines: list[str]) -> str:

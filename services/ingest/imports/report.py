@@ -32,6 +32,10 @@ def show(report: Report, wish: Wish) -> None:
         click.echo(
             f"Discounts, tax and freight make {_amount(difference)} of difference between value and net."
         )
+    if account.doubles:
+        click.echo(
+            f"Exact duplicates of another row of their order: {account.doubles:,}, kept as lines of their own."
+        )
     click.echo("Settled: every row and every penny has its place." if report.is_settled else "NOT SETTLED.")
     _tell_orders(report)
     _tell_rejects(report, wish)
