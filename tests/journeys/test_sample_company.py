@@ -137,9 +137,9 @@ def files() -> Iterator[SampleFiles]:
 
 
 @pytest.fixture(scope="module")
-def played(servers: Servers, files: SampleFiles) -> Iterator[Played]:
+def played(servers: Servers, files: SampleFiles, worker_number: int) -> Iterator[Played]:
     """The history imported, the models fitted, the last day posted, everything delivered."""
-    url = databases.create(servers.database_url, "tipoff_sample_company").url
+    url = databases.create(servers.database_url, f"tipoff_sample_company_{worker_number}").url
     with mail_sink.running() as sink:
         told = settings(
             database_url=url,

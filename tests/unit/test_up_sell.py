@@ -86,7 +86,7 @@ def test_calls_a_break_seen_in_history_by_its_name() -> None:
         ),
         pytest.param(a_line(a_product(breaks=LIST), price=0, cost=1), id="a line that is free"),
         pytest.param(
-            a_line(a_product(breaks=(a_break(1, 5), a_break(11, "4.54"))), cost=1),
+            a_line(a_product(breaks=(a_break(1, 5), a_break(11, 4.54))), cost=1),
             id="more goods for six pence less: the price list's rounding",
         ),
     ],
