@@ -8,7 +8,8 @@ import click
 
 from shared import settings as settings_module
 from shared.clock import Clock, business_clock
-from shared.db import UNHURRIED, Database
+from shared.db import DATABASE_ERRORS, UNHURRIED, Database, is_away
+from shared.logs import masked
 from shared.settings import Settings, SettingsFault
 
 COMMANDS = {
@@ -55,6 +56,18 @@ class Context:
 
 class LazyGroup(click.Group):
     """Finds a command's module when the command is called."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; a database that is away is one line and a hint."""
+        try:
+            return super().invoke(ctx)
+        except DATABASE_ERRORS as error:
+            if not is_away(error):
+                raise
+            reason = masked(str(error).split("\n", 1)[0])
+            raise click.ClickException(
+                f"the database is away: {reason}\nhint: is DATABASE_URL right?"
+            ) from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Every command's name, sorted."""
