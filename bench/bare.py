@@ -7,9 +7,10 @@ from psycopg_pool import ConnectionPool
 
 
 def create_app() -> Flask:
-    """The route, with its pool."""
-    pool = ConnectionPool(os.environ["BARE_DATABASE_URL"], min_size=8, max_size=8, open=True)
+    """The route, with a pool that is opened after the fork."""
+    pool = ConnectionPool(os.environ["BARE_DATABASE_URL"], min_size=8, max_size=8, open=False)
     app = Flask("bare")
+    app.extensions["pool"] = pool
 
     @app.post("/orders")
     def orders() -> tuple[dict[str, str], int]:

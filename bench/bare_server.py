@@ -6,4 +6,9 @@ from bench.bare import create_app
 from shared.serve import run_service
 
 if __name__ == "__main__":
-    run_service(create_app, sys.argv[1], threads=int(sys.argv[2]))
+    run_service(
+        create_app,
+        sys.argv[1],
+        threads=int(sys.argv[2]),
+        after_fork=lambda app: app.extensions["pool"].open(),
+    )

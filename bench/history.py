@@ -16,6 +16,17 @@ REFERENCE = (
     Path(os.environ.get("TIPOFF_REFERENCE", "../shared")) / "data" / "online_retail_ii" / "lines.parquet"
 )
 
+TYPES = {
+    "INTEGER": "integer",
+    "TINYINT": "smallint",
+    "BIGINT": "bigint",
+    "DOUBLE": "double precision",
+    "BOOLEAN": "boolean",
+    "DATE": "date",
+    "TIMESTAMP": "timestamp",
+}
+"""The types of the file, as PostgreSQL names them."""
+
 
 def measure(system: System) -> Figure:
     """Lines a second of both, on the real wholesaler's file where it is there, else on the sample's."""
@@ -54,13 +65,12 @@ def _copy(system: System, file: Path) -> tuple[int, float]:
     flat = system.folder / "bare.csv"
     with duckdb.connect() as connection:
         reader = "read_parquet" if file.suffix == ".parquet" else "read_csv"
-        columns = [
-            row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {reader}('{file}')").fetchall()
-        ]
+        described = connection.execute(f"DESCRIBE SELECT * FROM {reader}('{file}')").fetchall()
         connection.execute(f"COPY (SELECT * FROM {reader}('{file}')) TO '{flat}' (FORMAT csv, HEADER)")
     with psycopg.connect(system.libpq_url, autocommit=True) as connection:
         connection.execute("DROP TABLE IF EXISTS bare_line")
-        connection.execute(f"CREATE TABLE bare_line ({', '.join(f'{name} text' for name in columns)})")
+        columns = ", ".join(f"{row[0]} {TYPES.get(row[1], 'text')}" for row in described)
+        connection.execute(f"CREATE TABLE bare_line ({columns})")
     psql = shutil.which("psql") or str(binaries() / "psql")
     began = time.perf_counter()
     run(
