@@ -114,7 +114,10 @@ class Lane:
         known: Sequence[OrderFacts],
         business_now: datetime,
     ) -> tuple[Tally, dict[str, bool]]:
-        """Store signals, silences and ended episodes; return what to decide on: task key -> is it urgent?"""
+        """Store signals, silences and ended episodes; return what to decide on: task key -> at once?
+
+        Urgent finds cannot wait for the settling time, nor can the withdrawal of what may go out any moment.
+        """
         silent = {
             each.order_id: reason
             for each in placed
@@ -142,7 +145,8 @@ class Lane:
             order_id: any(each.is_urgent for each in found[order_id]) for order_id in found if found[order_id]
         }
         to_decide = {
-            f"{each.order_id}:{each.reading.version}": urgent.get(each.order_id, False)
+            f"{each.order_id}:{each.reading.version}": each.order_id in withdrawn
+            or urgent.get(each.order_id, False)
             for each in placed
             if each.order_id in urgent or each.order_id in withdrawn or each.order_id in answered
         }
