@@ -28,11 +28,11 @@ SECRET = new_secret()
 class Company:
     """An installation in this process: its hook, its two workers, and its mail server."""
 
-    def __init__(self, database: Database, sink: mail_sink.Sink) -> None:
+    def __init__(self, database: Database, sink: mail_sink.Sink, settle: timedelta = timedelta(0)) -> None:
         self.database = database
         self.sink = sink
         self.settings = settings(
-            smtp_url=sink.url, business_time=None, settle=timedelta(0), hook_secrets={"standard": (SECRET,)}
+            smtp_url=sink.url, business_time=None, settle=settle, hook_secrets={"standard": (SECRET,)}
         )
         self.metrics = Metrics("all", "test")
         self.hook = self._hook(self.settings)
@@ -165,3 +165,36 @@ def test_the_whole_way_is_told(company: Company) -> None:
 
     for each in ("event", "task", "facts", "signal", "decision", "alert", "delivery", "attempt"):
         assert each in way
+
+
+def test_a_cancellation_reaches_what_waits_before_it_is_sent_however_long_signals_settle(
+    company: Company,
+) -> None:
+    patient = Company(company.database, company.sink, settle=timedelta(minutes=30))
+    rows(
+        company.database,
+        "INSERT INTO control (name, value, changed_by) VALUES ('sending_stopped', 'true', 't') RETURNING 1",
+    )
+    patient.receive(version=1, price="7.50")
+    patient.work()
+    patient.receive(version=2, price="7.50", status="cancelled")
+    patient.work()
+    rows(company.database, "DELETE FROM control RETURNING 1")
+    rows(company.database, "UPDATE task SET run_at = now() WHERE kind = 'deliver' RETURNING 1")
+
+    patient.work()
+
+    assert company.sink.mails == []
+    assert rows(company.database, "SELECT state FROM delivery") == [("withdrawn",)]
+
+
+def test_a_sent_alert_of_an_order_that_is_cancelled_is_no_call_to_make(company: Company) -> None:
+    company.receive(version=1, price="7.50")
+    company.work()
+    company.receive(version=2, price="7.50", status="cancelled")
+
+    company.work()
+
+    assert rows(company.database, "SELECT state, close_reason FROM alert") == [
+        ("done", "the order was cancelled")
+    ]

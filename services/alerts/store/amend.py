@@ -29,10 +29,23 @@ def amend(connection: Connection, order_ids: Sequence[int]) -> tuple[int, int]:
             {"ids": gone},
         )
         _withdraw_deliveries(connection, gone)
+        _close_cancelled(connection, gone)
     if unsent:
         _withdraw_deliveries(connection, unsent)
         _unsay(connection, unsent)
     return len(unsent), len(gone)
+
+
+def _close_cancelled(connection: Connection, alert_ids: Sequence[int]) -> None:
+    """There is nobody to call about an order that is no trade any more."""
+    connection.execute(
+        text(
+            "UPDATE alert SET state = 'done', close_reason = 'the order was ' || sales_order.status, closed_at = now()"
+            " FROM sales_order WHERE sales_order.id = alert.order_id AND NOT sales_order.counts"
+            " AND alert.id = ANY(:ids) AND alert.state IN ('open', 'snoozed')"
+        ),
+        {"ids": list(alert_ids)},
+    )
 
 
 def _hold_deliveries(connection: Connection, order_ids: Sequence[int]) -> None:
