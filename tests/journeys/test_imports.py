@@ -17,6 +17,7 @@ from services.ingest.imports.columns import MapFault, known_maps, read_map
 from services.ingest.imports.orders import Report, Wish, import_orders
 from services.ingest.imports.query import Window
 from services.ingest.imports.send import parcels
+from services.ingest.imports.table import FileFault
 from shared.db import UNHURRIED, Database
 from shared.settings import Settings
 from tests.ingest_service import Ingest, an_order, ingest_on, rows
@@ -175,6 +176,61 @@ def test_an_order_that_came_by_webhook_is_a_repeat(
     file.write_text("order_id,ordered_at,currency,customer_id,sku,quantity,unit_price\n"
                     "o1,2026-03-02T09:00:00+00:00,EUR,c1,A,3,2.5\n")  # fmt: skip
     assert "1 repeat" in run(context, "orders", file).output
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("told", "moment"),
+    [
+        pytest.param("DATE '2026-03-12'", "2026-03-12 00:00:00+00", id="a day alone"),
+        pytest.param("TIMESTAMPTZ '2026-03-12 09:30:00+00'", "2026-03-12 09:30:00+00", id="an hour as zone"),
+        pytest.param("TIMESTAMP '2026-03-12 09:30:00'", "2026-03-12 09:30:00+00", id="no zone"),
+        pytest.param("'2026-03-12T09:30:00.5-03'", "2026-03-12 12:30:00.5+00", id="a text with a zone"),
+    ],
+)
+def test_times_are_read_in_every_way_files_write_them(
+    context: Context, tmp_path: Path, kind: str, told: str, moment: str
+) -> None:
+    file = tmp_path / f"orders.{kind}"
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        columns = f"'o1' AS order_id, {told} AS ordered_at, 'A' AS sku, 1 AS quantity, '5' AS unit_price"
+        connection.execute(f"COPY (SELECT {columns}) TO '{file}' (FORMAT {kind})")
+    done = run(context, "orders", file)
+    assert done.exit_code == 0, done.output
+    assert rows(context.database, "SELECT ordered_at::text FROM sales_order") == [(moment,)]
+
+
+def test_an_order_whose_rows_contradict_each_other_is_refused_whole(context: Context, tmp_path: Path) -> None:
+    file, rejects = tmp_path / "orders.csv", tmp_path / "rejects.csv"
+    file.write_text(
+        "order_id,ordered_at,currency,customer_id,customer_name,sku,quantity,unit_price\n"
+        "two customers,2026-01-05,EUR,c1,,A,1,5\ntwo customers,2026-01-05,EUR,c2,,B,1,5\n"
+        "two days,2026-01-05,EUR,c1,,A,1,5\ntwo days,2026-01-06,EUR,c1,,B,1,5\n"
+        "two currencies,2026-01-05,EUR,c1,,A,1,5\ntwo currencies,2026-01-05,USD,c1,,B,1,5\n"
+        "told once,2026-01-05,,,,A,1,5\ntold once,2026-01-05,EUR,c1,Ann,B,1,5\n"
+        "told once,2026-01-05,EUR,c1,Anne,B,2,5\n"
+    )
+    done = run(context, "orders", file, "--rejects", rejects)
+    assert done.exit_code == 0, done.output
+    assert "Settled" in done.output
+    with rejects.open() as opened:
+        told = [(row["rejected_row"], row["rejected_because"]) for row in csv.DictReader(opened)]
+    assert [row for row, _ in told] == ["1", "2", "3", "4", "5", "6"]
+    assert all("customer is “c1” and “c2”" in reason for _, reason in told[:2])
+    assert all("ordered_at is “2026-01-05” and “2026-01-06”" in reason for _, reason in told[2:4])
+    assert all("currency is “EUR” and “USD”" in reason for _, reason in told[4:])
+    stored = rows(
+        context.database,
+        "SELECT sales_order.external_id, customer_ref.external_id, net::int FROM sales_order"
+        " JOIN customer_ref USING (customer_id)",
+    )
+    assert stored == [("told once", "c1", 20)]
+
+
+def test_sending_names_the_row_of_a_bad_date(tmp_path: Path, history: Path) -> None:
+    with pytest.raises(FileFault, match=r"row 7, order o5: ordered_at “not a time”"):
+        parcels(history, read_map("standard"), Window())
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """This file puts the rows of a file together as orders, one at a time, whatever the file's size."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import msgspec
 import pyarrow as pa
 from pydantic import TypeAdapter, ValidationError
 
@@ -24,6 +26,8 @@ class FileOrder:
     raw: str
     doubles: int
     """Rows that say exactly what another row of the order says: two lines, as nobody knows which is a mistake."""
+    contradiction: str | None = None
+    """What its rows say differently of the order itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +52,53 @@ def file_orders(reader: pa.RecordBatchReader) -> Iterator[FileOrder]:
     held: tuple[str, int | None] | None = None
     rows: list[int] = []
     values: list[int] = []
+    heads: list[str] = []
     lines: list[str] = []
-    head = ""
     for batch in reader:
-        for row_no, key, version, value, row_head, line in zip(
+        for row_no, key, version, value, head, line in zip(
             *(column.to_pylist() for column in batch.columns), strict=True
         ):
             if (key, version) != held:
                 if held is not None:
-                    yield FileOrder(held[0], rows, values, _body(head, lines), len(lines) - len(set(lines)))
-                held, head, rows, values, lines = (key, version), row_head, [], [], []
+                    yield _told(held[0], rows, values, heads, lines)
+                held, heads, rows, values, lines = (key, version), [head], [], [], []
+            elif head != heads[-1]:
+                heads.append(head)
             rows.append(row_no)
             values.append(value)
             lines.append(line)
     if held is not None:
-        yield FileOrder(held[0], rows, values, _body(head, lines), len(lines) - len(set(lines)))
+        yield _told(held[0], rows, values, heads, lines)
 
 
-def _body(head: str, lines: list[str]) -> str:
-    return f'{head[:-1]},"lines":[{",".join(lines)}]}}'
+def _told(key: str, rows: list[int], values: list[int], heads: list[str], lines: list[str]) -> FileOrder:
+    """Return the order. `heads` is what its rows say of the order itself: one, unless they differ."""
+    head, contradiction = (heads[0], None) if len(heads) == 1 else one_head(heads)
+    body = f'{head[:-1]},"lines":[{",".join(lines)}]}}'
+    return FileOrder(key, rows, values, body, len(lines) - len(set(lines)), contradiction)
+
+
+def one_head(heads: Sequence[str]) -> tuple[str, str | None]:
+    """Put together what rows say of their order, and name where they differ. A blank says nothing.
+
+    A customer is its id: one name may be written in two ways.
+    """
+    whole: dict[str, Any] = {}
+    differing: dict[str, tuple[str, str]] = {}
+    for told in map(msgspec.json.decode, heads):
+        for name, value in told.items():
+            known = whole.get(name)
+            if known is None:
+                whole[name] = value
+            elif value is not None and (one := _identity(known)) != (other := _identity(value)):
+                differing.setdefault(name, (one, other))
+    faults = [f"{name} is “{one}” and “{other}”" for name, (one, other) in differing.items()]
+    contradiction = f"its rows contradict each other: {'; '.join(faults)}" if faults else None
+    return msgspec.json.encode(whole).decode(), contradiction
+
+
+def _identity(value: object) -> str:
+    return str(value["id"] if isinstance(value, dict) and "id" in value else value)
 
 
 def with_newer(told: Iterator[FileOrder]) -> Iterator[tuple[FileOrder, bool]]:
@@ -82,6 +114,8 @@ def with_newer(told: Iterator[FileOrder]) -> Iterator[tuple[FileOrder, bool]]:
 
 def read_order(told: FileOrder, receipt: Receipt) -> Incoming | Refused:
     """Read an order as if it had been sent."""
+    if told.contradiction is not None:
+        return Refused(told, told.contradiction)
     try:
         order = normalise(_BODY.validate_json(told.raw), receipt)
     except ValidationError as error:

@@ -13,7 +13,7 @@ import requests
 from services.ingest.imports.columns import ColumnMap
 from services.ingest.imports.file_orders import FileOrder, file_orders
 from services.ingest.imports.query import Window, create_views, wanted
-from services.ingest.imports.table import open_table
+from services.ingest.imports.table import FileFault, open_table
 from shared.clock import real_now
 from shared.signing import sign
 
@@ -56,11 +56,21 @@ def parcels(file: Path, columns: ColumnMap, window: Window) -> list[Parcel]:
 
 
 def _parcel(told: FileOrder, columns: ColumnMap) -> Parcel:
+    """Return the order as it is sent. Raises FileFault, naming the row, for one without a time or with two."""
+    where = f"row {told.rows[0]}, order {told.key}"
+    if told.contradiction is not None:
+        raise FileFault(f"{where}: {told.contradiction}")
     order = {name: value for name, value in json.loads(told.raw).items() if value is not None}
     order.setdefault("customer", None)
     if columns.currency is not None:
         order.setdefault("currency", columns.currency)
-    ordered_at = datetime.fromisoformat(str(order["ordered_at"]))
+    try:
+        ordered_at = datetime.fromisoformat(str(order.get("ordered_at", "")))
+    except ValueError:
+        raise FileFault(
+            f"{where}: ordered_at “{order.get('ordered_at', '')}” is no date as 2026-01-31T09:00:00Z\n"
+            "hint: `tipoff import orders FILE --dry-run` names every row that cannot be read"
+        ) from None
     if ordered_at.tzinfo is None:
         ordered_at = ordered_at.replace(tzinfo=ZoneInfo(columns.zone or "UTC"))
     order["ordered_at"] = ordered_at.isoformat()
