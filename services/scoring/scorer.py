@@ -180,7 +180,8 @@ class Lane:
 
 def _why_silent(placed: PlacedOrder, business_now: datetime) -> str | None:
     is_history = placed.reading.door == "import"
-    return why_silent(placed.order, placed.customer, business_now, is_history=is_history)
+    has_rate = placed.rate is not None
+    return why_silent(placed.order, placed.customer, business_now, is_history=is_history, has_rate=has_rate)
 
 
 def _note(placed: PlacedOrder, silent: dict[int, str]) -> signal_store.Row:

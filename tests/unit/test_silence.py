@@ -90,3 +90,27 @@ def test_says_nothing_about_imported_history() -> None:
 )
 def test_may_judge_an_order(ordered_at: datetime) -> None:
     assert why_silent(replace(SALE, ordered_at=ordered_at), ACME, NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        pytest.param(
+            (Line("1", LineKind.FREIGHT, Decimal(1), Decimal(5)),), "no product lines", id="freight alone"
+        ),
+        pytest.param(
+            (
+                Line("1", LineKind.PRODUCT, Decimal(3), Decimal(0), sku="A"),
+                Line("2", LineKind.MANUAL, Decimal(1), Decimal(90)),
+            ),
+            "zero-price lines with a manual total",
+            id="goods whose price stands in a manual total",
+        ),
+    ],
+)
+def test_lines_that_cannot_be_judged_keep_an_order_silent(lines: tuple[Line, ...], reason: str) -> None:
+    assert why_silent(replace(SALE, lines=lines), ACME, NOW) == reason
+
+
+def test_an_order_in_a_currency_without_a_rate_says_so() -> None:
+    assert why_silent(replace(SALE, currency="ZZZ"), ACME, NOW, has_rate=False) == "no exchange rate for ZZZ"
