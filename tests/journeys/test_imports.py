@@ -364,6 +364,57 @@ def test_every_noun_comes_in_with_its_faults_named(context: Context, tmp_path: P
     assert found == [(2, 1, 1, 1, 1, 2, 1, 1)]
 
 
+@pytest.mark.parametrize(
+    ("noun", "content", "reasons"),
+    [
+        pytest.param(
+            "reps",
+            'id,name,email\nr1,Ann,nobody\nr2,Bob,"b@x.example\nBcc: c@x.example"\nr3,Cy,c@x.example\n'
+            "r4,Di,d@x.example;e@x.example\nr5,Ed,e\x07@x.example\nr6,Fay,f..f@x.example\nr7,Gus,<g@x.example>\n",
+            dict.fromkeys("124567", "is no mail address"),
+            id="mail addresses of reps",
+        ),
+        pytest.param(
+            "customers",
+            "id,name,parent_id\nc1,Contoso,c1\nc2,Branch,\n",
+            {"1": "parent_id is the customer itself"},
+            id="a customer below itself",
+        ),
+        pytest.param(
+            "exchange-rates",
+            "currency,valid_on,rate\nEUR,2026-01-01,1.2\nEUR,2026-01-02,1.0\nGBP,2026-01-01,1.2\n",
+            {"1": "rate must be 1"},
+            id="the base currency",
+        ),
+        pytest.param(
+            "targets",
+            "rep_id,period_start,period_end,amount\nr1,2026-03-31,2026-01-01,5\nr1,2026-01-01,2026-01-01,5\n",
+            {"1": "period_end is before period_start"},
+            id="a period that ends before it begins",
+        ),
+        pytest.param(
+            "price-breaks",
+            "product_id,min_quantity,unit_price\nA,0,1\nA,-1,1\nA,1,1\n",
+            {"1": "min_quantity “0” must be > 0", "2": "must be > 0"},
+            id="a break at nothing",
+        ),
+    ],
+)
+def test_rows_that_make_no_sense_are_refused(
+    context: Context, tmp_path: Path, noun: str, content: str, reasons: dict[str, str]
+) -> None:
+    for master, known in (("reps", "id,name\nr1,Ann\n"), ("products", "id,name\nA,Drill\n")):
+        (tmp_path / "master.csv").write_text(known)
+        run(context, master, tmp_path / "master.csv")
+    file, rejects = tmp_path / "file.csv", tmp_path / "rejects.csv"
+    file.write_text(content)
+    assert run(context, noun, file, "--rejects", rejects).exit_code == 0
+    with rejects.open(newline="") as opened:
+        told = {row["rejected_row"]: row["rejected_because"] for row in csv.DictReader(opened)}
+    assert told.keys() == reasons.keys()
+    assert all(reasons[row] in reason for row, reason in told.items())
+
+
 def test_a_second_file_updates_and_leaves_alone_what_it_does_not_say(
     context: Context, tmp_path: Path
 ) -> None:

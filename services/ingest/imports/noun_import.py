@@ -53,7 +53,7 @@ class NounReport:
 def import_noun(database: Database, wish: NounWish) -> NounReport:
     """Import a file of a noun. Safe to run again: rows of the same key are brought up to date."""
     with open_table(wish.file) as table:
-        ignored = create_checked(table, wish.noun)
+        ignored = create_checked(table, wish.noun, wish.base_currency)
         rows = table.connection.execute("SELECT count(*) FROM file").fetchall()[0][0]
         rejects = Rejects(table)
         rejects.add_query(bad_rows())

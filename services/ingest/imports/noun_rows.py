@@ -9,9 +9,11 @@ from services.ingest.imports.table import FileTable, identifier, quoted
 
 POSTGRES_TYPES = {AMOUNT: "numeric", DAY: "date", FLAG: "boolean"}
 _NUMBER = "DECIMAL(26, 8)"
+_ATOM = r'[^\pC\pZ@<>()\[\]\\,;:".]+'
+_MAIL = rf"{_ATOM}(\.{_ATOM})*@{_ATOM}(\.{_ATOM})*"
 
 
-def create_checked(table: FileTable, noun: Noun) -> list[str]:
+def create_checked(table: FileTable, noun: Noun, base_currency: str) -> list[str]:
     """Define the view `checked`: row_no, the noun's columns as text or NULL, and `fault` (NULL: none).
 
     Returns the file's columns nobody knows. Raises MapFault naming every required column that is missing.
@@ -23,7 +25,11 @@ def create_checked(table: FileTable, noun: Noun) -> list[str]:
         raise MapFault(f"the file has no column {', '.join(missing)}; {noun.name} have {known}")
     texts = [f"{_text(present.get(each.name))} AS {identifier(each.name)}" for each in noun.columns]
     table.connection.execute(f"CREATE VIEW texts AS SELECT row_no, {', '.join(texts)} FROM file")  # noqa: S608
-    faults = ", ".join(_fault(each) for each in noun.columns)
+    together = (
+        f"CASE WHEN {condition.replace('$base', quoted(base_currency))} THEN {quoted(reason)} END"
+        for condition, reason in noun.refuses
+    )
+    faults = ", ".join((*map(_fault, noun.columns), *together))
     key = ", ".join(identifier(name) for name in noun.key)
     table.connection.execute(
         f"CREATE VIEW tried AS SELECT *, nullif(concat_ws('; ', {faults}), '') AS wrong FROM texts"  # noqa: S608
@@ -90,6 +96,9 @@ def _rules(column: Column, name: str) -> Sequence[tuple[str, str]]:
         return ((f"lower({name}) IN ('true', 'false', 'yes', 'no', '1', '0')", "is neither true nor false"),)
     if column.kind == "currency":
         return ((f"regexp_full_match({name}, '[A-Z]{{3}}')", "is no currency as EUR"),)
+    if column.kind == "mail":
+        condition = f"length({name}) <= 254 AND regexp_full_match({name}, {quoted(_MAIL)})"
+        return ((condition, "is no mail address as ann@shop.example"),)
     if column.kind == "zone":
         zones = ", ".join(quoted(each) for each in sorted(available_timezones()))
         return ((f"{name} IN ({zones})", "is no time zone as Europe/Berlin"),)

@@ -36,6 +36,8 @@ class Noun:
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     write: tuple[str, ...]
+    refuses: tuple[tuple[str, str], ...] = ()
+    """What columns must not say together: conditions over their texts (`$base`: the base currency), and reasons."""
     changes_derived: bool = False
     """Is anything worked out of it, that must be worked out anew?"""
 
@@ -66,6 +68,7 @@ CUSTOMERS = Noun(
     ),
     key=("id",),
     write=(sql.NEW_CUSTOMERS, sql.CUSTOMERS),
+    refuses=(("parent_id = id", "parent_id is the customer itself"),),
 )
 
 PRODUCTS = Noun(
@@ -103,7 +106,7 @@ PRICE_BREAKS = Noun(
     "price-breaks",
     (
         _id("product_id", refers_to="products"),
-        Column("min_quantity", AMOUNT, is_required=True, least="0"),
+        Column("min_quantity", AMOUNT, is_required=True, least=">0"),
         Column("unit_price", AMOUNT, is_required=True, least="0"),
         CURRENCY,
         Column("valid_from", DAY),
@@ -117,7 +120,7 @@ REPS = Noun(
     (
         _id("id"),
         Column("name", is_required=True),
-        Column("email"),
+        Column("email", "mail"),
         Column("phone"),
         Column("time_zone", "zone"),
         Column("manager_id", ID, refers_to="reps"),
@@ -162,6 +165,12 @@ TARGETS = Noun(
     ),
     key=("rep_id", "period_start", "period_end"),
     write=(sql.TARGETS,),
+    refuses=(
+        (
+            "TRY_CAST(period_end AS DATE) < TRY_CAST(period_start AS DATE)",
+            "period_end is before period_start",
+        ),
+    ),
 )
 
 EXCHANGE_RATES = Noun(
@@ -173,6 +182,12 @@ EXCHANGE_RATES = Noun(
     ),
     key=("currency", "valid_on"),
     write=(sql.EXCHANGE_RATES,),
+    refuses=(
+        (
+            "currency = $base AND TRY_CAST(rate AS DOUBLE) <> 1",
+            "rate must be 1: this is the base currency itself",
+        ),
+    ),
     changes_derived=True,
 )
 
