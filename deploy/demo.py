@@ -5,18 +5,14 @@ webhooks over HTTP. Ctrl-C stops everything; the next run starts where this one 
 """
 
 import argparse
-import json
-import secrets
 import shutil
 import signal
-import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -25,104 +21,14 @@ from deploy.child import StackError
 from deploy.company import Hook, load_history, post_last_day
 from deploy.devstack import NO_REDIS, DevStack
 from deploy.fleet import Fleet, Part
-from shared.signing import new_secret
+from deploy.place import WORKER_PORTS, Place, environment, free_ports, write_environment
 
 READY_SECONDS = 60
-FIRST_PORTS = {"alerts": 8003, "ingest": 8001, "scoring": 8002, "mails": 8025, "smtp": 1025}
-WORKER_PORTS = {"scoring": 9101, "alerts": 9102}
-VALUE_FLOOR = "8"
-"""What a rep's ten minutes on the phone cost: an alert expected to earn less stays in the inbox."""
-
-
-@dataclass(slots=True)
-class Place:
-    """What a run remembers for the next, in one small file beside its data."""
-
-    folder: Path
-    today: str
-    secret_key: str
-    hook_secret: str
-    is_loaded: bool = False
-    posted: int = 0
-
-    @classmethod
-    def open(cls, folder: Path) -> "Place":
-        """Read what the last run remembered, or begin."""
-        notes = folder / "demo.json"
-        if notes.exists():
-            return cls(folder, **json.loads(notes.read_text()))
-        return cls(folder, datetime.now(UTC).date().isoformat(), secrets.token_urlsafe(32), new_secret())
-
-    def save(self) -> None:
-        """Remember this."""
-        known = {
-            name: getattr(self, name)
-            for name in ("today", "secret_key", "hook_secret", "is_loaded", "posted")
-        }
-        notes = self.folder / "demo.json"
-        notes.touch(mode=0o600)
-        notes.write_text(json.dumps(known))
-
-
-def free_ports() -> dict[str, int]:
-    """The usual ports, each stepped over to the next free one when taken."""
-    ports: dict[str, int] = {}
-    for name, first in {
-        **FIRST_PORTS,
-        **{f"{queue} worker": port for queue, port in WORKER_PORTS.items()},
-    }.items():
-        ports[name] = next(
-            port for port in range(first, first + 500) if port not in ports.values() and _is_free(port)
-        )
-        if ports[name] != first:
-            say(f"port {first} is taken: {name} uses {ports[name]}")
-    return ports
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def say(line: str) -> None:
     """One line to whoever typed `make run`."""
     print(line, flush=True)
-
-
-def environment(place: Place, stack: DevStack, ports: dict[str, int]) -> dict[str, str]:
-    """The settings of the demonstration: live, but its mail goes to its own sink."""
-    settings = {
-        "DATABASE_URL": stack.database_url,
-        "TIPOFF_SECRET_KEY": place.secret_key,
-        "TIPOFF_HOOK_SECRETS": json.dumps({"standard": [place.hook_secret]}),
-        "TIPOFF_BASE_CURRENCY": "EUR",
-        "TIPOFF_SENDING": "live",
-        "TIPOFF_RECIPIENTS": "*",
-        "TIPOFF_SMTP_URL": f"smtp://127.0.0.1:{ports['smtp']}?starttls=never",
-        "TIPOFF_MAIL_FROM": "Tipoff <tipoff@sample.example>",
-        "TIPOFF_PUBLIC_URL": f"http://127.0.0.1:{ports['alerts']}",
-        "TIPOFF_SETTLE": "PT0S",
-        "TIPOFF_VALUE_FLOOR": VALUE_FLOOR,
-        "TIPOFF_NEIGHBOURS": json.dumps(
-            {
-                "ingest": f"http://127.0.0.1:{ports['ingest']}",
-                "scoring": f"http://127.0.0.1:{ports['scoring']}",
-                "mails": f"http://127.0.0.1:{ports['mails']}",
-                **{
-                    f"{queue} worker": f"http://127.0.0.1:{ports[f'{queue} worker']}"
-                    for queue in WORKER_PORTS
-                },
-            }
-        ),
-    }
-    if stack.redis_url:
-        settings["REDIS_URL"] = stack.redis_url
-    return settings
 
 
 def parts(place: Place, ports: dict[str, int]) -> list[Part]:
@@ -183,8 +89,9 @@ def run(folder: Path, stopping: threading.Event) -> None:
         stack = ending.enter_context(DevStack(folder / "servers"))
         if not stack.redis_url:
             say(NO_REDIS)
-        ports = free_ports()
+        ports = free_ports(say)
         settings = environment(place, stack, ports)
+        write_environment(settings, folder / "tipoff.env")
         home = f"http://127.0.0.1:{ports['alerts']}"
         load_history(
             place.folder / "sample", date.fromisoformat(place.today), settings, say, skip=place.is_loaded
@@ -213,6 +120,7 @@ def run(folder: Path, stopping: threading.Event) -> None:
         )
         if wait_until("the first alert", has_alert, stopping, READY_SECONDS):
             say(f"Tipoff is ready: {home}/")
+            say(f"For the command line, in another shell: . {folder / 'tipoff.env'} && tipoff --help")
             fleet.watch(stopping)
 
 
