@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
 from flask import Response
+from werkzeug.datastructures import Headers
 
 from services.ingest.faults import Contradiction, Fault, NotJson
 from services.ingest.normalise import Receipt
@@ -17,6 +19,9 @@ from shared.clock import Clock
 from shared.db import Database
 from shared.metrics import Metrics
 from shared.problems import Problem
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 STATUS = {
     Verdict.NEW: 202,
@@ -63,11 +68,19 @@ class Desk:
             self.ring(QUEUE)
 
 
+class Answer(Response):
+    """A response whose headers are sent as they are: ours are plain already, and Werkzeug's care costs 40 µs."""
+
+    def get_wsgi_headers(self, environ: "WSGIEnvironment") -> Headers:  # noqa: ARG002 - Werkzeug's signature
+        """Return the headers; the length was set with the body."""
+        return self.headers
+
+
 def answer(status: int, outcome: str, event_id: UUID | None) -> Response:
     """Return the answer to one order."""
     body = msgspec.json.encode({"id": event_id, "status": outcome})
     headers = {"Location": f"/v1/events/{event_id}"} if event_id is not None else {}
-    return Response(body, status, headers, content_type="application/json")
+    return Answer(body, status, headers, content_type="application/json")
 
 
 def unprocessable(contradiction: Contradiction) -> Problem:
