@@ -6,28 +6,40 @@ platforms set them. Every missing or wrong setting is named in one message.
 """
 
 import os
+import tomllib
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
+
+from shared import setting_rules as rules
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+
+_CHECKS: Mapping[str, Callable[[str], None]] = {
+    "time_zone": rules.check_zone,
+    "public_url": rules.check_web_address,
+    "mail_from": rules.check_sender,
+    "redis_url": rules.check_redis,
+    "smtp_url": rules.check_relay,
+}
 
 
 class SettingsFault(ValueError):
     """Settings are missing or wrong; the message names each one."""
-
-
-def _words(value: object) -> object:
-    """Lists come as words separated by blanks or commas."""
-    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
 
 Words = Annotated[tuple[str, ...], NoDecode]
@@ -60,7 +72,7 @@ class Settings(BaseSettings):
     business_time: datetime | None = Field(
         default=None, description="fixes the business clock at this moment (with offset), to replay history"
     )
-    hook_secrets: dict[str, tuple[SecretStr, ...]] = Field(
+    hook_secrets: Annotated[dict[str, tuple[SecretStr, ...]], NoDecode] = Field(
         default_factory=dict,
         description='signing secrets of inbound hooks by connection: {"standard": ["whsec_..."]}; any one verifies',
     )
@@ -82,14 +94,16 @@ class Settings(BaseSettings):
     public_url: str = Field(
         default="http://127.0.0.1:8003", description="how reps reach the inbox; for links"
     )
-    neighbours: dict[str, str] = Field(
+    neighbours: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=dict, description='what the home page links to, by name: {"mails": "http://..."}'
     )
     pages_without_sign_in: Literal["on_loopback_only", "for_anyone_who_reaches_this_address"] = Field(
         default="on_loopback_only", description="who may open the inbox pages while nobody signs in"
     )
     settle: timedelta = Field(
-        default=timedelta(minutes=30), description="how long signals gather before they are ranked and sent"
+        default=timedelta(minutes=30),
+        ge=timedelta(0),
+        description="how long signals gather before they are ranked and sent",
     )
     budget_per_rep: int = Field(
         default=5, ge=0, description="messages a rep may get a day; urgent ones not counted"
@@ -114,7 +128,40 @@ class Settings(BaseSettings):
     @field_validator("recipients", "loopback_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return _words(value)
+        return rules.words(value)
+
+    @field_validator("hook_secrets", "neighbours", mode="before")
+    @classmethod
+    def _read_table(cls, value: object) -> object:
+        return rules.table(value)
+
+    @field_validator("time_zone", "public_url", "mail_from")
+    @classmethod
+    def _check(cls, value: str, info: ValidationInfo) -> str:
+        _CHECKS[info.field_name or ""](value)
+        return value
+
+    @field_validator("redis_url", "smtp_url")
+    @classmethod
+    def _check_server(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is None or not value.get_secret_value().strip():
+            return None
+        _CHECKS[info.field_name or ""](value.get_secret_value())
+        return value
+
+    @field_validator("recipients")
+    @classmethod
+    def _check_recipients(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            rules.check_recipient(each)
+        return value
+
+    @field_validator("hook_secrets")
+    @classmethod
+    def _check_secrets(cls, value: dict[str, tuple[SecretStr, ...]]) -> dict[str, tuple[SecretStr, ...]]:
+        for secret in (each for secrets in value.values() for each in secrets):
+            rules.check_secret(secret.get_secret_value())
+        return value
 
     @field_validator("business_time")
     @classmethod
@@ -133,18 +180,55 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment, then the TOML file, then secret files."""
-        toml = TomlConfigSettingsSource(settings_cls, os.environ.get("TIPOFF_CONFIG"))
+        file, _ = _config()
+        toml = TomlConfigSettingsSource(settings_cls, file)
         return init_settings, env_settings, toml, file_secret_settings
+
+
+def _config() -> tuple[Path | None, str | None]:
+    """Return the TOML file, if one is named and can be read, else what is wrong with it."""
+    named = os.environ.get("TIPOFF_CONFIG")
+    if not named:
+        return None, None
+    try:
+        tomllib.loads(Path(named).read_text("utf-8"))
+    except OSError as fault:
+        return None, f"TIPOFF_CONFIG: {named} cannot be read: {fault.strerror}"
+    except ValueError as fault:
+        return None, f"TIPOFF_CONFIG: {named} is no TOML: {fault}"
+    return Path(named), None
+
+
+def _secrets_folder() -> tuple[Path | None, str | None]:
+    """Return the folder of secret files, if one is named and there, else what is wrong with it."""
+    named = os.environ.get("TIPOFF_SECRETS_DIR")
+    if named and not Path(named).is_dir():
+        return None, f"TIPOFF_SECRETS_DIR: there is no folder {named}"
+    return (Path(named) if named else None), None
 
 
 def read() -> Settings:
     """Read the settings once. Raises SettingsFault naming every fault."""
-    folder = os.environ.get("TIPOFF_SECRETS_DIR")
+    folder, no_folder = _secrets_folder()
+    _, no_config = _config()
+    unknown = rules.unknown_names(os.environ, Settings.model_fields)
+    faults = [
+        *(each for each in (no_config, no_folder) if each is not None),
+        *(f"{name}: there is no such setting" for name in unknown),
+    ]
     try:
-        return Settings(_secrets_dir=Path(folder) if folder else None)  # type: ignore[call-arg]
+        settings = Settings(_secrets_dir=folder)  # type: ignore[call-arg]
     except ValidationError as fault:
-        lines = [
-            f"  {'.'.join(str(part) for part in each['loc'])}: {each['msg']}"
-            for each in fault.errors(include_url=False, include_input=False)
-        ]
-        raise SettingsFault("settings are missing or wrong:\n" + "\n".join(lines)) from None
+        faults += map(_told, fault.errors(include_url=False, include_input=False))
+    except SettingsError as fault:
+        faults.append(str(fault))
+    if faults:
+        raise SettingsFault("\n  ".join(["settings are missing or wrong:", *faults]))
+    return settings
+
+
+def _told(error: "ErrorDetails") -> str:
+    """Return one fault by the name people set; a part of a table after it."""
+    field, *parts = map(str, error["loc"])
+    reason = "there is no such setting" if error["type"] == "extra_forbidden" else error["msg"]
+    return f"{'.'.join((rules.shown_name(field), *parts))}: {reason.removeprefix('Value error, ')}"

@@ -35,5 +35,5 @@ def test_wrong_settings_end_a_command_with_every_name(environment: pytest.Monkey
     environment.setenv("TIPOFF_SENDING", "maybe")
     result = CliRunner().invoke(main, ["token", "list"])
     assert result.exit_code == 1
-    assert "secret_key" in result.output
+    assert "TIPOFF_SECRET_KEY" in result.output
     assert "sending" in result.output
