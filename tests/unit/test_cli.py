@@ -36,4 +36,4 @@ def test_wrong_settings_end_a_command_with_every_name(environment: pytest.Monkey
     result = CliRunner().invoke(main, ["token", "list"])
     assert result.exit_code == 1
     assert "TIPOFF_SECRET_KEY" in result.output
-    assert "sending" in result.output
+    assert "TIPOFF_SENDING" in result.output
