@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+import msgspec
 from sqlalchemy import Connection
 
 from services.scoring.facts import CustomerFacts, ProductFacts, day_of
@@ -16,8 +17,7 @@ CONFIRMED = (OrderStatus.CONFIRMED, OrderStatus.CLOSED)
 HUNDREDTH_CENT = Decimal("0.0001")
 
 
-@dataclass(frozen=True, slots=True)
-class PlacedLine:
+class PlacedLine(msgspec.Struct, frozen=True):
     """A line with its product and its money in base currency, as far as known."""
 
     number: int

@@ -12,6 +12,8 @@ from operator import attrgetter
 from statistics import median
 from typing import NamedTuple
 
+import msgspec
+
 from shared.domain.order import Line, OrderKind, OrderStatus
 
 MEMORY = 8
@@ -139,8 +141,7 @@ class CustomerFacts:
     channel: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LineFacts:
+class LineFacts(msgspec.Struct, frozen=True):
     """One product line of the order. `history` is the customer's last purchases of it, newest first."""
 
     number: int
@@ -152,9 +153,8 @@ class LineFacts:
     history: tuple[Purchase, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class PastOrder:
-    """An earlier order of the customer: when, and how much in base currency."""
+class PastOrder(NamedTuple):
+    """An earlier order of the customer: when, and how much in base currency. A tuple, as a purchase is."""
 
     at: datetime
     base_net: Decimal
@@ -224,7 +224,7 @@ class OrderFacts:
 
 def day_of(moment: datetime) -> date:
     """The calendar day, in UTC: customers' own zones are not known."""
-    return moment.astimezone(UTC).date()
+    return moment.date() if moment.tzinfo is UTC else moment.astimezone(UTC).date()
 
 
 def fold(held: tuple[Purchase, ...], purchase: Purchase) -> tuple[Purchase, ...]:
@@ -237,7 +237,8 @@ def by_day(purchases: Collection[Purchase]) -> dict[date, Decimal]:
     """Sum what was bought on each day: an order split in two is not two smaller ones."""
     days: dict[date, Decimal] = {}
     for each in purchases:
-        days[day_of(each.at)] = days.get(day_of(each.at), Decimal(0)) + each.quantity
+        day = day_of(each.at)
+        days[day] = days[day] + each.quantity if day in days else each.quantity
     return days
 
 
@@ -269,8 +270,9 @@ def last_price(history: tuple[Purchase, ...], quantity: Decimal, currency: str) 
 def order_days(orders: Collection[PastOrder]) -> dict[date, Decimal]:
     """Base value of each order day: split shipments are one."""
     days: dict[date, Decimal] = {}
-    for each in orders:
-        days[day_of(each.at)] = days.get(day_of(each.at), Decimal(0)) + each.base_net
+    for at, base_net in orders:
+        day = day_of(at)
+        days[day] = days[day] + base_net if day in days else base_net
     return days
 
 
@@ -295,4 +297,7 @@ def breaks_on(product: ProductFacts, currency: str, day: date) -> tuple[PriceBre
 
 def cost_on(product: ProductFacts, day: date) -> Cost | None:
     """The cost valid on that day; None when the first cost came later."""
-    return next((each for each in reversed(product.costs) if each.valid_from <= day), None)
+    for each in reversed(product.costs):
+        if each.valid_from <= day:
+            return each
+    return None

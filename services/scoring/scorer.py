@@ -4,9 +4,11 @@ A batch is worked in two lanes, each with its own connection: while PostgreSQL w
 other. All orders of a customer go down one lane, in time order, so neither waits for the other's customers.
 """
 
+import gc
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zlib import crc32
@@ -50,11 +52,21 @@ class Scorer:
         shares = [each for each in _shares(open_tasks, readings) if each[0]]
         if len(shares) == 1:
             return self._lanes[0].score(*shares[0])
-        with ThreadPoolExecutor(LANES) as pool:
+        with _uncollected(), ThreadPoolExecutor(LANES) as pool:
             ended = [
                 pool.submit(lane.score, *share) for lane, share in zip(self._lanes, shares, strict=False)
             ]
         return sum((each.result() for each in ended), Tally())
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Look for no cycles meanwhile: a batch makes none, and would have the whole catalogue walked time and again."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _shares(batch: Sequence[Task], readings: dict[str, Reading]) -> list[Share]:

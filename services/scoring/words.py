@@ -1,5 +1,10 @@
 """This file fits names into short sentences."""
 
+from functools import lru_cache
+
+REMEMBERED = 10_000
+"""The same few thousand products are named again and again."""
+
 HEADLINE = 60
 """A mail's subject also holds the customer, the money and the odds."""
 
@@ -10,6 +15,7 @@ LEAST = 14
 DANGLING = frozenset("a and by for in of or pack set the with x".split())
 
 
+@lru_cache(REMEMBERED)
 def shortened(name: str, most: int = SHORT) -> str:
     """A name cut at a word's end, with an ellipsis where something is missing; it never ends on "box of 50"."""
     if len(name) <= most:
@@ -21,6 +27,7 @@ def shortened(name: str, most: int = SHORT) -> str:
     return " ".join(words).rstrip(" ,;-") + "…"
 
 
+@lru_cache(REMEMBERED)
 def headline(*words: str) -> str:
     """Join words and names, at most sixty characters. Every second one is a name; the last gives way least."""
     names = list(words[1::2])
