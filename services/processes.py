@@ -102,7 +102,7 @@ def work(context: "Context", queue: str, address: tuple[str, int] | None) -> Non
     database = Database(settings.database_url.get_secret_value(), DRAIN, prepare=settings.prepare_statements)
     metrics.registry.register(TaskCollector(lambda: _backlog(database)))
     host, port = address or ("127.0.0.1", WORKER_PORTS[queue])
-    start_http_server(port, addr=host, registry=metrics.registry)
+    _show_metrics(metrics, host, port)
     bell = Doorbell(_redis_of(settings))
     jobs = importlib.import_module(QUEUES[queue])
     clock = business_clock(settings.business_time)
@@ -117,6 +117,17 @@ def work(context: "Context", queue: str, address: tuple[str, int] | None) -> Non
     worker.run()
     bell.close()
     database.close()
+
+
+def _show_metrics(metrics: Metrics, host: str, port: int) -> None:
+    """Serve /metrics. An address that cannot be had ends the command in one line."""
+    try:
+        start_http_server(port, addr=host, registry=metrics.registry)
+    except OSError as fault:
+        raise click.ClickException(
+            f"/metrics cannot be served at {host}:{port}: {fault.strerror}\n"
+            "hint: another worker may be there; --metrics HOST:PORT names an address of its own"
+        ) from fault
 
 
 def _backlog(database: Database) -> list[tasks.Backlog]:

@@ -163,3 +163,21 @@ def test_a_start_that_fails_says_why_and_ends(tmp_path: Path, reason: str) -> No
         assert errors == "cannot start: settings are missing: postgresql://tipoff:***@db\n"
     else:
         assert "in use" in errors
+
+
+def test_a_worker_whose_metrics_port_is_taken_says_so_in_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = subprocess.run(
+            [sys.executable, "-m", "services.cli", "work", "scoring", "--metrics", f"127.0.0.1:{port}"],
+            env=os.environ
+            | {"DATABASE_URL": "postgresql+psycopg://127.0.0.1:1/x", "TIPOFF_SECRET_KEY": "k" * 32},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert ended.returncode == 1
+    complaint, hint = ended.stderr.strip().splitlines()
+    assert f"/metrics cannot be served at 127.0.0.1:{port}: Address already in use" in complaint
+    assert hint.startswith("hint: ")
