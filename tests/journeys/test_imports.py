@@ -250,6 +250,46 @@ def test_a_file_that_cannot_be_read_ends_in_one_line(
     assert complaint in done.output
 
 
+ROWS = b"order_id,ordered_at,sku,quantity,unit_price,id\n" + b"".join(
+    b"o%d,2026-01-05,A,1,5,%d\n" % (number, number) for number in range(30_000)
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        pytest.param(
+            "latin.csv",
+            ROWS + "o,2026-01-05,Bär,1,5,Bär\n".encode("latin-1"),
+            "line 30002 is not UTF-8\nhint: save",
+            id="another encoding, late",
+        ),
+        pytest.param(
+            "latin.csv",
+            "id,name\nA,Bär\n".encode("latin-1"),
+            "line 2 is not UTF-8\nhint: save",
+            id="another encoding, early",
+        ),
+        pytest.param(
+            "many.csv", ROWS + b"o,2026-01-05,A,1,5,o,6\n", "line 30002 cannot be read: ", id="too many"
+        ),
+        pytest.param("text.parquet", ROWS, "is no whole Parquet file: ", id="a text named Parquet"),
+        pytest.param("blank.parquet", b"", "is no whole Parquet file: ", id="nothing"),
+    ],
+)
+def test_a_broken_file_ends_in_one_line_and_a_hint(
+    context: Context, tmp_path: Path, name: str, content: bytes, complaint: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    for noun in ("orders", "products"):
+        done = run(context, noun, tmp_path / name)
+        assert done.exit_code == 1
+        assert complaint in done.output
+        assert len(done.output.strip().splitlines()) == 2
+    with pytest.raises(FileFault, match=complaint):
+        parcels(tmp_path / name, read_map("standard"), Window())
+
+
 RETAIL = """\
 Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country
 489434,85048,GLASS BALL,12,2009-12-01 07:45:00,6.95,13085.0,United Kingdom

@@ -1,5 +1,6 @@
 """This file opens a CSV or Parquet file as a table with numbered rows, within a memory limit."""
 
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,9 @@ import pyarrow as pa
 
 MEMORY = "256MB"
 ROWS_AT_ONCE = 20_000
+
+_BROKEN_PARQUET = ("magic bytes", "too small to be a Parquet file", "Failed to read file", "TProtocol")
+_LINE = re.compile(r"CSV Error on Line: ([0-9]+)\nOriginal Line: .*\n(.+)")
 
 
 class FileFault(ValueError):
@@ -43,7 +47,12 @@ def open_table(path: Path) -> Iterator[FileTable]:
             columns = [row[0] for row in connection.execute("DESCRIBE file").fetchall()]
             yield FileTable(path, connection, tuple(each for each in columns if each != "row_no"))
         except duckdb.Error as fault:
-            raise FileFault(f"{path.name}: {fault}") from fault
+            raise FileFault(_in_short(path, str(fault))) from fault
+        except OSError as fault:
+            if fault.errno is not None:
+                raise
+            # So Arrow passes on what DuckDB said while rows were handed over.
+            raise FileFault(_in_short(path, str(fault))) from fault
         finally:
             connection.close()
 
@@ -58,6 +67,22 @@ def _source(path: Path) -> str:
         return f"SELECT {columns} AS row_no FROM read_parquet({reader})"  # noqa: S608 - quoted
     reader = f"{name}, all_varchar = true, header = true, quote = '\"', escape = '\"'"
     return f"SELECT *, row_number() OVER () AS row_no FROM read_csv({reader})"  # noqa: S608 - quoted
+
+
+def _in_short(path: Path, fault: str) -> str:
+    """Say in one line what DuckDB says in twenty, with a hint where there is something to do."""
+    in_line = _LINE.search(fault)
+    where = f"{path.name}: line {in_line[1]}" if in_line else path.name
+    if "not utf-8" in fault:
+        return f"{where} is not UTF-8\nhint: save the file as UTF-8 (a spreadsheet calls it “CSV UTF-8”)"
+    if in_line:
+        return f"{where} cannot be read: {in_line[2]}\nhint: are all values with a comma or a line break in quotes?"
+    reason = fault.partition("\n")[0]
+    if is_parquet(path) and any(mark in fault for mark in _BROKEN_PARQUET):
+        return (
+            f"{where} is no whole Parquet file: {reason}\nhint: write or copy it again; name a CSV file .csv"
+        )
+    return f"{where}: {reason}"
 
 
 def is_parquet(path: Path) -> bool:
