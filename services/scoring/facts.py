@@ -60,9 +60,11 @@ class Cost:
     currency: str
 
 
-@dataclass(frozen=True, slots=True)
-class Neighbour:
-    """A product bought by the same customers. `both` of `buyers` customers of the first bought it too."""
+class Neighbour(NamedTuple):
+    """A product bought by the same customers. `both` of `buyers` customers of the first bought it too.
+
+    A tuple: hundreds are looked at for each order.
+    """
 
     product_id: int
     score: float

@@ -6,14 +6,15 @@ calibration of scores, else a prior of 1 in 20.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
 from heapq import nlargest
+from typing import NamedTuple
 
 from services.scoring.facts import LineFacts, Neighbour, OrderFacts, ProductFacts
 from services.scoring.value import HORIZON, Odds, exact, margin_of, number, worth
-from services.scoring.words import headline, shortened, variant
+from services.scoring.words import REMEMBERED, headline, shortened, variant
 from shared.domain.signal import Episode, Evidence, Signal, SignalKind, Wake
 
 PRIOR = Odds(0.05)
@@ -29,11 +30,11 @@ SHOWS_FOR = timedelta(days=30)
 LEAST_VALUE = Decimal("0.10")
 
 
-@dataclass(frozen=True, slots=True)
-class _Reason:
+class _Reason(NamedTuple):
     """The link that explains an offer best: of `buyers` accounts that buy the known product, `both` buy it too."""
 
-    known: ProductFacts
+    known_id: int
+    known: str
     both: int
     buyers: int
     is_in_order: bool
@@ -67,8 +68,8 @@ def _scores(facts: OrderFacts) -> dict[int, float]:
     for each in facts.lines:
         age = (facts.as_of - each.history[0].at) / HALF_LIFE if each.history else None
         weight = BASKET_WEIGHT if age is None else BASKET_WEIGHT - 0.5**age
-        for near in each.product.neighbours:
-            scores[near.product_id] = scores.get(near.product_id, 0.0) + weight * near.score
+        for product_id, score, _, _ in each.product.neighbours:
+            scores[product_id] = scores.get(product_id, 0.0) + weight * score
     for known in (facts.basket, scores.keys() & facts.bought):
         for product_id in known:
             scores.pop(product_id, None)
@@ -90,7 +91,8 @@ def _signal(facts: OrderFacts, product: ProductFacts, score: float) -> Signal | 
     fitted = product.fitted
     if fitted is None or fitted.unit_price is None or fitted.first_quantity is None:
         return None
-    first_order = _whole(fitted.first_quantity) * fitted.unit_price
+    first_quantity = _whole(fitted.first_quantity)
+    first_order = first_quantity * fitted.unit_price
     margin, is_assumed = margin_of(first_order, product, facts.assumptions)
     odds = _odds(facts, score)
     priced = worth(margin * (1 + (fitted.repeats or Decimal(0))), odds)
@@ -101,7 +103,7 @@ def _signal(facts: OrderFacts, product: ProductFacts, score: float) -> Signal | 
         kind=KIND.name,
         customer_id=facts.customer.id,
         subject=f"product:{product.id}",
-        cause=f"product:{reason.known.id}" if reason else "history",
+        cause=f"product:{reason.known_id}" if reason else "history",
         probability=odds.probability,
         basis=odds.basis,
         stake=priced.stake,
@@ -109,15 +111,18 @@ def _signal(facts: OrderFacts, product: ProductFacts, score: float) -> Signal | 
         low=priced.low,
         high=priced.high,
         horizon=HORIZON,
-        headline=_headline(product, reason),
-        question=_question(product, reason),
-        evidence=tuple(_evidence(facts, product, reason)),
+        headline=_headline(product.name, reason),
+        question=_question(product.name, reason),
+        evidence=(
+            *_links(product.name, reason),
+            _first_order(first_quantity, fitted.unit_price, facts.assumptions.base_currency),
+        ),
         as_of=facts.as_of,
         expires_at=facts.as_of + SHOWS_FOR,
         assumed_margin=is_assumed,
         revenue=first_order,
         product_id=product.id,
-        detail={"score": round(score, 6), "first_quantity": str(_whole(fitted.first_quantity))},
+        detail={"score": round(score, 6), "first_quantity": str(first_quantity)},
     )
 
 
@@ -143,11 +148,11 @@ def _reason(facts: OrderFacts, product: ProductFacts) -> _Reason | None:
     ]
     if linked:
         near, line = max(linked, key=_strength)
-        return _Reason(line.product, near.both, near.buyers, is_in_order=True)
+        return _Reason(line.product.id, line.product.name, near.both, near.buyers, is_in_order=True)
     for near in product.neighbours:
         known = facts.products.get(near.product_id) if facts.products else None
         if near.product_id in facts.bought and known is not None and known.fitted is not None:
-            return _Reason(known, near.both, known.fitted.buyers, is_in_order=False)
+            return _Reason(known.id, known.name, near.both, known.fitted.buyers, is_in_order=False)
     return None
 
 
@@ -155,36 +160,37 @@ def _strength(link: tuple[Neighbour, LineFacts]) -> float:
     return link[0].score
 
 
-def _headline(product: ProductFacts, reason: _Reason | None) -> str:
+def _headline(name: str, reason: _Reason | None) -> str:
     if reason is None:
-        return headline("Never bought", product.name)
-    whole = headline("Buys", reason.known.name, ", never", product.name)
+        return headline("Never bought", name)
+    whole = headline("Buys", reason.known, ", never", name)
     if "…" not in whole:
         return whole
-    return headline("Buys", reason.known.name, ", never", variant(product.name, reason.known.name))
+    return headline("Buys", reason.known, ", never", variant(name, reason.known))
 
 
-def _question(product: ProductFacts, reason: _Reason | None) -> str:
-    beside = f" with {shortened(reason.known.name)}" if reason else ""
-    return f"Do you use {shortened(product.name)}{beside}, and where do you buy it?"
+def _question(name: str, reason: _Reason | None) -> str:
+    beside = f" with {shortened(reason.known)}" if reason else ""
+    return f"Do you use {shortened(name)}{beside}, and where do you buy it?"
 
 
-def _evidence(facts: OrderFacts, product: ProductFacts, reason: _Reason | None) -> Iterator[Evidence]:
-    if reason is not None:
-        yield Evidence(
+@lru_cache(REMEMBERED)
+def _links(name: str, reason: _Reason | None) -> tuple[Evidence, ...]:
+    if reason is None:
+        return (Evidence("This customer", f"Never bought {name} in 24 months."),)
+    bought = "in this order" if reason.is_in_order else "before"
+    return (
+        Evidence(
             "Bought together",
-            f"Of {reason.buyers:,} accounts that buy {reason.known.name}, {reason.both:,} also buy {product.name}.",
-        )
-        bought = "in this order" if reason.is_in_order else "before"
-        yield Evidence(
-            "This customer", f"Bought {reason.known.name} {bought}; never {product.name} in 24 months."
-        )
-    else:
-        yield Evidence("This customer", f"Never bought {product.name} in 24 months.")
-    fitted = product.fitted
-    if fitted is not None and fitted.first_quantity is not None and fitted.unit_price is not None:
-        price = exact(fitted.unit_price, facts.assumptions.base_currency)
-        yield Evidence("Typical first order", f"{number(_whole(fitted.first_quantity))} at {price} each.")
+            f"Of {reason.buyers:,} accounts that buy {reason.known}, {reason.both:,} also buy {name}.",
+        ),
+        Evidence("This customer", f"Bought {reason.known} {bought}; never {name} in 24 months."),
+    )
+
+
+@lru_cache(REMEMBERED)
+def _first_order(quantity: Decimal, price: Decimal, currency: str) -> Evidence:
+    return Evidence("Typical first order", f"{number(quantity)} at {exact(price, currency)} each.")
 
 
 def ends(facts: OrderFacts, episode: Episode) -> str | None:
