@@ -14,19 +14,24 @@ from services.scoring.store.rows import as_array
 
 _PURCHASE = "o.kind = 'sale' AND l.quantity > 0 AND l.net > 0"
 
-# `asked` gives (customer_id, product_id, before). A purchase is what one sale bought of one product: lines with a
-# quantity and a price, summed. Totals are net of returns; a pair never bought has no state.
-_DEFINITION = f"""
+# How the lines of what is asked are found. Of few pairs: each customer's products together, which is one descent
+# into each partition's index for a customer, not one for a pair. Of all pairs: as the planner thinks best.
+_OF_FEW = """(SELECT customer_id, before, array_agg(product_id) AS products FROM asked GROUP BY 1, 2) asked
+    JOIN order_line l ON l.customer_id = asked.customer_id AND l.product_id = ANY(asked.products)"""
+_OF_ALL = """asked
+    JOIN order_line l ON l.customer_id = asked.customer_id AND l.product_id = asked.product_id"""
+
+# `asked` gives (customer_id, product_id, before), each once. A purchase is what one sale bought of one product: lines
+# with a quantity and a price, summed. Totals are net of returns; a pair never bought has no state.
+_DEFINITION = """
 , traded AS (
-    SELECT asked.customer_id, asked.product_id, asked.before, o.source, o.external_id, o.id AS order_id,
+    SELECT asked.customer_id, l.product_id, asked.before, o.source, o.external_id, o.id AS order_id,
            o.ordered_at, o.currency, sum(l.quantity) AS quantity, coalesce(sum(l.base_net), 0) AS base_net,
-           sum(l.quantity) FILTER (WHERE {_PURCHASE}) AS bought,
-           sum(l.net) FILTER (WHERE {_PURCHASE}) AS paid
-    FROM asked
-    JOIN order_line l ON l.customer_id = asked.customer_id AND l.product_id = asked.product_id
-                     AND l.ordered_at < asked.before AND l.counts AND l.order_id <> ALL(CAST(:without AS bigint[]))
+           sum(l.quantity) FILTER (WHERE {purchase}) AS bought,
+           sum(l.net) FILTER (WHERE {purchase}) AS paid
+    FROM {asked_lines} AND l.ordered_at < asked.before AND l.counts AND l.order_id <> ALL(CAST(:without AS bigint[]))
     JOIN sales_order o ON o.id = l.order_id
-    GROUP BY asked.customer_id, asked.product_id, asked.before, o.id
+    GROUP BY asked.customer_id, l.product_id, asked.before, o.id
 ), ranked AS (
     SELECT traded.*, bought IS NOT NULL AS is_purchase,
            row_number() OVER (PARTITION BY customer_id, product_id, before
@@ -38,15 +43,17 @@ _DEFINITION = f"""
            min(ordered_at) FILTER (WHERE is_purchase) AS first_at,
            max(ordered_at) FILTER (WHERE is_purchase) AS last_at,
            sum(quantity) AS quantity, sum(base_net) AS base_net,
-           array_agg(ordered_at ORDER BY newest) FILTER (WHERE is_purchase AND newest <= {MEMORY}) AS recent_at,
-           array_agg(order_id ORDER BY newest) FILTER (WHERE is_purchase AND newest <= {MEMORY}) AS recent_order_id,
-           array_agg(bought ORDER BY newest) FILTER (WHERE is_purchase AND newest <= {MEMORY}) AS recent_quantity,
+           array_agg(ordered_at ORDER BY newest) FILTER (WHERE is_purchase AND newest <= {memory}) AS recent_at,
+           array_agg(order_id ORDER BY newest) FILTER (WHERE is_purchase AND newest <= {memory}) AS recent_order_id,
+           array_agg(bought ORDER BY newest) FILTER (WHERE is_purchase AND newest <= {memory}) AS recent_quantity,
            array_agg(round(paid / bought, 4) ORDER BY newest)
-               FILTER (WHERE is_purchase AND newest <= {MEMORY}) AS recent_price,
-           array_agg(currency ORDER BY newest) FILTER (WHERE is_purchase AND newest <= {MEMORY}) AS recent_currency
+               FILTER (WHERE is_purchase AND newest <= {memory}) AS recent_price,
+           array_agg(currency ORDER BY newest) FILTER (WHERE is_purchase AND newest <= {memory}) AS recent_currency
     FROM ranked GROUP BY customer_id, product_id, before HAVING bool_or(is_purchase)
 )
-"""  # noqa: S608 (constants of this file)
+"""
+_FEW = _DEFINITION.format(asked_lines=_OF_FEW, purchase=_PURCHASE, memory=MEMORY)
+_ALL = _DEFINITION.format(asked_lines=_OF_ALL, purchase=_PURCHASE, memory=MEMORY)
 
 _COLUMNS = (
     "customer_id, product_id, order_days, first_at, last_at, quantity, base_net,"
@@ -54,7 +61,7 @@ _COLUMNS = (
 )
 
 _REBUILD = f"""
-{_DEFINITION}, gone AS (
+, gone AS (
     DELETE FROM customer_item USING asked
     WHERE customer_item.customer_id = asked.customer_id AND customer_item.product_id = asked.product_id
       -- hashed once; NOT EXISTS would be tried pair by pair, for nothing is known of how many rows `state` has
@@ -72,7 +79,7 @@ _TOUCHED = text(f"""
 WITH asked AS MATERIALIZED (
     SELECT customer_id, product_id, CAST('infinity' AS timestamptz) AS before
     FROM unnest(CAST(:customers AS bigint[]), CAST(:products AS bigint[])) AS pair (customer_id, product_id)
-) {_REBUILD}
+) {_FEW} {_REBUILD}
 """)  # noqa: S608 (constants of this file)
 
 _WHOLE = text(f"""
@@ -83,7 +90,7 @@ WITH asked AS MATERIALIZED (
         UNION
         SELECT customer_id, product_id FROM customer_item WHERE customer_id > :above AND customer_id <= :upto
     ) pair
-) {_REBUILD}
+) {_ALL} {_REBUILD}
 """)  # noqa: S608 (constants of this file)
 
 _BEFORE = text(f"""
@@ -91,7 +98,7 @@ WITH asked AS MATERIALIZED (
     SELECT DISTINCT customer_id, product_id, before FROM unnest(
         CAST(:customers AS bigint[]), CAST(:products AS bigint[]), CAST(:moments AS timestamptz[])
     ) AS pair (customer_id, product_id, before)
-) {_DEFINITION}
+) {_FEW}
 SELECT customer_id, before, product_id, recent_at, recent_quantity, recent_price, recent_currency FROM state
 """)  # noqa: S608 (constants of this file)
 
