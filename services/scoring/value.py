@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
 from math import sqrt
 
 from services.scoring.facts import Assumptions, ProductFacts
@@ -51,13 +52,20 @@ class Worth:
 
 def worth(stake: Decimal, odds: Odds) -> Worth:
     """Price a stake: value = p x stake, and low and high = the 80 % interval of p, x stake."""
-    low, high = odds.interval()
+    probability, low, high = _shares(odds)
     return Worth(
         stake=cents(stake),
-        value=cents(stake * Decimal(odds.probability)),
-        low=cents(stake * Decimal(low)),
-        high=cents(stake * Decimal(high)),
+        value=cents(stake * probability),
+        low=cents(stake * low),
+        high=cents(stake * high),
     )
+
+
+@lru_cache(1000)
+def _shares(odds: Odds) -> tuple[Decimal, Decimal, Decimal]:
+    """The probability and its interval, exactly: there are few odds, and many stakes."""
+    low, high = odds.interval()
+    return Decimal(odds.probability), Decimal(low), Decimal(high)
 
 
 def cents(amount: Decimal) -> Decimal:

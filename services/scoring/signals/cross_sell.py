@@ -140,11 +140,9 @@ def _odds(facts: OrderFacts, score: float) -> Odds:
 
 def _reason(facts: OrderFacts, product: ProductFacts) -> _Reason | None:
     """The strongest link from this order; else from what the customer bought before."""
+    wanted = product.id
     linked = [
-        (near, each)
-        for each in facts.lines
-        for near in each.product.neighbours
-        if near.product_id == product.id
+        (near, each) for each in facts.lines for near in each.product.neighbours if near.product_id == wanted
     ]
     if linked:
         near, line = max(linked, key=_strength)
