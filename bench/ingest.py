@@ -11,7 +11,7 @@ from bench.orders import made_orders, webhook
 from bench.system import THREADS, System, free_port, service, wait_for
 from deploy.fleet import Part
 
-ROUNDS = 5
+ROUNDS = 4
 PER_ROUND = 1500
 CONNECTIONS = 8
 

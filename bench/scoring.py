@@ -63,10 +63,11 @@ def _orders_per_second(system: System) -> float:
     with system.running(worker("scoring")), psycopg.connect(system.libpq_url, autocommit=True) as connection:
         system.wait_for_tasks("score")
         row = connection.execute(
-            "WITH done AS (SELECT finished_at, count(*) AS n FROM task WHERE kind = 'score'"
-            " AND created_at > now() - interval '10 minutes' GROUP BY 1)"
+            "WITH done AS (SELECT task.finished_at, count(*) AS n FROM task JOIN event ON event.id::text = task.key"
+            " WHERE task.kind = 'score' AND event.external_id LIKE %s GROUP BY 1)"
             " SELECT (sum(n) - (SELECT n FROM done ORDER BY finished_at LIMIT 1))"
-            " / extract(epoch FROM max(finished_at) - min(finished_at)) FROM done"
+            " / extract(epoch FROM max(finished_at) - min(finished_at)) FROM done",
+            (f"scoring-{port}-%",),
         ).fetchone()
     if row is None:
         raise RuntimeError("nothing was scored")
