@@ -27,6 +27,12 @@ def test_the_products_own_floor_goes_before_the_settings() -> None:
     assert [each.is_urgent for each in detect(facts(a_line(product, price=6.6, cost=6)))] == [False]
 
 
+def test_one_mistake_does_not_make_a_price_below_cost_usual() -> None:
+    product = a_product(fitted=an_item(buyers=7, margin_rate=Decimal("-0.2")))
+    (signal,) = detect(facts(a_line(product, price=5, cost=5.5)))
+    assert signal.is_urgent
+
+
 def test_a_thin_margin_is_told_with_the_usual_one() -> None:
     (signal,) = detect(facts(a_line(price=5, cost=4)))
     assert not signal.is_urgent
@@ -88,6 +94,9 @@ def test_a_first_purchase_is_held_against_peers_alone() -> None:
             id="what some others pay too",
         ),
         pytest.param(a_line(a_product(bands=(a_band(8, buyers=7),)), price=6), id="too few peers"),
+        pytest.param(
+            a_line(a_product(fitted=an_item(buyers=7)), price=5, cost=4), id="a margin usual of too few"
+        ),
         pytest.param(
             a_line(a_product(bands=(a_band(8, channel="shop"),)), price=6), id="peers of another channel"
         ),

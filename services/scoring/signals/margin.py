@@ -72,7 +72,7 @@ def _below_floor(facts: OrderFacts, line: LineFacts) -> _Leak | None:
         line.product.floor_margin if line.product.floor_margin is not None else facts.assumptions.floor_margin
     )
     least = cost * (1 + floor)
-    usual = line.product.fitted.margin_rate if line.product.fitted else None
+    usual = _usual_rate(line)
     if price >= least or (usual is not None and usual <= floor):
         return None
     currency = facts.assumptions.base_currency
@@ -89,7 +89,7 @@ def _below_floor(facts: OrderFacts, line: LineFacts) -> _Leak | None:
 
 def _below_usual_margin(facts: OrderFacts, line: LineFacts) -> _Leak | None:
     cost, price = line.base_unit_cost, _base_price(line)
-    usual = line.product.fitted.margin_rate if line.product.fitted else None
+    usual = _usual_rate(line)
     if cost is None or usual is None or price <= 0:
         return None
     rate = 1 - cost / price
@@ -161,8 +161,14 @@ def _is_list_price(facts: OrderFacts, line: LineFacts) -> bool:
     return bool(listed) and line.unit_price >= min(listed) * LIST_TOLERANCE
 
 
+def _usual_rate(line: LineFacts) -> Decimal | None:
+    """What the product usually earns; None while so few buy it that one mistake would be what is usual."""
+    fitted = line.product.fitted
+    return fitted.margin_rate if fitted is not None and fitted.buyers >= FEWEST_PEERS else None
+
+
 def _usual_margin(line: LineFacts) -> Iterator[Evidence]:
-    usual = line.product.fitted.margin_rate if line.product.fitted else None
+    usual = _usual_rate(line)
     if usual is not None:
         yield Evidence("Usual margin", f"{usual:.0%} is the median of this product over the last year.")
 
