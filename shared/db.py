@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, LiteralString, cast
+from typing import LiteralString
 
 import psycopg
 from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from shared.at_once import AtOnce, Connections, ServerGone, Value
 
 DATABASE_ERRORS = (SQLAlchemyError, psycopg.Error)
 """All that talking to PostgreSQL may raise; psycopg's own come from COPY."""
@@ -63,18 +65,24 @@ class Database:
         sizes = {"pool_size": pool_size, "max_overflow": pool_size, "pool_timeout": 3}
         self.engine: Engine = create_engine(url, connect_args=arguments, **sizes)
         # Connections for single statements, opened when first used: nothing to begin, to commit or to reset.
-        self._at_once: Engine = create_engine(
+        self._singles: Engine = create_engine(
             url, connect_args=arguments, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **sizes
         )
-        for engine in (self.engine, self._at_once):
+        for engine in (self.engine, self._singles):
             event.listen(engine, "handle_error", self._forget_connections)
+        self._threads = Connections()
+        self._straight = AtOnce(self._singles, self._threads, prepare=prepare)
 
     def _forget_connections(self, failure: ExceptionContext) -> None:
-        """When one connection broke, the others went with the same server: nobody else need find out."""
         if failure.is_disconnect:
-            for engine in (self.engine, self._at_once):
-                if engine is not failure.engine:
-                    engine.dispose()
+            self._forget_others(failure.engine)
+
+    def _forget_others(self, known: Engine | None = None) -> None:
+        """When one connection broke, the others went with the same server: nobody else need find out."""
+        for engine in (self.engine, self._singles):
+            if engine is not known:
+                engine.dispose()
+        self._threads.forget()
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -85,31 +93,22 @@ class Database:
     @contextmanager
     def autocommit(self) -> Iterator[Connection]:
         """Each statement is its own transaction: one round trip where one statement is enough."""
-        with self._at_once.connect() as connection:
+        with self._singles.connect() as connection:
             yield connection
 
-    def at_once(self, statement: LiteralString, values: Sequence[object]) -> tuple[Any, ...] | None:
-        """Run one statement as its own transaction and return its first row, with nothing between us and the driver.
-
-        For the one path where SQLAlchemy's care costs more than the statement; placeholders are psycopg's.
-        """
-        pooled = self._at_once.raw_connection()
-        connection = cast("psycopg.Connection", pooled.driver_connection)
+    def at_once(self, statement: LiteralString, values: Sequence[Value]) -> tuple[str | None, ...] | None:
+        """Run one statement as its own transaction and return its first row as text: for the path of every order."""
         try:
-            row = connection.execute(statement, values).fetchone()
-        except psycopg.Error as error:
-            is_gone = connection.broken
-            pooled.invalidate(error)
-            if is_gone:  # the others went with the same server
-                self.close()
+            return self._straight.run(statement, values)
+        except ServerGone:
+            self._forget_others()
             raise
-        pooled.close()
-        return row
 
     def close(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
-        self._at_once.dispose()
+        self._singles.dispose()
+        self._threads.close_all()
 
 
 def is_away(error: BaseException) -> bool:

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from services.ingest.faults import Fault
 from services.ingest.receive import Held, Verdict, judge
+from shared.at_once import Value
 from shared.db import Database
 from shared.domain.order import Order, digest, encode
 
@@ -91,7 +92,7 @@ _UNREADABLE = (
 )
 
 
-def _columns(new: Arrival) -> tuple[object, ...]:
+def _columns(new: Arrival) -> tuple[Value, ...]:
     order, message = new.order, new.message
     return (
         order.source, order.id, order.version, new.digest, message.door, message.message_id, message.headers,
@@ -103,7 +104,7 @@ def store(database: Database, new: Arrival) -> Stored:
     """Store one reading, committed when this returns."""
     row = database.at_once(_STORE_NEW, _columns(new))
     if row is not None:
-        return Stored(Verdict.NEW, row[0])
+        return Stored(Verdict.NEW, UUID(row[0]))
     with database.transaction() as connection:
         return store_beside(connection, new)
 
