@@ -6,9 +6,11 @@ digest. It is pure: the zone, the currency and the times it falls back on are ar
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
+from functools import lru_cache
+
+import msgspec
 
 from services.ingest.body import LARGEST, CustomerBody, LineBody, OrderBody
 from services.ingest.faults import Contradiction, Fault
@@ -25,8 +27,7 @@ DAY = timedelta(days=1)
 COST_UNIT = Decimal("0.000001")
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True):
     """How an order came in: the source it belongs to, and what to assume where the body is silent."""
 
     source: str
@@ -74,6 +75,7 @@ def version_of(body: OrderBody, receipt: Receipt) -> int:
     return (moment - EPOCH) // MICROSECOND
 
 
+@lru_cache(maxsize=4096)
 def clean(text: str | None) -> str | None:
     """Return text in one spelling (NFC), without control characters and outer blanks; None for nothing."""
     if text is None:

@@ -1,7 +1,6 @@
 """This file reads our own order from JSON, alone or in the envelope of a Standard Webhook."""
 
-from dataclasses import replace
-
+from msgspec.structs import replace
 from pydantic import TypeAdapter, ValidationError
 
 from services.ingest.body import Envelope, OrderBody

@@ -1,10 +1,11 @@
 """This file lets people look at what waits in quarantine, and has it read again once the cause is gone."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from msgspec.structs import replace
 from sqlalchemy import Connection, text
 
 from services.ingest.faults import Contradiction, Fault

@@ -3,15 +3,19 @@
 An order is complete: a newer version replaces the whole of it. Money is net of line and order discount and of
 tax, in the order's own currency. Quantities are in base units (quantity x units per pack). Returned goods have a
 negative quantity and a negative net.
+
+Orders are frozen structs rather than frozen dataclasses: they are made a million times an import, seven times as
+fast, and what is stored and compared of them leaves out every field that says nothing. A field added later, with a
+default, leaves the digests of all orders before it as they are.
 """
 
-from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from hashlib import sha256
 
 import msgspec
+from msgspec.structs import replace
 
 
 class OrderStatus(StrEnum):
@@ -43,8 +47,7 @@ class LineKind(StrEnum):
     MANUAL = "manual"
 
 
-@dataclass(frozen=True, slots=True)
-class CustomerRef:
+class CustomerRef(msgspec.Struct, frozen=True, omit_defaults=True):
     """The customer as the upstream system names it. An order without one is a guest's."""
 
     id: str
@@ -54,11 +57,8 @@ class CustomerRef:
     internal: bool = False
 
 
-class Line(msgspec.Struct, frozen=True):
-    """One row of an order. `unit_cost` is None when nobody told us; `net` is for the whole line.
-
-    A frozen struct rather than a frozen dataclass: it is made a million times an import, seven times as fast.
-    """
+class Line(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One row of an order. `unit_cost` is None when nobody told us; `net` is for the whole line."""
 
     id: str
     kind: LineKind
@@ -74,8 +74,7 @@ class Line(msgspec.Struct, frozen=True):
     return_reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(msgspec.Struct, frozen=True, omit_defaults=True):
     """One reading of one order. Identity is (source, id); `version` says which reading is newer."""
 
     source: str

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from services.scoring.facts import CustomerFacts
 from services.scoring.silence import why_silent
@@ -60,7 +61,7 @@ def test_a_sale_to_an_account_may_be_judged() -> None:
     ],
 )
 def test_says_nothing_about(change: dict[str, Any], reason: str) -> None:
-    assert why_silent(replace(SALE, **change), ACME, NOW) == reason
+    assert why_silent(structs.replace(SALE, **change), ACME, NOW) == reason
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_says_nothing_about(change: dict[str, Any], reason: str) -> None:
     ],
 )
 def test_says_nothing_to(customer: CustomerFacts | None, reason: str) -> None:
-    order = SALE if customer else replace(SALE, customer=None)
+    order = SALE if customer else structs.replace(SALE, customer=None)
     assert why_silent(order, customer, NOW) == reason
 
 
@@ -89,7 +90,7 @@ def test_says_nothing_about_imported_history() -> None:
     ],
 )
 def test_may_judge_an_order(ordered_at: datetime) -> None:
-    assert why_silent(replace(SALE, ordered_at=ordered_at), ACME, NOW) is None
+    assert why_silent(structs.replace(SALE, ordered_at=ordered_at), ACME, NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -109,8 +110,11 @@ def test_may_judge_an_order(ordered_at: datetime) -> None:
     ],
 )
 def test_lines_that_cannot_be_judged_keep_an_order_silent(lines: tuple[Line, ...], reason: str) -> None:
-    assert why_silent(replace(SALE, lines=lines), ACME, NOW) == reason
+    assert why_silent(structs.replace(SALE, lines=lines), ACME, NOW) == reason
 
 
 def test_an_order_in_a_currency_without_a_rate_says_so() -> None:
-    assert why_silent(replace(SALE, currency="ZZZ"), ACME, NOW, has_rate=False) == "no exchange rate for ZZZ"
+    assert (
+        why_silent(structs.replace(SALE, currency="ZZZ"), ACME, NOW, has_rate=False)
+        == "no exchange rate for ZZZ"
+    )
