@@ -11,8 +11,8 @@ from bench.orders import made_orders, webhook
 from bench.system import THREADS, System, free_port, service, wait_for
 from deploy.fleet import Part
 
-ROUNDS = 4
-PER_ROUND = 1500
+ROUNDS = 9
+PER_ROUND = 1000
 CONNECTIONS = 8
 
 

@@ -87,7 +87,8 @@ def _events(connection: Connection, subject: _Subject) -> Iterator[Step]:
     rows = connection.execute(
         text(
             "SELECT id, door, state, version, is_head, received_at, problem FROM event"
-            " WHERE source = :source AND external_id = :external ORDER BY received_at, version"
+            " WHERE (is_head AND source = :source AND external_id = :external)"
+            " OR (NOT is_head AND source = :source AND external_id = :external) ORDER BY received_at, version"
         ),
         {"source": subject.source, "external": subject.external_id},
     )

@@ -1,6 +1,7 @@
 """The webhook door: verify, read, store in one transaction, 202, ring."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -61,10 +62,12 @@ def _take(desk: Desk, source: Source, secrets: Sequence[str]) -> Response:
 
 def _headers(environment: Mapping[str, Any]) -> dict[str, str]:
     """Every header by its name in lower case."""
-    headers = {
-        name[5:].lower().replace("_", "-"): value
-        for name, value in environment.items()
-        if name.startswith("HTTP_")
-    }
+    headers = {_name(key): value for key, value in environment.items() if key.startswith("HTTP_")}
     headers["content-type"] = environment.get("CONTENT_TYPE", "")
     return headers
+
+
+@lru_cache(maxsize=256)
+def _name(key: str) -> str:
+    """The name of a header that WSGI calls HTTP_SO_AND_SO."""
+    return key[5:].lower().replace("_", "-")

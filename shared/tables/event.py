@@ -36,7 +36,7 @@ event = Table(
     Column("applied_at", Moment),
     CheckConstraint("NOT is_head OR external_id IS NOT NULL", name="head_is_readable"),
     Index("uq_event_head", "source", "external_id", unique=True, postgresql_where=text("is_head")),
-    Index("ix_event_order", "source", "external_id", "version"),
+    Index("ix_event_aside", "source", "external_id", "version", postgresql_where=text("NOT is_head")),
     Index("ix_event_quarantined", "received_at", postgresql_where=text("state IN ('quarantined', 'dead')")),
 )
 

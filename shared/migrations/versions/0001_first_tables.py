@@ -190,7 +190,13 @@ def upgrade() -> None:
         sa.CheckConstraint("NOT is_head OR external_id IS NOT NULL", name=op.f("ck_event_head_is_readable")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_event")),
     )
-    op.create_index("ix_event_order", "event", ["source", "external_id", "version"], unique=False)
+    op.create_index(
+        "ix_event_aside",
+        "event",
+        ["source", "external_id", "version"],
+        unique=False,
+        postgresql_where=sa.text("NOT is_head"),
+    )
     op.create_index(
         "ix_event_quarantined",
         "event",
