@@ -21,7 +21,7 @@ FIELDS = (
 
 # The beginning is kept, so that a leaked secret can be told from another; the rest never leaves.
 _SECRETS = re.compile(
-    r"(?P<kept>(?:whsec_|tip_)[0-9A-Za-z]{2}"
+    r"(?P<kept>(?:whsec_|tip_)[0-9A-Za-z+/]{2}"
     r"|\b(?:Bearer|Basic) +[^\s\"']{4}"
     r"|(?:password|passwd|secret|token|api_?key|authorization)[\"']?\s*[=:]\s*[\"']?(?!(?:Bearer|Basic) ))"
     r"[^\s\"',;&)}\]]+"

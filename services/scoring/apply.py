@@ -1,62 +1,16 @@
 """This file applies a batch of readings: order, lines, and what each customer buys, whatever sequence they came in."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 
-import msgspec
 from sqlalchemy import Connection
 
-from services.scoring.facts import CustomerFacts, ProductFacts, day_of
+from services.scoring.facts import day_of
+from services.scoring.placed import PlacedLine, PlacedOrder, purchases, rounded
 from services.scoring.store import identities, items, orders
 from services.scoring.store.catalogue import Catalogue
 from services.scoring.store.events import Reading
-from shared.domain.order import Line, LineKind, Order, OrderKind, OrderStatus
-
-CONFIRMED = (OrderStatus.CONFIRMED, OrderStatus.CLOSED)
-HUNDREDTH_CENT = Decimal("0.0001")
-
-
-class PlacedLine(msgspec.Struct, frozen=True):
-    """A line with its product and its money in base currency, as far as known."""
-
-    number: int
-    line: Line
-    product: ProductFacts | None
-    base_net: Decimal | None
-    base_unit_cost: Decimal | None
-
-
-@dataclass(frozen=True, slots=True)
-class PlacedOrder:
-    """An order with our ids. `order_id` is 0 until it is written; `was_held` when an older reading is replaced."""
-
-    reading: Reading
-    customer: CustomerFacts | None
-    rate: Decimal | None
-    lines: tuple[PlacedLine, ...]
-    was_held: orders.HeldOrder | None
-    order_id: int = 0
-
-    @property
-    def order(self) -> Order:
-        """What the reading says."""
-        return self.reading.order
-
-    @property
-    def counts(self) -> bool:
-        """Is it trade: confirmed or closed, and no test? A cancelled order is as if never placed."""
-        return self.order.status in CONFIRMED and not self.order.is_test
-
-    @property
-    def base_net(self) -> Decimal | None:
-        """The whole order in base currency; None while no rate is known."""
-        return None if self.rate is None else _rounded(self.order.net * self.rate)
-
-    @property
-    def is_sale(self) -> bool:
-        """May its lines count as purchases of a known customer?"""
-        return self.counts and self.order.kind == OrderKind.SALE and self.customer is not None
+from shared.domain.order import Line, LineKind, Order
 
 
 def place(connection: Connection, readings: Sequence[Reading], catalogue: Catalogue) -> list[PlacedOrder]:
@@ -118,15 +72,11 @@ def _place_lines(
                 number=number,
                 line=line,
                 product=product,
-                base_net=None if rate is None else _rounded(line.net * rate),
-                base_unit_cost=None if cost is None else _rounded(cost),
+                base_net=None if rate is None else rounded(line.net * rate),
+                base_unit_cost=None if cost is None else rounded(cost),
             )
         )
     return tuple(placed)
-
-
-def _rounded(amount: Decimal) -> Decimal:
-    return amount.quantize(HUNDREDTH_CENT)
 
 
 def write_orders(connection: Connection, placed: Sequence[PlacedOrder]) -> list[PlacedOrder]:
@@ -141,11 +91,37 @@ def write_orders(connection: Connection, placed: Sequence[PlacedOrder]) -> list[
     ]
 
 
-def write_lines(connection: Connection, placed: Sequence[PlacedOrder]) -> None:
-    """Replace the lines of written orders, and rebuild what their customers buy from the lines as they stand."""
+def write_lines(connection: Connection, placed: Sequence[PlacedOrder], in_doubt: Collection[int]) -> None:
+    """Replace the lines of written orders, and bring what their customers buy in line with them.
+
+    Customers in doubt have it rebuilt from their lines as they stand; for the others it is added to.
+    """
     replaced = [each.order_id for each in placed if each.was_held is not None]
-    touched = orders.replace_lines(connection, replaced, [row for each in placed for row in _line_rows(each)])
-    items.rebuild(connection, touched | _pairs(placed))
+    lost = orders.replace_lines(connection, replaced, [row for each in placed for row in _line_rows(each)])
+    doubted = [each for each in placed if each.customer is not None and each.customer.id in in_doubt]
+    sure = [each for each in placed if each.is_sale and each.customer and each.customer.id not in in_doubt]
+    items.rebuild(connection, lost | _pairs(doubted))
+    items.add(connection, _new_purchases(sure))
+
+
+def _new_purchases(sales: Sequence[PlacedOrder]) -> list[items.NewPurchase]:
+    """What these orders bought, in the order in which the state holds it: newest first."""
+    by_name = sorted(sales, key=lambda each: each.reading.identity)
+    newest_first = sorted(by_name, key=lambda each: each.order.ordered_at, reverse=True)
+    return [
+        items.NewPurchase(
+            newest,
+            each.customer.id,
+            product_id,
+            bought.at,
+            bought.quantity,
+            bought.unit_price,
+            bought.currency,
+        )
+        for newest, each in enumerate(newest_first)
+        if each.customer is not None
+        for product_id, bought in purchases(each).items()
+    ]
 
 
 def _pairs(placed: Collection[PlacedOrder]) -> set[items.Pair]:

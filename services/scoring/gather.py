@@ -12,16 +12,15 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
-from services.scoring.apply import PlacedOrder
 from services.scoring.facts import (
     Assumptions,
     LineFacts,
     OrderFacts,
     PastOrder,
     ProductFacts,
-    Purchase,
     fold,
 )
+from services.scoring.placed import PlacedOrder, purchases
 from services.scoring.store import items, orders
 from services.scoring.store.catalogue import Catalogue
 from services.scoring.words import readable
@@ -50,22 +49,36 @@ class _Known:
                 self.past.append(PastOrder(order.order.ordered_at, order.base_net))
 
 
-def purchases(placed: PlacedOrder) -> dict[int, Purchase]:
-    """What this order bought of each product: lines with quantity and price summed, as in `store.items`."""
-    bought: dict[int, Purchase] = {}
-    order = placed.order
-    for each in placed.lines if placed.is_sale else ():
-        if each.product is None or each.line.quantity <= 0 or each.line.net <= 0:
-            continue
-        quantity, paid, held = each.line.quantity, each.line.net, bought.get(each.product.id)
-        if held is not None:
-            quantity, paid = quantity + held.quantity, paid + held.quantity * held.unit_price
-        bought[each.product.id] = Purchase(order.ordered_at, quantity, paid / quantity, order.currency)
-    return bought
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the state says of a batch's customers: what they bought, and of whom it cannot be what was known.
+
+    `in_doubt` holds customers with an order that is read again, or that came after one of a later time.
+    """
+
+    bought: items.Bought
+    in_doubt: frozenset[int]
+
+
+def standing(connection: Connection, placed: Sequence[PlacedOrder]) -> Standing:
+    """Look at the state of these orders' customers. Call before the orders' lines are written."""
+    sales = [each for each in placed if each.is_sale]
+    if sales:
+        first = min(each.order.ordered_at for each in sales)
+        bought = items.bought(connection, {_customer(each) for each in sales}, first - NEVER_BOUGHT)
+    else:
+        bought = {}
+    held = {each.was_held.customer_id for each in placed if each.was_held is not None}
+    doubted = {_customer(each) for each in sales if each.was_held is not None or _is_late(each, bought)}
+    return Standing(bought, frozenset(doubted.union(each for each in held if each is not None)))
 
 
 def gather(
-    connection: Connection, placed: Sequence[PlacedOrder], catalogue: Catalogue, assumptions: Assumptions
+    connection: Connection,
+    placed: Sequence[PlacedOrder],
+    stands: Standing,
+    catalogue: Catalogue,
+    assumptions: Assumptions,
 ) -> list[OrderFacts]:
     """Return the facts of every sale of a known customer. Call after the orders are written, before their lines."""
     sales = [each for each in placed if each.is_sale]
@@ -75,7 +88,7 @@ def gather(
     catalogue.candidates(connection, {_customer(each) for each in sales})
     moments = [(_customer(each), each.order.ordered_at) for each in sales]
     past = orders.past_orders(connection, moments, batch_ids)
-    known = _known(connection, placed, sales, batch_ids)
+    known = _known(connection, stands, sales, batch_ids)
     earlier: dict[int, list[PlacedOrder]] = defaultdict(list)
     for each in sales:
         earlier[_customer(each)].append(each)
@@ -94,17 +107,12 @@ def _customer(placed: PlacedOrder) -> int:
 
 
 def _known(
-    connection: Connection, placed: Sequence[PlacedOrder], sales: Sequence[PlacedOrder], batch_ids: list[int]
+    connection: Connection, stands: Standing, sales: Sequence[PlacedOrder], batch_ids: list[int]
 ) -> dict[items.Moment, _Known]:
     """Return what was known at each (customer, moment), without the batch's own orders."""
-    first = min(each.order.ordered_at for each in sales)
-    bought = items.bought(connection, {_customer(each) for each in sales}, first - NEVER_BOUGHT)
-    in_doubt = {each.was_held.customer_id for each in placed if each.was_held is not None}
-    in_doubt |= {_customer(each) for each in sales if each.was_held is not None or _is_late(each, bought)}
-    live = [each for each in sales if _customer(each) not in in_doubt]
-    known = _known_now(connection, live, bought)
-    doubted = [each for each in sales if _customer(each) in in_doubt]
-    return known | _known_then(connection, doubted, batch_ids)
+    live = [each for each in sales if _customer(each) not in stands.in_doubt]
+    doubted = [each for each in sales if _customer(each) in stands.in_doubt]
+    return _known_now(connection, live, stands.bought) | _known_then(connection, doubted, batch_ids)
 
 
 def _known_then(

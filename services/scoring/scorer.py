@@ -16,8 +16,8 @@ from zlib import crc32
 from sqlalchemy import Connection
 
 from services.scoring import apply, detect, gather
-from services.scoring.apply import PlacedOrder
 from services.scoring.facts import Assumptions, OrderFacts
+from services.scoring.placed import PlacedOrder
 from services.scoring.silence import why_silent
 from services.scoring.store import events
 from services.scoring.store import signals as signal_store
@@ -102,8 +102,9 @@ class Lane:
         with self.database.transaction() as connection:
             expect_few_rows(connection)
             placed = self._write_orders(connection, events.lock_heads(connection, readings))
-            known = gather.gather(connection, placed, self.catalogue, self.assumptions)
-            apply.write_lines(connection, placed)
+            stands = gather.standing(connection, placed)
+            known = gather.gather(connection, placed, stands, self.catalogue, self.assumptions)
+            apply.write_lines(connection, placed, stands.in_doubt)
             tally, to_decide = self._judge(connection, placed, known, business_now)
             self._put_decisions(connection, to_decide)
             applied = [each.reading.event_id for each in placed]

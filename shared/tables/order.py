@@ -83,12 +83,9 @@ customer_item = Table(
     Column("order_days", Integer, nullable=False),
     Column("first_at", Moment, nullable=False),
     Column("last_at", Moment, nullable=False),
-    Column("quantity", Quantity, nullable=False, comment="net of returns"),
-    Column("base_net", Amount, nullable=False, comment="net of returns"),
     Column(
         "recent_at", ARRAY(Moment), nullable=False, comment="the last eight priced purchases, newest first"
     ),
-    Column("recent_order_id", ARRAY(Id), nullable=False),
     Column("recent_quantity", ARRAY(Quantity), nullable=False),
     Column("recent_price", ARRAY(Amount), nullable=False, comment="unit price in the order's own currency"),
     Column("recent_currency", ARRAY(Text), nullable=False),

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as some
 
+from services.scoring.store import refresh
 from shared.db import Database
 from shared.domain.order import LineKind, Order, OrderKind, OrderStatus
 from shared.partitions import ensure_months
@@ -28,8 +29,8 @@ FACTS = {
         LEFT JOIN product_ref p ON p.product_id = l.product_id ORDER BY 1, 2
     """,
     "items": """
-        SELECT r.external_id AS customer, p.external_id AS product, i.order_days, i.first_at, i.last_at, i.quantity,
-               i.base_net, i.recent_at, i.recent_quantity, i.recent_price, i.recent_currency
+        SELECT r.external_id AS customer, p.external_id AS product, i.order_days, i.first_at, i.last_at,
+               i.recent_at, i.recent_quantity, i.recent_price, i.recent_currency
         FROM customer_item i JOIN customer_ref r USING (customer_id) JOIN product_ref p USING (product_id)
         ORDER BY 1, 2
     """,
@@ -50,9 +51,9 @@ def test_an_order_is_stored_with_its_lines_and_what_the_customer_bought(database
         ("standard", "1", 1, "confirmed", "sale", True, NOW, "GBP", Decimal(104), Decimal(104), "acme")
     ]
     assert [(row[4], row[7]) for row in stood["lines"]] == [("DRILL", 10), ("BIT", 4), (None, 10)]
-    assert [(row[1], row[2], row[5], row[8]) for row in stood["items"]] == [
-        ("BIT", 1, 4, [Decimal(4)]),
-        ("DRILL", 1, 10, [Decimal(10)]),
+    assert [(row[1], row[2], row[6], row[7]) for row in stood["items"]] == [
+        ("BIT", 1, [Decimal(4)], [Decimal(1)]),
+        ("DRILL", 1, [Decimal(10)], [Decimal(5)]),
     ]
 
 
@@ -73,14 +74,16 @@ def test_an_order_that_moves_to_another_customer_leaves_nothing_behind(database:
 def test_a_cancelled_order_is_as_if_never_placed(database: Database) -> None:
     score(database, order("1", days_ago=2), order("2", line("DRILL", 3, 5)))
     score(database, order("2", line("DRILL", 3, 5), version=2, status=OrderStatus.CANCELLED))
-    ((_, _, days, _, last_at, quantity, *_),) = facts(database)["items"]
-    assert (days, last_at, quantity) == (1, NOW - timedelta(days=2), 10)
+    ((_, _, days, _, last_at, _, quantities, *_),) = facts(database)["items"]
+    assert (days, last_at, quantities) == (1, NOW - timedelta(days=2), [10])
 
 
 def test_returns_reduce_totals_and_never_erase_a_purchase(database: Database) -> None:
     score(database, order("1", days_ago=2), order("2", line("DRILL", -10), kind=OrderKind.RETURN))
-    ((_, _, days, _, _, quantity, base_net, _, recent, *_),) = facts(database)["items"]
-    assert (days, quantity, base_net, recent) == (1, 0, 0, [Decimal(10)])
+    stood = facts(database)
+    ((_, _, days, _, _, _, quantities, *_),) = stood["items"]
+    assert (days, quantities) == (1, [Decimal(10)])
+    assert [sum(row[column] for row in stood["lines"]) for column in (7, 8, 9)] == [0, 0, 0]
 
 
 def test_guests_count_for_items_and_never_for_customers(database: Database) -> None:
@@ -162,7 +165,7 @@ def test_what_became_known_later_is_filled_in_by_a_refresh(database: Database) -
     stood = facts(database)
     assert stood["orders"][0][9] == 40
     assert stood["lines"][0][9:] == (40, Decimal("1.6"))
-    assert stood["items"][0][6] == 40
+    assert stood["items"][0][6] == [10]
 
 
 def test_merged_customers_count_for_the_one_that_remains(database: Database) -> None:
@@ -175,6 +178,21 @@ def test_merged_customers_count_for_the_one_that_remains(database: Database) -> 
     score(database, order("3", customer="old"))
     found = rows(database, "SELECT customer_id FROM sales_order WHERE external_id IN ('2', '3')")
     assert len({row.customer_id for row in found}) == 1
+
+
+def test_what_is_added_up_is_what_a_rebuild_makes(database: Database) -> None:
+    daily = [order(f"day {day}", line("DRILL", day + 1, 5), days_ago=30 - day) for day in range(12)]
+    twice = [
+        order("morning", line("DRILL", 3, 4), line("DRILL", 4, 4.0001), days_ago=2.5),
+        order("noon", line("DRILL", 7, 3), line("BIT", 1, 0), days_ago=2.4),
+    ]
+    for each in (*daily, *twice):
+        score(database, each)
+    reached = facts(database)
+    (drill,) = reached["items"]
+    assert (drill[2], len(drill[5])) == (13, 8)
+    refresh.everything(database, "GBP")
+    assert facts(database) == reached
 
 
 readings = some.builds(
@@ -190,7 +208,7 @@ readings = some.builds(
         status=status,
         kind=kind,
     ),
-    number=some.integers(1, 2),
+    number=some.integers(1, 3),
     version=some.integers(1, 4),
     days=some.integers(0, 3),
     lines=some.lists(
@@ -227,6 +245,8 @@ def test_any_sequence_of_readings_ends_in_the_state_of_a_fresh_load(
         receive(database, *shuffled[piece : piece + 2])
         worker.work()
     reached = facts(database)
+    refresh.everything(database, "GBP")
+    assert reached == facts(database), "what was added up is not what a rebuild makes"
 
     newest = {each.id: each for each in sorted(readings, key=lambda each: each.version)}
     databases.clean(worker_database)

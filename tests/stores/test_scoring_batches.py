@@ -8,7 +8,6 @@ from sqlalchemy import text
 
 from services.scoring import gather
 from services.scoring.facts import OrderFacts
-from services.scoring.store.catalogue import Catalogue
 from shared.db import Database
 from shared.domain.order import LineKind, Order, OrderStatus
 from tests.scoring_orders import NOW, Worker, line, order, receive, rows, score
@@ -25,8 +24,8 @@ class Watched:
         self.facts: dict[str, OrderFacts] = {}
         gathered = gather.gather
 
-        def watch(connection: Any, placed: Any, catalogue: Catalogue, assumptions: Any) -> list[OrderFacts]:
-            found = gathered(connection, placed, catalogue, assumptions)
+        def watch(connection: Any, placed: Any, *others: Any) -> list[OrderFacts]:
+            found = gathered(connection, placed, *others)
             names = {each.order_id: each.order.id for each in placed}
             self.facts |= {names[each.order_id]: each for each in found}
             return found
@@ -178,7 +177,7 @@ def test_silence_is_kept_and_noted_about(database: Database, given: dict[str, An
 
 def test_the_facts_of_a_silent_order_still_apply(database: Database) -> None:
     score(database, order("1", days_ago=10))
-    assert rows(database, "SELECT quantity FROM customer_item") == [(10,)]
+    assert rows(database, "SELECT recent_quantity[1] FROM customer_item") == [(10,)]
 
 
 @pytest.mark.parametrize("kind", [LineKind.FREIGHT, LineKind.FEE, LineKind.MANUAL])

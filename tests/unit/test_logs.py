@@ -53,6 +53,11 @@ TOKEN = new_token()
     ("text", "hidden"),
     [
         pytest.param(f"signed with {SECRET}", SECRET[10:], id="a webhook secret"),
+        pytest.param(
+            "signed with whsec_+/+abcdefghijklmnopqrstuv",
+            "abcdefghijkl",
+            id="a secret that begins with signs",
+        ),
         pytest.param(f"token {TOKEN} refused", TOKEN[8:], id="an API token"),
         pytest.param(f"Authorization: Bearer {TOKEN}", TOKEN[8:], id="a bearer header"),
         pytest.param("Bearer abcd1234efgh", "1234efgh", id="somebody else's bearer token"),

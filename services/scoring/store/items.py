@@ -1,16 +1,19 @@
 """This file holds the one definition of what a customer buys of a product, and everything that uses it.
 
-The same SQL rebuilds the touched pairs after a batch, everything after an import, and answers what was known
-before a moment in the past. Nothing is ever only added up.
+The same SQL rebuilds the touched pairs after an order changed or came late, everything after an import, and answers
+what was known before a moment in the past. Purchases after all others are added to what stands; a rebuild ends in
+the same state.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 
+import msgspec
 from sqlalchemy import Connection, text
 
 from services.scoring.facts import MEMORY, Purchase
-from services.scoring.store.rows import as_array
+from services.scoring.store.rows import as_array, as_json
 
 _PURCHASE = "o.kind = 'sale' AND l.quantity > 0 AND l.net > 0"
 
@@ -22,42 +25,36 @@ _OF_ALL = """asked
     JOIN order_line l ON l.customer_id = asked.customer_id AND l.product_id = asked.product_id"""
 
 # `asked` gives (customer_id, product_id, before), each once. A purchase is what one sale bought of one product: lines
-# with a quantity and a price, summed. Totals are net of returns; a pair never bought has no state.
+# with a quantity and a price, summed. A pair never bought has no state.
 _DEFINITION = """
-, traded AS (
-    SELECT asked.customer_id, l.product_id, asked.before, o.source, o.external_id, o.id AS order_id,
-           o.ordered_at, o.currency, sum(l.quantity) AS quantity, coalesce(sum(l.base_net), 0) AS base_net,
-           sum(l.quantity) FILTER (WHERE {purchase}) AS bought,
-           sum(l.net) FILTER (WHERE {purchase}) AS paid
+, purchase AS (
+    SELECT asked.customer_id, l.product_id, asked.before, o.source, o.external_id, o.ordered_at, o.currency,
+           sum(l.quantity) AS quantity, sum(l.net) / sum(l.quantity) AS unit_price
     FROM {asked_lines} AND l.ordered_at < asked.before AND l.counts AND l.order_id <> ALL(CAST(:without AS bigint[]))
     JOIN sales_order o ON o.id = l.order_id
+    WHERE {purchase}
     GROUP BY asked.customer_id, l.product_id, asked.before, o.id
 ), ranked AS (
-    SELECT traded.*, bought IS NOT NULL AS is_purchase,
-           row_number() OVER (PARTITION BY customer_id, product_id, before
-                              ORDER BY bought IS NULL, ordered_at DESC, source, external_id) AS newest
-    FROM traded
+    SELECT purchase.*, row_number() OVER (PARTITION BY customer_id, product_id, before
+                                          ORDER BY ordered_at DESC, source, external_id) AS newest
+    FROM purchase
 ), state AS (
     SELECT customer_id, product_id, before,
-           count(DISTINCT (ordered_at AT TIME ZONE 'UTC')::date) FILTER (WHERE is_purchase) AS order_days,
-           min(ordered_at) FILTER (WHERE is_purchase) AS first_at,
-           max(ordered_at) FILTER (WHERE is_purchase) AS last_at,
-           sum(quantity) AS quantity, sum(base_net) AS base_net,
-           array_agg(ordered_at ORDER BY newest) FILTER (WHERE is_purchase AND newest <= {memory}) AS recent_at,
-           array_agg(order_id ORDER BY newest) FILTER (WHERE is_purchase AND newest <= {memory}) AS recent_order_id,
-           array_agg(bought ORDER BY newest) FILTER (WHERE is_purchase AND newest <= {memory}) AS recent_quantity,
-           array_agg(round(paid / bought, 4) ORDER BY newest)
-               FILTER (WHERE is_purchase AND newest <= {memory}) AS recent_price,
-           array_agg(currency ORDER BY newest) FILTER (WHERE is_purchase AND newest <= {memory}) AS recent_currency
-    FROM ranked GROUP BY customer_id, product_id, before HAVING bool_or(is_purchase)
+           count(DISTINCT (ordered_at AT TIME ZONE 'UTC')::date) AS order_days,
+           min(ordered_at) AS first_at, max(ordered_at) AS last_at,
+           array_agg(ordered_at ORDER BY newest) FILTER (WHERE newest <= {memory}) AS recent_at,
+           array_agg(quantity ORDER BY newest) FILTER (WHERE newest <= {memory}) AS recent_quantity,
+           array_agg(round(unit_price, 4) ORDER BY newest) FILTER (WHERE newest <= {memory}) AS recent_price,
+           array_agg(currency ORDER BY newest) FILTER (WHERE newest <= {memory}) AS recent_currency
+    FROM ranked GROUP BY customer_id, product_id, before
 )
 """
 _FEW = _DEFINITION.format(asked_lines=_OF_FEW, purchase=_PURCHASE, memory=MEMORY)
 _ALL = _DEFINITION.format(asked_lines=_OF_ALL, purchase=_PURCHASE, memory=MEMORY)
 
 _COLUMNS = (
-    "customer_id, product_id, order_days, first_at, last_at, quantity, base_net,"
-    " recent_at, recent_order_id, recent_quantity, recent_price, recent_currency"
+    "customer_id, product_id, order_days, first_at, last_at,"
+    " recent_at, recent_quantity, recent_price, recent_currency"
 )
 
 _REBUILD = f"""
@@ -69,10 +66,8 @@ _REBUILD = f"""
 )
 INSERT INTO customer_item ({_COLUMNS}) SELECT {_COLUMNS} FROM state
 ON CONFLICT (customer_id, product_id) DO UPDATE SET order_days = excluded.order_days, first_at = excluded.first_at,
-    last_at = excluded.last_at, quantity = excluded.quantity, base_net = excluded.base_net,
-    recent_at = excluded.recent_at, recent_order_id = excluded.recent_order_id,
-    recent_quantity = excluded.recent_quantity, recent_price = excluded.recent_price,
-    recent_currency = excluded.recent_currency
+    last_at = excluded.last_at, recent_at = excluded.recent_at, recent_quantity = excluded.recent_quantity,
+    recent_price = excluded.recent_price, recent_currency = excluded.recent_currency
 """  # noqa: S608 (constants of this file)
 
 _TOUCHED = text(f"""
@@ -80,6 +75,26 @@ WITH asked AS MATERIALIZED (
     SELECT customer_id, product_id, CAST('infinity' AS timestamptz) AS before
     FROM unnest(CAST(:customers AS bigint[]), CAST(:products AS bigint[])) AS pair (customer_id, product_id)
 ) {_FEW} {_REBUILD}
+""")  # noqa: S608 (constants of this file)
+
+# What is bought after everything held only adds to it: the same state as a rebuild makes, without reading any line.
+_ADD = text(f"""
+INSERT INTO customer_item AS held ({_COLUMNS})
+SELECT customer_id, product_id, count(DISTINCT (at AT TIME ZONE 'UTC')::date), min(at), max(at),
+       (array_agg(at ORDER BY newest))[1:{MEMORY}], (array_agg(quantity ORDER BY newest))[1:{MEMORY}],
+       (array_agg(round(unit_price, 4) ORDER BY newest))[1:{MEMORY}],
+       (array_agg(currency ORDER BY newest))[1:{MEMORY}]
+FROM json_to_recordset(CAST(:rows AS json)) AS new (newest integer, customer_id bigint, product_id bigint,
+     at timestamptz, quantity numeric, unit_price numeric, currency text)
+GROUP BY customer_id, product_id ORDER BY customer_id, product_id
+ON CONFLICT (customer_id, product_id) DO UPDATE SET
+    order_days = held.order_days + excluded.order_days
+        - ((held.last_at AT TIME ZONE 'UTC')::date = (excluded.first_at AT TIME ZONE 'UTC')::date)::integer,
+    last_at = excluded.last_at,
+    recent_at = (excluded.recent_at || held.recent_at)[1:{MEMORY}],
+    recent_quantity = (excluded.recent_quantity || held.recent_quantity)[1:{MEMORY}],
+    recent_price = (excluded.recent_price || held.recent_price)[1:{MEMORY}],
+    recent_currency = (excluded.recent_currency || held.recent_currency)[1:{MEMORY}]
 """)  # noqa: S608 (constants of this file)
 
 _WHOLE = text(f"""
@@ -124,6 +139,19 @@ _BOUGHT = text(
     " FROM customer_item WHERE customer_id = ANY(CAST(:customers AS bigint[])) GROUP BY customer_id"
 )
 
+
+class NewPurchase(msgspec.Struct, frozen=True):
+    """What an order bought of a product, later than all its customer bought before. `newest` counts from the newest."""
+
+    newest: int
+    customer_id: int
+    product_id: int
+    at: datetime
+    quantity: Decimal
+    unit_price: Decimal
+    currency: str
+
+
 Pair = tuple[int, int]
 Moment = tuple[int, datetime]
 History = dict[int, tuple[Purchase, ...]]
@@ -140,6 +168,12 @@ def rebuild(connection: Connection, pairs: Collection[Pair]) -> None:
         connection.execute(
             _TOUCHED, {"customers": as_array(customers), "products": as_array(products), "without": "{}"}
         )
+
+
+def add(connection: Connection, purchases: Sequence[NewPurchase]) -> None:
+    """Add purchases to the state of customers who bought nothing at or after them."""
+    if purchases:
+        connection.execute(_ADD, {"rows": as_json(purchases)})
 
 
 def rebuild_customers(connection: Connection, above: int, upto: int) -> None:

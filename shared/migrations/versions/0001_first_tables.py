@@ -61,15 +61,12 @@ def upgrade() -> None:
         sa.Column("order_days", sa.Integer(), nullable=False),
         sa.Column("first_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("quantity", sa.Numeric(precision=18, scale=4), nullable=False, comment="net of returns"),
-        sa.Column("base_net", sa.Numeric(precision=18, scale=4), nullable=False, comment="net of returns"),
         sa.Column(
             "recent_at",
             postgresql.ARRAY(sa.DateTime(timezone=True)),
             nullable=False,
             comment="the last eight priced purchases, newest first",
         ),
-        sa.Column("recent_order_id", postgresql.ARRAY(sa.BigInteger()), nullable=False),
         sa.Column("recent_quantity", postgresql.ARRAY(sa.Numeric(precision=18, scale=4)), nullable=False),
         sa.Column(
             "recent_price",
