@@ -136,7 +136,7 @@ class _StrictRequest(Request):
     def get_data(self, *arguments: Any, **values: Any) -> Any:  # noqa: ANN401 - three overloads of Werkzeug's
         """Return the body, and refuse one without a length that goes on after the limit: Werkzeug cuts it off."""
         body = super().get_data(*arguments, **values)
-        is_cut = len(body) == self.max_content_length and "HTTP_TRANSFER_ENCODING" in self.environ
+        is_cut = "HTTP_TRANSFER_ENCODING" in self.environ and len(body) == self.max_content_length
         if is_cut and self.environ["wsgi.input"].read(1):
             raise RequestEntityTooLarge
         return body
