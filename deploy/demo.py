@@ -21,7 +21,7 @@ from deploy.child import StackError
 from deploy.company import Hook, load_history, post_last_day
 from deploy.devstack import NO_REDIS, DevStack
 from deploy.fleet import Fleet, Part
-from deploy.place import WORKER_PORTS, Place, environment, free_ports, write_environment
+from deploy.place import WORKER_PORTS, Place, environment, free_ports, others_of, write_environment
 
 READY_SECONDS = 60
 
@@ -86,7 +86,9 @@ def run(folder: Path, stopping: threading.Event) -> None:
     """Start everything, say when it is ready, and stay until asked to stop."""
     place = Place.open(folder)
     with ExitStack() as ending:
-        stack = ending.enter_context(DevStack(folder / "servers"))
+        stack = ending.enter_context(
+            DevStack(folder / "servers", environment=others_of(folder / "tipoff.env"))
+        )
         if not stack.redis_url:
             say(NO_REDIS)
         ports = free_ports(say)

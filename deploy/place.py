@@ -1,6 +1,7 @@
 """This file knows where a demonstration lives: what it remembers, its ports, and the settings of its processes."""
 
 import json
+import os
 import secrets
 import shlex
 import socket
@@ -112,3 +113,13 @@ def write_environment(settings: Mapping[str, str], file: Path) -> None:
     file.write_text(
         "\n".join([path, *(f"export {name}={shlex.quote(value)}" for name, value in settings.items()), ""])
     )
+
+
+def others_of(file: Path) -> dict[str, str]:
+    """The variables of this process that do not come from this very file: servers somebody else runs may be named,
+    ours are ours to start, also from a shell that reaches them.
+    """
+    own = set(file.read_text().splitlines()) if file.exists() else set()
+    return {
+        name: value for name, value in os.environ.items() if f"export {name}={shlex.quote(value)}" not in own
+    }

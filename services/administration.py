@@ -39,6 +39,10 @@ def token() -> None:
 @click.pass_obj
 def create(context: "Context", name: str, source: str, scopes: tuple[str, ...], days: int | None) -> None:
     """Make a token and print it, this once."""
+    if not name.strip() or not source.strip():
+        raise click.ClickException(
+            "a token needs a name and a source\nhint: tipoff token create shop --source shop"
+        )
     made = tokens.new_token()
     with context.database.transaction() as connection:
         stored = connection.execute(

@@ -75,6 +75,14 @@ def check_web_address(url: str) -> None:
         raise ValueError("must be http://host or https://host")
 
 
+def database_url(url: str) -> str:
+    """Return the URL with our driver in it: platforms say postgres:// or postgresql:// alone."""
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in ("postgres", "postgresql", "postgresql+psycopg"):
+        raise ValueError("must begin with postgresql://")
+    return f"postgresql+psycopg://{rest}"
+
+
 def check_redis(url: str) -> None:
     """What the client of Redis can open."""
     if not url.startswith(("redis://", "rediss://", "unix://")):

@@ -54,7 +54,7 @@ class Settings(BaseSettings):
 
     database_url: SecretStr = Field(
         validation_alias=AliasChoices("DATABASE_URL", "TIPOFF_DATABASE_URL", "database_url"),
-        description="PostgreSQL 16 or newer, as postgresql+psycopg://user:password@host/name",
+        description="PostgreSQL 16 or newer, as postgresql://user:password@host/name",
     )
     redis_url: SecretStr | None = Field(
         default=None,
@@ -140,6 +140,11 @@ class Settings(BaseSettings):
     def _check(cls, value: str, info: ValidationInfo) -> str:
         _CHECKS[info.field_name or ""](value)
         return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _with_driver(cls, value: SecretStr) -> SecretStr:
+        return SecretStr(rules.database_url(value.get_secret_value()))
 
     @field_validator("redis_url", "smtp_url")
     @classmethod

@@ -108,13 +108,13 @@ def _encode(desk: Desk, source: str, batch: Sequence[NumberedLine]) -> bytes:
 
 def store_lines(desk: Desk, source: str, batch: Sequence[NumberedLine]) -> list[Result]:
     """Read and store a batch; return a result for each line, in order."""
-    receipt = desk.receipt(source)
     read: list[Arrival | Contradiction] = []
     for line in batch:
         try:
             if line.text is None:
                 raise Contradiction([Fault("the line is longer than 1 MiB")])
-            read.append(arrival(read_order(line.text, receipt), Message(source, DOOR, line.text)))
+            order = read_order(line.text, desk.receipt(source))
+            read.append(arrival(order, Message(source, DOOR, line.text)))
         except Contradiction as contradiction:
             read.append(contradiction)
     try:

@@ -1,5 +1,6 @@
 """Commands that bring orders in: imports of history, what waits in quarantine, and sending a file as webhooks."""
 
+import os
 from collections import Counter
 from datetime import date, datetime
 from pathlib import Path
@@ -20,7 +21,13 @@ DAY = click.DateTime(["%Y-%m-%d"])
 
 
 def _rejects_of(file: Path, rejects: Path | None) -> Path:
-    return rejects or Path(f"{file.stem}.rejects.csv")
+    """Where refused rows go. Asked before anything is stored: afterwards it would be too late to say no."""
+    path = rejects or Path(f"{file.stem}.rejects.csv")
+    if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise click.ClickException(
+            f"refused rows cannot be written to {path}\nhint: --rejects names another file"
+        )
+    return path
 
 
 def _day(moment: datetime | None) -> date | None:
@@ -132,7 +139,7 @@ def list_(context: "Context", most: int) -> None:
 
     for each in list_quarantined(context.database, most):
         order = f"order {each.order_id}" if each.order_id else "unreadable"
-        faults = "; ".join(fault["detail"] for fault in each.faults)
+        faults = "; ".join(f"{fault['pointer']}: {fault['detail']}" for fault in each.faults)
         click.echo(f"{each.id}  {each.received_at:%Y-%m-%d %H:%M}  {each.source}  {order}: {faults}")
 
 
@@ -218,7 +225,11 @@ def send_orders(  # noqa: PLR0913, PLR0917 - one argument an option
             for answer in send_all(sending, Sender(url, secret, session), rate=rate, times=times):
                 outcomes[f"{answer.status} {answer.outcome}"] += 1
                 click.echo(f"{answer.key}  {answer.status} {answer.outcome}  {answer.event_id or ''}")
-    except (MapFault, FileFault, SendFault, ValueError) as fault:
+    except SendFault as fault:
+        raise click.ClickException(
+            f"{url} does not answer: {type(fault).__name__}\nhint: the hook is http://HOST:PORT/hooks/standard"
+        ) from fault
+    except (MapFault, FileFault, ValueError) as fault:
         raise click.ClickException(str(fault)) from fault
     click.echo(
         ", ".join(f"{number} x {outcome}" for outcome, number in outcomes.most_common()) or "nothing to send"

@@ -48,6 +48,15 @@ def test_every_fault_is_named_at_once(environment: pytest.MonkeyPatch) -> None:
     assert "short" not in message
 
 
+def test_a_database_is_reached_by_our_driver(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("DATABASE_URL", "postgres://user:word@db/tipoff")
+    assert read().database_url.get_secret_value() == "postgresql+psycopg://user:word@db/tipoff"
+    environment.setenv("DATABASE_URL", "hunter2")
+    with pytest.raises(SettingsFault, match="DATABASE_URL: must begin with postgresql://") as fault:
+        read()
+    assert "hunter2" not in str(fault.value)
+
+
 def test_lists_are_words_and_durations_iso(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("TIPOFF_RECIPIENTS", "ann@shop.example, @sales.example")
     environment.setenv("TIPOFF_SETTLE", "PT90S")

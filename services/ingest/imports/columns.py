@@ -58,6 +58,11 @@ class ColumnMap:
             raise MapFault(f"the file has no column {wanted}; it has {', '.join(present)}")
         return found
 
+    def ignored(self, present: Collection[str]) -> tuple[str, ...]:
+        """The columns of the file that stand for nothing."""
+        known = {spelling.lower() for spellings in self.headers.values() for spelling in spellings}
+        return tuple(name for name in present if name.strip().lower() not in known)
+
 
 def known_maps() -> list[str]:
     """Names of the maps that ship with Tipoff."""

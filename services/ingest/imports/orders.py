@@ -56,6 +56,7 @@ class Report:
     outside_rows: int
     rejected_rows: int
     in_database: Decimal | None
+    ignored_columns: tuple[str, ...] = ()
 
     @property
     def is_settled(self) -> bool:
@@ -85,6 +86,7 @@ def import_orders(database: Database, wish: Wish) -> Report:
             outside_rows=outside,
             rejected_rows=rejects.count,
             in_database=None if wish.is_dry_run else _net_of(database, job.run_id),
+            ignored_columns=wish.columns.ignored(table.columns),
         )
     if not wish.is_dry_run:
         _finish(database, report)

@@ -38,6 +38,7 @@ def show(report: Report, wish: Wish) -> None:
         )
     click.echo("Settled: every row and every penny has its place." if report.is_settled else "NOT SETTLED.")
     _tell_orders(report)
+    _tell_ignored(report)
     _tell_rejects(report, wish)
 
 
@@ -67,6 +68,11 @@ def _tell_orders(report: Report) -> None:
     click.echo(f"Orders: {ends or 'none'}. Rows outside the dates asked for: {report.outside_rows:,}.")
 
 
+def _tell_ignored(report: Report | NounReport) -> None:
+    if report.ignored_columns:
+        click.echo(f"Unknown columns were ignored: {', '.join(report.ignored_columns)}", err=True)
+
+
 def _tell_rejects(report: Report, wish: Wish) -> None:
     reasons = sorted(report.account.reasons.items(), key=lambda each: -each[1].rows)
     for reason, entry in reasons[:MOST_REASONS]:
@@ -83,7 +89,6 @@ def show_noun(report: NounReport, wish: NounWish) -> None:
     click.echo(
         f"{wish.noun.name}: {report.rows:,} rows read, {report.stored:,} taken, {report.rejected:,} rejected{dry}"
     )
-    if report.ignored_columns:
-        click.echo(f"Unknown columns were ignored: {', '.join(report.ignored_columns)}", err=True)
+    _tell_ignored(report)
     if report.rejected:
         click.echo(f"The rejected rows are in {wish.rejects}")

@@ -26,6 +26,7 @@ FLOOR_ODDS = Odds(0.50)
 """Priors of getting the price corrected: assumed until outcomes are measured here, and labelled so."""
 
 LEAST_VALUE = Decimal("0.50")
+HALF = Decimal("0.5")
 SHOWS_FOR = timedelta(days=30)
 
 
@@ -191,7 +192,9 @@ def _expected_again(facts: OrderFacts, line: LineFacts) -> Decimal:
 def _signal(facts: OrderFacts, line: LineFacts, leak: _Leak) -> Signal:
     again = _expected_again(facts, line)
     priced = worth(leak.per_unit * (line.line.quantity + again), leak.odds)
-    quantity = f"{number(line.line.quantity)} now, about {again:.0f} more expected in 90 days."
+    more = f", about {again:.0f} more expected in 90 days" if again >= HALF else ""
+    missing = exact(leak.per_unit, facts.assumptions.base_currency)
+    quantity = f"{number(line.line.quantity)} now{more}; {missing} short on each."
     return Signal(
         kind=KIND.name,
         customer_id=facts.customer.id,

@@ -263,7 +263,7 @@ def _next_step(facts: OrderFacts) -> _Chance | None:
     revenue = (target - average) * max(orders_ahead, Decimal(1))
     margin, _ = margin_of(revenue, None, facts.assumptions)
     currency = facts.assumptions.base_currency
-    segment = f" in {facts.customer.segment}" if facts.customer.segment else ""
+    segment = f"{facts.customer.segment} " if facts.customer.segment else ""
     return _Chance(
         cause="step",
         title=f"Orders {spoken(average, currency)}, accounts like it {spoken(peers[0], currency)} and more",
@@ -277,7 +277,7 @@ def _next_step(facts: OrderFacts) -> _Chance | None:
             ),
             Evidence(
                 "Peers",
-                f"Four in ten accounts{segment} average above {spoken(peers[0], currency)} an order day.",
+                f"Four in ten {segment}accounts average above {spoken(peers[0], currency)} on a day they order.",
             ),
         ),
         target=target,
