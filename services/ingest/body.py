@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
 from shared.domain.order import LineKind, OrderKind, OrderStatus
 
@@ -20,6 +21,15 @@ MaybeId = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200
 Words = Annotated[str, StringConstraints(max_length=4000)]
 Number = Annotated[Decimal, Field(gt=-LARGEST, lt=LARGEST, allow_inf_nan=False)]
 
+
+def _written_out(value: object) -> object:
+    """A number is no time: seconds or milliseconds, since when, nobody can tell."""
+    if not isinstance(value, str) or value.strip().replace(".", "", 1).lstrip("+-").isdecimal():
+        raise PydanticCustomError("time", "write a time as 2026-01-31T09:00:00Z")
+    return value
+
+
+Moment = Annotated[datetime, BeforeValidator(_written_out)]
 
 Default = TypeVar("Default")
 
@@ -104,7 +114,7 @@ class OrderBody(Body):
     id: Id
     version: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     """Which reading is newer; absent: `updated_at`, else the envelope's timestamp, else the time of receipt."""
-    updated_at: datetime | None = None
+    updated_at: Moment | None = None
     number: MaybeId | None = None
     status: Annotated[OrderStatus, _null_means(OrderStatus.CONFIRMED)] = OrderStatus.CONFIRMED
     kind: Annotated[OrderKind, _null_means(OrderKind.SALE)] = OrderKind.SALE
@@ -112,7 +122,7 @@ class OrderBody(Body):
     channel: MaybeId | None = None
     rep_id: MaybeId | None = None
     original_order_id: MaybeId | None = None
-    ordered_at: datetime
+    ordered_at: Moment
     """Business time; without an offset it is read in the connection's zone."""
     currency: Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")] | None = None
     """ISO 4217; absent: the company's base currency."""
@@ -133,5 +143,5 @@ class Envelope(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     type: str
-    timestamp: datetime | None = None
+    timestamp: Moment | None = None
     data: OrderBody

@@ -87,6 +87,8 @@ def test_a_line_brings_in(line: dict[str, Any], order: dict[str, Any], net: str)
         pytest.param({"discount": "99"}, "#/discount", id="more order discount than lines"),
         pytest.param({"totals": {"total": "99"}}, "#/totals/total", id="a total that is not the lines'"),
         pytest.param({"totals": {"subtotal": "99"}}, "#/totals/subtotal", id="a subtotal of other lines"),
+        pytest.param({"ordered_at": 1764000000}, "#/ordered_at", id="seconds since nobody knows when"),
+        pytest.param({"ordered_at": "1764000000"}, "#/ordered_at", id="seconds as text"),
         pytest.param({"ordered_at": "1989-12-31T12:00:00Z"}, "#/ordered_at", id="before 1990"),
         pytest.param({"ordered_at": "2026-03-07T00:00:00Z"}, "#/ordered_at", id="after tomorrow"),
     ],
