@@ -95,9 +95,6 @@ def test_a_first_purchase_is_held_against_peers_alone() -> None:
         ),
         pytest.param(a_line(a_product(bands=(a_band(8, buyers=7),)), price=6), id="too few peers"),
         pytest.param(
-            a_line(a_product(fitted=an_item(buyers=7)), price=5, cost=4), id="a margin usual of too few"
-        ),
-        pytest.param(
             a_line(a_product(bands=(a_band(8, channel="shop"),)), price=6), id="peers of another channel"
         ),
         pytest.param(

@@ -73,8 +73,7 @@ def _below_floor(facts: OrderFacts, line: LineFacts) -> _Leak | None:
         line.product.floor_margin if line.product.floor_margin is not None else facts.assumptions.floor_margin
     )
     least = cost * (1 + floor)
-    usual = _usual_rate(line)
-    if price >= least or (usual is not None and usual <= floor):
+    if price >= least or _is_always_sold_there(line, floor):
         return None
     currency = facts.assumptions.base_currency
     text = f"Sold at {exact(price, currency)}; cost {exact(cost, currency)}, floor {exact(least, currency)}."
@@ -163,9 +162,14 @@ def _is_list_price(facts: OrderFacts, line: LineFacts) -> bool:
 
 
 def _usual_rate(line: LineFacts) -> Decimal | None:
-    """What the product usually earns; None while so few buy it that one mistake would be what is usual."""
-    fitted = line.product.fitted
-    return fitted.margin_rate if fitted is not None and fitted.buyers >= FEWEST_PEERS else None
+    """What the product usually earns; None while nobody knows."""
+    return line.product.fitted.margin_rate if line.product.fitted is not None else None
+
+
+def _is_always_sold_there(line: LineFacts, floor: Decimal) -> bool:
+    """Is the product's usual margin below the floor, by so many buyers that it is no mistake made once?"""
+    usual, fitted = _usual_rate(line), line.product.fitted
+    return usual is not None and usual <= floor and fitted is not None and fitted.buyers >= FEWEST_PEERS
 
 
 def _usual_margin(line: LineFacts) -> Iterator[Evidence]:
