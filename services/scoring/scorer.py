@@ -23,7 +23,7 @@ from services.scoring.store import events
 from services.scoring.store import signals as signal_store
 from services.scoring.store.catalogue import Catalogue
 from services.scoring.store.events import Reading
-from services.scoring.store.rows import expect_few_rows
+from services.scoring.store.rows import settle_in
 from shared import tasks
 from shared.clock import Clock
 from shared.db import Database
@@ -100,7 +100,7 @@ class Lane:
         """Apply, gather, judge, store and finish, all or nothing."""
         business_now = self.clock()
         with self.database.transaction() as connection:
-            expect_few_rows(connection)
+            settle_in(connection)
             placed = self._write_orders(connection, events.lock_heads(connection, readings))
             stands = gather.standing(connection, placed)
             known = gather.gather(connection, placed, stands, self.catalogue, self.assumptions)

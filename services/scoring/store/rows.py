@@ -1,4 +1,4 @@
-"""This file hands many rows to one statement in forms that both sides read at C speed, and keeps plans by key."""
+"""This file hands many rows to one statement in forms that both sides read at C speed, and settles a batch in."""
 
 from collections.abc import Iterable, Sequence
 
@@ -18,11 +18,16 @@ def as_array(ids: Iterable[int]) -> str:
     return "{" + ",".join(map(str, ids)) + "}"
 
 
-def expect_few_rows(connection: Connection) -> None:
-    """Have the rest of this transaction look rows up by key.
+def settle_in(connection: Connection) -> None:
+    """Have the rest of this transaction look rows up by key, and not wait for the disk at its end.
 
-    A batch asks for few rows of large tables that have just grown: old statistics would have them read whole.
+    A batch asks for few rows of large tables that have just grown: old statistics would have them read whole. And a
+    batch that a crash takes back leaves its tasks to be done again: what was acknowledged is the event, not this.
+    Whoever acts on a batch commits after it, and cannot be on disk before it.
     """
     connection.execute(
-        text("SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)")
+        text(
+            "SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),"
+            " set_config('synchronous_commit', 'off', true)"
+        )
     )
