@@ -36,9 +36,9 @@ def write(figures: Sequence[Figure], cores: int, day: date) -> None:
     DOCUMENT.write_text(
         "# Benchmarks\n\n"
         "Written by `make bench`. Each figure was measured beside its peer in the same run on the same machine, with\n"
-        "durable settings (`fsync` and `synchronous_commit` on). Ingest and its peer ran in turns, nine times (the median\n"
-        "ratio stands), the stock worker before and after scoring, each import once. Trust the ratios, not the absolute\n"
-        "figures, and the ratios to a tenth or so: this is one run.\n\n"
+        "durable settings (`fsync` and `synchronous_commit` on). Ingest and its peer ran in turns, nine times (the\n"
+        "median ratio stands), the stock worker before and after scoring, each import once. Trust the ratios, not the\n"
+        "absolute figures, and the ratios to a tenth or so: this is one run.\n\n"
         f"{day.isoformat()}, {cores} cores, {platform.system()} {platform.machine()}, "
         f"Python {platform.python_version()}.\n\n{table(figures)}\n"
     )
