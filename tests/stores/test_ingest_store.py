@@ -114,6 +114,16 @@ def test_two_streams_of_the_same_orders_at_once_store_each_once(busy_database: D
     busy_database.close()
 
 
+@pytest.mark.parametrize("prepare", [True, False])
+def test_an_order_is_stored_with_and_without_prepared_statements(database_url: str, *, prepare: bool) -> None:
+    plain = Database(database_url, REQUEST, prepare=prepare)
+    stored = [store(plain, a_reading(1)).verdict for _ in range(2)]
+    assert stored == [Verdict.NEW, Verdict.REPEAT]
+    prepared = "SELECT count(*)::text FROM pg_prepared_statements WHERE name LIKE 'tipoff%'"
+    assert plain.at_once(prepared, ()) == ("2" if prepare else "0",)
+    plain.close()
+
+
 def test_a_statement_that_fails_costs_nothing_else(database: Database) -> None:
     with pytest.raises(psycopg.Error):
         database.at_once("SELECT 1 / 0", ())
