@@ -84,6 +84,11 @@ class Database:
                 engine.dispose()
         self._threads.forget()
 
+    @property
+    def breaks(self) -> int:
+        """How often connections were found broken: whoever saw another number before missed a crash."""
+        return self._threads.generation
+
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """Commit at the end of the block; roll back when it raises."""

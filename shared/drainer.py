@@ -1,27 +1,28 @@
 """This file does the tasks of one queue: claims batches, splits failing ones, and never lets a neighbour pay.
 
-It keeps up the leases of what is in hand while its process lives, and gives back what it held when the database
-went away. Threads may drain at the same time: one kind is done by one thread.
+It keeps up the leases of what is in hand while its process lives; what it held when the database went away is handed
+back (see shared.handback). Threads may drain at the same time: one kind is done by one thread.
 """
 
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
 
 from shared import tasks
 from shared.db import DATABASE_ERRORS, Database, is_away
+from shared.handback import HandBack
 from shared.tasks import Handler, LeaseLost, Tally, Task
 
 log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 10.0
 LOST_SECONDS = 1.0
-Claim = Callable[[Connection, Handler], list[Task]]
+Claim = Callable[[Connection, Handler, UUID], list[Task]]
 
 
 @dataclass(slots=True)
@@ -46,13 +47,12 @@ class Drainer:
         self, database: Database, handlers: Sequence[Handler], count: Callable[[Tally], None]
     ) -> None:
         self.kinds = [handler.kind for handler in handlers]
+        self.handback = HandBack(database)
         self._database = database
         self._handlers = handlers
         self._add = count
         self._kind_locks = {kind: threading.Lock() for kind in self.kinds}
         self._in_hand: dict[str, _InHand] = {}
-        self._to_give_back: deque[tuple[Sequence[Task], bool]] = deque()
-        self._giving_back = threading.Lock()
         self._losses_in_a_row = 0
         self._looked_for_lost = float("-inf")
         self._took_at = time.monotonic()
@@ -85,7 +85,7 @@ class Drainer:
         done = 0
         try:
             while not self.is_stopping and time.monotonic() < until:
-                self._give_back()
+                self.handback.run()
                 if not (taken := self._take_each()):
                     break
                 done += taken
@@ -142,10 +142,12 @@ class Drainer:
         if not lock.acquire(blocking=False):
             return 0
         try:
-            with self._database.autocommit() as connection:
-                batch = claim(connection, handler)
+            token = uuid4()
+            with self.handback.noting_a_lost_answer(token), self._database.autocommit() as connection:
+                batch = claim(connection, handler, token)
             if batch:
                 self._hold(handler, batch)
+                self.handback.through_with(token)
             return len(batch)
         finally:
             lock.release()
@@ -158,7 +160,7 @@ class Drainer:
         except DATABASE_ERRORS:
             # Once is an accident; alone, or twice in a row, the batch may itself be what breaks the connection.
             self._losses_in_a_row += 1
-            self._to_give_back.append((batch, len(batch) == 1 or self._losses_in_a_row > 1))
+            self.handback.owe(batch, is_suspect=len(batch) == 1 or self._losses_in_a_row > 1)
             raise
         else:
             self._losses_in_a_row = 0
@@ -172,7 +174,7 @@ class Drainer:
         except LeaseLost as lost:
             log.warning("%s", lost)
             self._count(Tally({("tasks", handler.kind, "lease_lost"): len(batch)}))
-            self._to_give_back.append((batch, False))
+            self.handback.owe(batch)
         except Exception as error:
             if is_away(error):
                 raise
@@ -199,15 +201,6 @@ class Drainer:
         except LeaseLost as lost:
             log.warning("%s", lost)
         self._count(Tally({("tasks", handler.kind, "dead" if is_dead else "retried"): 1}))
-
-    def _give_back(self) -> None:
-        """Give back what was held when the database went away, so that nobody waits for the lease to run out."""
-        with self._giving_back:
-            while self._to_give_back:
-                batch, is_suspect = self._to_give_back[0]
-                with self._database.autocommit() as connection:
-                    tasks.release(connection, batch, is_suspect=is_suspect)
-                self._to_give_back.popleft()
 
     def _count_done(self, handler: Handler, batch: Sequence[Task], tally: Tally) -> None:
         """Count what the handler did; tasks it did not count itself are done."""

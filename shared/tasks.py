@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import Connection, CursorResult, text
 
@@ -115,14 +115,14 @@ _BURY_LOST = text(
 )
 
 
-def claim(connection: Connection, handler: Handler) -> list[Task]:
-    """Lease up to `handler.batch` due tasks, oldest first; empty when none is due."""
-    return _claim(connection, _CLAIM_DUE, handler)
+def claim(connection: Connection, handler: Handler, token: UUID) -> list[Task]:
+    """Lease up to `handler.batch` due tasks under a new token, oldest first; empty when none is due."""
+    return _claim(connection, _CLAIM_DUE, handler, token)
 
 
-def claim_lost(connection: Connection, handler: Handler) -> list[Task]:
+def claim_lost(connection: Connection, handler: Handler, token: UUID) -> list[Task]:
     """Lease one task whose lease ran out, alone. Its attempt counts only when it was alone before."""
-    return _claim(connection, _CLAIM_LOST, handler)
+    return _claim(connection, _CLAIM_LOST, handler, token)
 
 
 def bury_lost(connection: Connection, handler: Handler) -> list[str]:
@@ -131,8 +131,8 @@ def bury_lost(connection: Connection, handler: Handler) -> list[str]:
     return list(connection.scalars(_BURY_LOST, arguments))
 
 
-def _claim(connection: Connection, statement: object, handler: Handler) -> list[Task]:
-    arguments = {"kind": handler.kind, "batch": handler.batch, "token": uuid4(), "lease": handler.lease}
+def _claim(connection: Connection, statement: object, handler: Handler, token: UUID) -> list[Task]:
+    arguments = {"kind": handler.kind, "batch": handler.batch, "token": token, "lease": handler.lease}
     rows = connection.execute(statement, arguments)  # type: ignore[call-overload]
     return sorted((Task(**row) for row in rows.mappings()), key=lambda task: task.id)
 
@@ -167,10 +167,24 @@ def release(connection: Connection, tasks: Sequence[Task], *, is_suspect: bool =
     Unspent: the database was away, not their fault. A suspect batch may itself be why: its leases end now, so
     that each task is claimed alone next.
     """
-    change = (
-        "lease_until = now()" if is_suspect else f"state = 'ready', attempts = attempts - 1, {_FENCE_DOWN}"
-    )
+    change = "lease_until = now()" if is_suspect else _UNSPENT
     connection.execute(text(f"UPDATE task SET {change} FROM {_HELD} WHERE {_STILL_OURS}"), _held(tasks))  # noqa: S608
+
+
+def release_tokens(connection: Connection, tokens: Sequence[UUID]) -> int:
+    """Give back, unspent, what is leased under these tokens though its holder is through with it. Returns how many.
+
+    A crash of the database took back that it was done, or that it was claimed was never heard. A suspect's lease is
+    over and stays so.
+    """
+    result = connection.execute(
+        text(
+            f"UPDATE task SET {_UNSPENT} WHERE state = 'leased' AND lease_token = ANY(:tokens)"  # noqa: S608
+            " AND lease_until > now()"
+        ),
+        {"tokens": list(tokens)},
+    )
+    return cast("CursorResult[object]", result).rowcount
 
 
 def keep(connection: Connection, tasks: Sequence[Task], lease: timedelta) -> None:
@@ -192,6 +206,7 @@ def extend(connection: Connection, tasks: Sequence[Task], lease: timedelta) -> N
 _HELD = "unnest(CAST(:ids AS bigint[]), CAST(:tokens AS uuid[])) AS held (id, token)"
 _STILL_OURS = "task.id = held.id AND task.lease_token = held.token"
 _FENCE_DOWN = "lease_token = NULL, lease_until = NULL"
+_UNSPENT = f"state = 'ready', attempts = attempts - 1, {_FENCE_DOWN}"
 
 
 def _held(tasks: Sequence[Task]) -> dict[str, object]:

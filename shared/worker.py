@@ -116,6 +116,7 @@ class Worker:
                 if time.monotonic() - periodic_at > PERIODIC_SECONDS:
                     periodic_at = time.monotonic()
                     self._put_periodic()
+                self.drainer.handback.run()
                 if not self._is_overdue():
                     quiet_since = time.monotonic()
                     continue

@@ -130,7 +130,7 @@ class Worker:
         tally = Tally()
         while True:
             with self.database.transaction() as connection:
-                batch = tasks.claim(connection, limited)
+                batch = tasks.claim(connection, limited, uuid4())
             if not batch:
                 return tally
             tally += limited.run(batch)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import NamedTuple
+from uuid import uuid4
 
 from sqlalchemy import text
 
@@ -35,13 +36,13 @@ def put(database: Database, *keys: str, kind: str = "work") -> None:
 def claim(database: Database, handler: Handler | None = None) -> list[Task]:
     """Lease what is due."""
     with database.autocommit() as connection:
-        return tasks.claim(connection, handler or a_handler())
+        return tasks.claim(connection, handler or a_handler(), uuid4())
 
 
 def claim_lost(database: Database, handler: Handler | None = None) -> list[Task]:
     """Lease one task whose lease ran out."""
     with database.autocommit() as connection:
-        return tasks.claim_lost(connection, handler or a_handler())
+        return tasks.claim_lost(connection, handler or a_handler(), uuid4())
 
 
 def finish(database: Database, batch: Sequence[Task]) -> None:

@@ -191,7 +191,7 @@ class Facts:
         except DBAPIError:
             return False
 
-    def settle(self, seconds: float) -> float:
+    def settle(self, seconds: float = 60) -> float:
         """Wait until every task is done or dead. Returns how long that took."""
         begun = time.monotonic()
         eventually(self.is_settled, seconds, "every task done or dead")

@@ -18,6 +18,7 @@ from typing import Any, Self
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
@@ -212,10 +213,14 @@ class Installation:
         except DBAPIError:
             return False
 
-    def settle(self, seconds: float) -> float:
+    def settle(self, seconds: float = 60) -> float:
         """Wait until every task is done or dead. Returns how long that took."""
         begun = time.monotonic()
-        eventually(lambda: self.tend() and self.is_settled(), seconds, "every task done or dead")
+        while not (self.tend() and self.is_settled()):
+            if time.monotonic() - begun > seconds:
+                left = self.rows("SELECT * FROM task WHERE state IN ('ready', 'leased') LIMIT 20")
+                pytest.fail(f"not settled in {seconds} s; deaths {dict(self.deaths)}; left: {left}")
+            time.sleep(0.05)
         return time.monotonic() - begun
 
     def judge(self) -> None:

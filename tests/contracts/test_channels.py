@@ -243,7 +243,7 @@ def test_a_receiver_that_drips_is_cut_off_in_time_and_its_outcome_is_unknown() -
         with pytest.raises(Unavailable) as failure:
             send(a_parcel(uuid4(), receiver.url))
 
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < 4
         assert failure.value.is_unknown
 
 

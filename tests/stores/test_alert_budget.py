@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
@@ -27,7 +28,7 @@ def test_the_budget_holds_with_two_workers_at_once(database: Database) -> None:
         database, settings(), lambda: NOW, Metrics("alerts", "test"), lambda _queue: None
     )
     with database.transaction() as connection:
-        batch = tasks.claim(connection, decide)
+        batch = tasks.claim(connection, decide, uuid4())
 
     def one_by_one(part: list[Task]) -> None:
         for task in part:

@@ -5,14 +5,16 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import OperationalError
 
 from shared import tasks
 from shared.db import Database, Patience, is_away
 from shared.drainer import Drainer
+from shared.handback import HandBack
 from shared.tasks import Handler, LeaseLost, Tally, Task
 from tests import task_rows
 from tests.task_rows import SECOND, a_handler, put, standing
@@ -190,6 +192,66 @@ def test_when_the_database_goes_away_nothing_is_spent_and_nobody_waits_for_a_lea
     assert (bench.outcome("retried"), bench.outcome("dead")) == (0, 0)
 
 
+def test_a_done_that_a_crash_takes_back_is_done_again_at_once(database: Database) -> None:
+    tokens: list[UUID] = []
+
+    def remembers(bench: Bench) -> Run:
+        def run(batch: Sequence[Task]) -> Tally:
+            tokens.append(batch[0].token)
+            return bench.finish(batch)
+
+        return run
+
+    bench = bench_that(database, remembers)
+    put(database, "1", "2")
+    bench.drainer.drain()
+    with database.transaction() as connection:  # as a crash does with a commit that did not wait for the disk
+        connection.execute(
+            text(
+                "UPDATE task SET state = 'leased', lease_token = :token, finished_at = NULL,"
+                " lease_until = now() + interval '30 s'"
+            ),
+            {"token": tokens[0]},
+        )
+    cut(database)
+    for _ in range(2):
+        bench.drainer.drain()
+    assert set(standing(database).values()) == {("done", 1)}
+    assert bench.batches == [["1", "2"], ["1", "2"]]
+
+
+def test_a_claim_whose_answer_is_lost_is_claimed_again_at_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_after(connection: Connection, handler: Handler, token: UUID) -> list[Task]:
+        claimed = claim(connection, handler, token)
+        assert [task.key for task in claimed] == ["1"]
+        cut(database)
+        connection.execute(text("SELECT 1"))
+        return claimed
+
+    claim = tasks.claim
+    bench = Bench(database)
+    put(database, "1")
+    with monkeypatch.context() as lost:
+        lost.setattr(tasks, "claim", cut_after)
+        bench.drainer.drain()
+    assert standing(database)["1"] == ("leased", 1)
+    bench.drainer.drain()
+    assert (standing(database)["1"], bench.batches) == (("done", 1), [["1"]])
+
+
+def test_what_is_in_hand_elsewhere_is_not_given_back(database: Database) -> None:
+    put(database, "theirs")
+    theirs = task_rows.claim(database)
+    bench = Bench(database)
+    cut(database)
+    for _ in range(2):
+        bench.drainer.drain()
+    assert standing(database)["theirs"] == ("leased", 1)
+    task_rows.finish(database, theirs)
+
+
 def test_a_task_that_breaks_the_connection_each_time_dies_alone(database: Database) -> None:
     bench = bench_that(database, cuts_its_connection(database, times=99, only="bad"), max_attempts=3)
     put(database, "1", "bad", "3")
@@ -208,7 +270,7 @@ def test_a_database_that_is_away_is_said_once_and_its_return_once(
     with caplog.at_level("INFO", "shared.drainer"):
         for _ in range(3):
             assert bench.drainer.drain() == 0
-        bench.drainer._database = database
+        bench.drainer._database, bench.drainer.handback = database, HandBack(database)
         bench.drainer.drain()
         bench.drainer.drain()
     elsewhere.close()
