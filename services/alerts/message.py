@@ -61,9 +61,9 @@ def at_stake(point: Point, currency: str) -> str:
 
 
 def odds_with_basis(point: Point) -> str:
-    """The odds, and whether they were measured on this company's history or assumed."""
+    """The odds that it comes true, and whether they were measured on this company's history or assumed."""
     basis = "measured on your own orders" if point.is_measured else "our assumption so far"
-    return f"{words.odds(point.probability)}, {basis}"
+    return f"{words.frequency(point.probability)}, {basis}"
 
 
 def label(kind: str) -> str:

@@ -67,6 +67,15 @@ def odds(probability: float) -> str:
     return f"about 1 in {_rounded(1 / probability):,}"
 
 
+def frequency(probability: float) -> str:
+    """The same as how often it works: "works about 1 time in 20"."""
+    spoken = odds(probability)
+    if not spoken.startswith("about "):
+        return spoken
+    often, _, of = spoken.removeprefix("about ").partition(" in ")
+    return f"works about {often} {'time' if often == '1' else 'times'} in {of}"
+
+
 def _rounded(times: float) -> int:
     """As people say it: exact up to twenty, then by fives, from a hundred on by tens."""
     step = 1 if times < 20.5 else 5 if times < 100 else 10

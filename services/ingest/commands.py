@@ -30,6 +30,19 @@ def _rejects_of(file: Path, rejects: Path | None) -> Path:
     return path
 
 
+class _Name(click.ParamType[str]):
+    """A name that says something."""
+
+    name = "name"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name without outer blanks; refuse nothing."""
+        return value.strip() or self.fail("a source needs a name", param, ctx)
+
+
+SOURCE = _Name()
+
+
 def _day(moment: datetime | None) -> date | None:
     return None if moment is None else moment.date()
 
@@ -41,7 +54,9 @@ def import_() -> None:
 
 @import_.command()
 @click.argument("file", type=FILE)
-@click.option("--source", default="standard", show_default=True, help="whose order ids these are")
+@click.option(
+    "--source", type=SOURCE, default="standard", show_default=True, help="whose order ids these are"
+)
 @click.option("--columns", default="standard", show_default=True, help="a column map's name, or a .toml file")
 @click.option("--since", type=DAY, help="orders from this day on")
 @click.option("--until", type=DAY, help="orders before this day")
@@ -90,7 +105,7 @@ def orders(  # noqa: PLR0913, PLR0917 - one argument an option
 def _noun_command(name: str) -> click.Command:
     @click.command(name, help=f"Import {name.replace('-', ' ')}: {', '.join(_columns(name))}.")
     @click.argument("file", type=FILE)
-    @click.option("--source", default="standard", show_default=True, help="whose ids these are")
+    @click.option("--source", type=SOURCE, default="standard", show_default=True, help="whose ids these are")
     @click.option("--dry-run", is_flag=True, help="read, check and count; store nothing")
     @click.option("--rejects", type=click.Path(dir_okay=False, path_type=Path), help="where refused rows go")
     @click.pass_obj
@@ -140,7 +155,7 @@ def list_(context: "Context", most: int) -> None:
     for each in list_quarantined(context.database, most):
         order = f"order {each.order_id}" if each.order_id else "unreadable"
         faults = "; ".join(f"{fault['pointer']}: {fault['detail']}" for fault in each.faults)
-        click.echo(f"{each.id}  {each.received_at:%Y-%m-%d %H:%M}  {each.source}  {order}: {faults}")
+        click.echo(f"{each.id}  {each.received_at:%Y-%m-%d %H:%M} UTC  {each.source}  {order}: {faults}")
 
 
 @quarantine.command()

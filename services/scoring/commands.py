@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from services.scoring.fit.run import fit
+from services.scoring.fit.run import NothingToFit, fit
 from services.scoring.store import refresh
 
 if TYPE_CHECKING:
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 def fit_command(context: "Context", as_of: datetime | None) -> None:
     """Build the models from history, swap them in, and say how good they are."""
     refresh.what_waits(context.database, context.settings.base_currency)
-    report = fit(
-        context.settings.database_url.get_secret_value(),
-        as_of.replace(tzinfo=UTC) if as_of else context.clock(),
-    )
+    moment = as_of.replace(tzinfo=UTC) if as_of else context.clock()
+    try:
+        report = fit(context.settings.database_url.get_secret_value(), moment)
+    except NothingToFit as fault:
+        raise click.ClickException(f"{fault}\nhint: `tipoff import orders FILE` brings history in") from fault
     for line in report.lines():
         click.echo(line)
 

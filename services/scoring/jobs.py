@@ -71,12 +71,16 @@ def fitter(database: Database, settings: Settings, clock: Clock) -> Callable[[Se
     """Return how the models are built: from facts before the business now, swapped in at once."""
 
     def run(batch: Sequence[Task]) -> Tally:
-        from services.scoring.fit.run import fit  # noqa: PLC0415 - DuckDB and Ibis: a second and 100 MB, once a night
+        from services.scoring.fit.run import NothingToFit, fit  # noqa: PLC0415 - DuckDB and Ibis: a second and 100 MB, once a night
 
         refresh.what_waits(database, settings.base_currency)
-        report = fit(settings.database_url.get_secret_value(), clock())
-        for line in report.lines():
-            log.info(line)
+        try:
+            report = fit(settings.database_url.get_secret_value(), clock())
+        except NothingToFit as nothing:
+            log.info("%s", nothing)
+        else:
+            for line in report.lines():
+                log.info(line)
         with database.transaction() as connection:
             tasks.finish(connection, batch)
         return Tally()

@@ -9,6 +9,9 @@ from math import sqrt
 from services.scoring.facts import Assumptions, ProductFacts
 
 HORIZON = timedelta(days=90)
+THIS_ORDER = timedelta(days=1)
+"""What can only be earned on the order at hand."""
+
 PRIOR_STRENGTH = 20
 """How many observations a prior is worth."""
 

@@ -280,6 +280,21 @@ def test_what_does_not_exist_is_said_on_a_page(inbox: Inbox, path: str) -> None:
     assert "Not found" in inbox.page(path, status=404)
 
 
+BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+@pytest.mark.parametrize(("accept", "form"), [(BROWSER, "text/html"), ({}, "application/problem+json")])
+def test_a_browser_reads_a_page_where_a_program_reads_a_problem(
+    inbox: Inbox, accept: dict[str, str], form: str
+) -> None:
+    for path, status in (("/inbox/nope", 404), ("/nope", 404)):
+        answer = inbox.client.get(path, headers=HERE | accept)
+        assert (answer.status_code, answer.mimetype) == (status, form)
+    answer = inbox.client.post("/inbox", headers=HERE | accept)
+    assert (answer.status_code, answer.mimetype) == (405, form)
+    assert "GET" in answer.headers["Allow"]
+
+
 def test_the_home_page_leads_to_everything(inbox: Inbox) -> None:
     told = settings(neighbours={"ingest": "http://127.0.0.1:8001", "mails": "http://127.0.0.1:8025"})
     page = serve(inbox.database, told).get("/", headers=HERE).text

@@ -1,14 +1,14 @@
 """Fitting small companies whose right answers are known."""
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from adbc_driver_manager import IntegrityError
 from sqlalchemy import text
 
-from services.scoring.fit.run import FitReport, fit
+from services.scoring.fit.run import FitReport, NothingToFit, fit
 from shared.db import Database
 from tests.fit_company import AS_OF, Company, days_ago, learnt
 
@@ -240,13 +240,25 @@ def test_order_sizes_are_those_of_customers_not_of_orders(
     assert learnt(database, LEARNT["sizes"]) == [("*", 5, 340, 400), ("retail", 5, 340, 400)]
 
 
-def test_a_company_without_orders_learns_nothing_and_says_so(
-    database: Database, company: Company, fit_it: Fit
+def test_a_company_with_few_orders_is_told_that_cross_sell_cannot_be_judged(
+    company: Company, fit_it: Fit
 ) -> None:
+    company.order("one", days_ago(10), ("DRILL", 1, 80))
     report = fit_it()
-    assert all(rows == [] for rows in everything(database).values())
     assert (report.cross_sell.wins, report.cross_sell.precision_at_3) == (False, None)
-    assert any("only 0 customers to judge by" in line for line in report.lines())
+    assert any("customers to judge by" in line for line in report.lines())
+
+
+def test_a_fit_on_nothing_leaves_what_was_learnt(
+    database: Database, company: Company, fit_it: Fit, database_url: str
+) -> None:
+    company.order("one", days_ago(10), ("DRILL", 1, 80))
+    fit_it()
+    before = everything(database)
+    with pytest.raises(NothingToFit, match="no purchase before 1990-01-01"):
+        fit(database_url, datetime(1990, 1, 1, tzinfo=UTC), threads=1, memory="300MB")
+    assert everything(database) == before
+    assert any(before.values())
 
 
 def sell_complements(company: Company, found_by_neighbours: bool) -> None:

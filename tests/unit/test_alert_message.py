@@ -67,7 +67,7 @@ Acme Tools · +44 20 7946 0018
 ASK: Who supplies your drill bits?
 
 1. Buys drills, never drill bits
-   £25 margin over 90 days; about 1 in 20, measured on your own orders
+   £25 margin over 90 days; works about 1 time in 20, measured on your own orders
    - Bought together: 31 of 40 accounts that buy one buy both
 
 Last orders
@@ -137,12 +137,26 @@ def test_long_odds_are_rounded_as_people_say_them(probability: float, said: str)
     assert words.odds(probability) == said
 
 
+@pytest.mark.parametrize(
+    ("probability", "said"),
+    [
+        (0.2, "works about 1 time in 5"),
+        (0.7, "works about 7 times in 10"),
+        (0.5, "works about 1 time in 2"),
+        (0.99, "almost certain"),
+        (0.0, "odds unknown"),
+    ],
+)
+def test_odds_are_said_as_how_often_it_works(probability: float, said: str) -> None:
+    assert words.frequency(probability) == said
+
+
 def test_an_assumed_margin_and_an_assumed_chance_are_called_so() -> None:
     guessed = replace(VIEW, points=(replace(POINT, assumed_margin=True, is_measured=False),))
 
     text = message.write(guessed, LINK)
 
-    assert "£25 margin (assumed) over 90 days; about 1 in 20, our assumption so far" in text.plain
+    assert "£25 margin (assumed) over 90 days; works about 1 time in 20, our assumption so far" in text.plain
     assert "margin (assumed)" in text.html
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from services.scoring.facts import FitFacts, PastOrder
 from services.scoring.signals.up_sell import KIND, detect
+from services.scoring.value import THIS_ORDER
 from tests.order_facts import (
     NOW,
     a_break,
@@ -37,6 +38,7 @@ def test_offers_the_next_break_where_its_margin_is_known() -> None:
     assert not signal.assumed_margin
     assert signal.evidence[0].text == "Ordered 10 at £5.00; from 12 on £4.80. 2 more cost them £7.60."
     assert signal.headline == "2 more Cordless drill reach the price from 12"
+    assert signal.horizon == THIS_ORDER
 
 
 def test_speaks_of_revenue_where_the_cost_is_unknown() -> None:

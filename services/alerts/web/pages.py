@@ -18,9 +18,18 @@ from services.alerts.web.guard import Access
 from services.alerts.web.rendering import STATES, TABS, templates
 from shared.clock import Clock
 from shared.db import Database
+from shared.problems import MEDIA_TYPE
 from shared.settings import Settings
 
 LONGEST_FORM = 4096
+SENTENCES = {
+    404: "There is no such page.",
+    405: "This address is for forms only. Open the alert again.",
+    413: "That is more than a form of ours holds.",
+    503: "The database does not answer just now. Nothing is lost: try again in a minute.",
+}
+NOT_YOURS = "Something went wrong here, and not by what you did. Try again in a minute."
+"""What a person reads where a program reads a problem."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +126,17 @@ class Pages:
         """A page that says why there is no page."""
         return self._page("refused.html", refusal.status, sentence=str(refusal))
 
+    def readable(self, answer: Response) -> Response:
+        """Give a browser a page where a program gets a problem."""
+        prefers = request.accept_mimetypes.best_match([MEDIA_TYPE, "text/html"])
+        if answer.mimetype != MEDIA_TYPE or prefers != "text/html":
+            return answer
+        status = answer.status_code
+        page = self._page("refused.html", status, sentence=SENTENCES.get(status, NOT_YOURS))
+        answer.set_data(page.get_data())
+        answer.mimetype = "text/html"
+        return answer
+
     def _admit(self) -> None:
         if reason := self._access.refuses_page(_headers()):
             raise Refused(403, reason)
@@ -211,6 +231,7 @@ def add_pages(app: APIFlask, pages: Pages) -> None:
         endpoint = f"pages.{view.__name__}"
         app.add_url_rule(rule, endpoint, app.doc(hide=True)(_free(view)), methods=methods)
     app.register_error_handler(Refused, pages.refused)
+    app.after_request(pages.readable)
 
 
 def _free(view: Callable[..., AnyResponse]) -> Callable[..., AnyResponse]:

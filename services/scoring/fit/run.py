@@ -19,6 +19,13 @@ from services.scoring.fit.model import Model
 from shared.plugins import discover
 
 
+class NothingToFit(ValueError):
+    """No purchase before the moment: a fit on it would know less than the one before."""
+
+    def __init__(self, as_of: datetime) -> None:
+        super().__init__(f"no purchase before {as_of:%Y-%m-%d %H:%M} UTC: the models stay as they are")
+
+
 @dataclass(frozen=True, slots=True)
 class FitReport:
     """What a fit read, learnt and wrote."""
@@ -48,13 +55,19 @@ class FitReport:
 
 
 def fit(database_url: str, as_of: datetime, *, threads: int = 2, memory: str = "900MB") -> FitReport:
-    """Fit every model on the facts before `as_of` and make the result current. Safe to run at any time, twice too."""
+    """Fit every model on the facts before `as_of` and make the result current. Safe to run at any time, twice too.
+
+    Raises NothingToFit.
+    """
     watch = _Stopwatch()
     found = discover(models, "MODEL", Model)
     with open_engine(threads=threads, memory=memory) as engine, _connected(database_url) as connection:
         with watch.timing("read"):
             facts = read_facts(engine, connection, as_of)
             connection.commit()
+        scope = _scope(facts)
+        if not scope["purchases"]:
+            raise NothingToFit(as_of)
         with watch.timing("judge"):
             grade = judge(facts)
         edition = publish.begin(connection, as_of)
@@ -62,7 +75,6 @@ def fit(database_url: str, as_of: datetime, *, threads: int = 2, memory: str = "
             with watch.timing(name):
                 for piece in model.build(facts):
                     edition.write(engine, piece)
-        scope = _scope(facts)
         edition.make_current({"cross_sell": grade.as_json(), **scope})
         connection.commit()
     return FitReport(

@@ -21,7 +21,7 @@ from services.scoring.facts import (
     order_days,
     usual_quantity,
 )
-from services.scoring.value import HORIZON, Odds, exact, margin_of, number, spoken, worth
+from services.scoring.value import HORIZON, THIS_ORDER, Odds, exact, margin_of, number, spoken, worth
 from services.scoring.words import headline, shortened
 from shared.domain.signal import Episode, Evidence, Signal, SignalKind, Wake
 
@@ -299,7 +299,7 @@ def _signal(facts: OrderFacts, line: LineFacts | None, chance: _Chance) -> Signa
         value=priced.value,
         low=priced.low,
         high=priced.high,
-        horizon=HORIZON,
+        horizon=THIS_ORDER if line else HORIZON,
         headline=chance.title,
         question=chance.question,
         evidence=chance.evidence,
