@@ -110,7 +110,7 @@ def _tasks(connection: Connection, kind: str, key: str) -> Iterator[Step]:
     )
     for row in rows:
         error = f", {row.error}" if row.error else ""
-        due = "" if row.finished_at else f", due {row.run_at:%Y-%m-%d %H:%M:%S}"
+        due = "" if row.finished_at else f", due {row.run_at:%Y-%m-%d %H:%M:%SZ}"
         detail = f"{kind}: {row.state}, {row.attempts} tries{due}{error}"
         yield Step(1, "task", detail, row.finished_at)
 
@@ -130,7 +130,7 @@ def _facts(connection: Connection, order_id: int) -> Iterator[Step]:
     whose = row.customer or ("a guest" if row.customer_id is None else f"customer {row.customer_id}")
     detail = (
         f"order {row.source}/{row.external_id} (internal {row.id}), version {row.version}, {row.status} {row.kind}"
-        f" of {whose}, {row.lines} lines, {row.net:.2f} {row.currency}, ordered {row.ordered_at:%Y-%m-%d %H:%M}"
+        f" of {whose}, {row.lines} lines, {row.net:.2f} {row.currency}, ordered {row.ordered_at:%Y-%m-%d %H:%MZ}"
     )
     yield Step(0, "facts", detail, row.applied_at)
     notes = connection.execute(
@@ -230,7 +230,7 @@ def command(context: "Context", id_: str) -> None:
             f"nothing is known by {id_!r}\nhint: take the id from the inbox or an API answer"
         )
     for step in steps:
-        when = f"{step.at:%Y-%m-%d %H:%M:%S}" if step.at else " " * 19
+        when = f"{step.at:%Y-%m-%d %H:%M:%SZ}" if step.at else " " * 20
         click.echo(f"{when}  {'  ' * step.depth}{step.what}: {step.detail}")
 
 
