@@ -160,7 +160,9 @@ class Drainer:
         except DATABASE_ERRORS:
             # Once is an accident; alone, or twice in a row, the batch may itself be what breaks the connection.
             self._losses_in_a_row += 1
-            self.handback.owe(batch, is_suspect=len(batch) == 1 or self._losses_in_a_row > 1)
+            is_suspect = len(batch) == 1 or self._losses_in_a_row > 1
+            delay = handler.delay_of_suspect(batch[0].attempts) if is_suspect else None
+            self.handback.owe(batch, suspect_for=delay)
             raise
         else:
             self._losses_in_a_row = 0

@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from uuid import UUID
 
 from shared import tasks
@@ -23,14 +24,14 @@ class HandBack:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._owed: deque[tuple[Sequence[Task], bool]] = deque()
+        self._owed: deque[tuple[Sequence[Task], timedelta | None]] = deque()
         self._held: deque[UUID] = deque(maxlen=REMEMBERED)
         self._breaks = database.breaks
         self._running = threading.Lock()
 
-    def owe(self, batch: Sequence[Task], *, is_suspect: bool = False) -> None:
-        """Note a batch that was not finished; a suspect one may itself be why the connection broke."""
-        self._owed.append((batch, is_suspect))
+    def owe(self, batch: Sequence[Task], *, suspect_for: timedelta | None = None) -> None:
+        """Note a batch that was not finished; a suspect one, alone, waits so long for its next try."""
+        self._owed.append((batch, suspect_for))
 
     def through_with(self, token: UUID) -> None:
         """Note that what was claimed under this token is no longer in hand."""
@@ -49,9 +50,12 @@ class HandBack:
         """Give back what is owed, and after a break what the database still takes for ours."""
         with self._running:
             while self._owed:
-                batch, is_suspect = self._owed[0]
+                batch, delay = self._owed[0]
                 with self._database.autocommit() as connection:
-                    tasks.release(connection, batch, is_suspect=is_suspect)
+                    if delay is None:
+                        tasks.release(connection, batch)
+                    else:
+                        tasks.suspect(connection, batch, delay)
                 self._owed.popleft()
             breaks = self._database.breaks
             if breaks != self._breaks:

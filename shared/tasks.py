@@ -53,6 +53,10 @@ class Handler:
     longest: timedelta = timedelta(minutes=30)
     """How long the lease is kept up for a batch that still runs; after that it counts as hung."""
 
+    def delay_of_suspect(self, attempts: int) -> timedelta:
+        """How long to wait with a task that may be why its connection broke: the first time is an accident."""
+        return self.delay_after(attempts - 1) if attempts > 1 else timedelta()
+
     def delay_after(self, attempts: int) -> timedelta:
         """How long to wait after that many failed attempts."""
         return self.retry[min(attempts, len(self.retry)) - 1]
@@ -161,26 +165,30 @@ def bury(connection: Connection, task: Task, error: str) -> None:
     )
 
 
-def release(connection: Connection, tasks: Sequence[Task], *, is_suspect: bool = False) -> None:
-    """Give tasks back at once, as far as they are still ours.
+def release(connection: Connection, tasks: Sequence[Task]) -> None:
+    """Give tasks back at once, unspent, as far as they are still ours: the database was away, not their fault."""
+    connection.execute(text(f"UPDATE task SET {_UNSPENT} FROM {_HELD} WHERE {_STILL_OURS}"), _held(tasks))  # noqa: S608
 
-    Unspent: the database was away, not their fault. A suspect batch may itself be why: its leases end now, so
-    that each task is claimed alone next.
+
+def suspect(connection: Connection, tasks: Sequence[Task], delay: timedelta) -> None:
+    """Let the leases run out after `delay`, as far as they are still ours: each task is claimed alone next.
+
+    They may themselves be why the connection broke.
     """
-    change = "lease_until = now()" if is_suspect else _UNSPENT
-    connection.execute(text(f"UPDATE task SET {change} FROM {_HELD} WHERE {_STILL_OURS}"), _held(tasks))  # noqa: S608
+    connection.execute(
+        text(f"UPDATE task SET lease_until = now() + :delay FROM {_HELD} WHERE {_STILL_OURS}"),  # noqa: S608
+        {**_held(tasks), "delay": delay},
+    )
 
 
 def release_tokens(connection: Connection, tokens: Sequence[UUID]) -> int:
     """Give back, unspent, what is leased under these tokens though its holder is through with it. Returns how many.
 
-    A crash of the database took back that it was done, or that it was claimed was never heard. A suspect's lease is
-    over and stays so.
+    A crash of the database took back that it was done, or that it was claimed was never heard.
     """
     result = connection.execute(
         text(
             f"UPDATE task SET {_UNSPENT} WHERE state = 'leased' AND lease_token = ANY(:tokens)"  # noqa: S608
-            " AND lease_until > now()"
         ),
         {"tokens": list(tokens)},
     )

@@ -52,7 +52,7 @@ def handlers(
     return (
         Handler("score", QUEUE, scorer.score, batch=BATCH),
         Handler("refresh", QUEUE, refresher(database, settings.base_currency)),
-        Handler("fit", QUEUE, fitter(database, settings, clock), max_attempts=3),
+        Handler("fit", QUEUE, fitter(database, settings, clock)),
     )
 
 

@@ -258,6 +258,7 @@ def test_a_task_that_breaks_the_connection_each_time_dies_alone(database: Databa
     for _ in range(12):
         bench.drainer.drain()
         bench.drainer._looked_for_lost = float("-inf")
+        task_rows.let_leases_run_out(database)
     assert standing(database)["bad"].state == "dead"
     assert {standing(database)[key] for key in "13"} == {("done", 1)}
 

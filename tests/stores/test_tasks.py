@@ -177,9 +177,9 @@ def test_giving_back_what_was_lost_changes_nothing(database: Database) -> None:
     batch = claim(database)
     task_rows.let_leases_run_out(database)
     claim_lost(database)
-    for is_suspect in (False, True):
-        with database.transaction() as connection:
-            tasks.release(connection, batch, is_suspect=is_suspect)
+    with database.transaction() as connection:
+        tasks.release(connection, batch)
+        tasks.suspect(connection, batch, timedelta())
     assert standing(database) == {"1": ("leased", 2)}
     assert claim_lost(database) == []
 
@@ -292,9 +292,26 @@ def test_suspects_are_claimed_alone_at_once(database: Database) -> None:
     put(database, "1", "2")
     batch = claim(database)
     with database.transaction() as connection:
-        tasks.release(connection, batch, is_suspect=True)
+        tasks.suspect(connection, batch, timedelta())
     assert claim(database) == []
     assert [len(claim_lost(database)) for _ in range(3)] == [1, 1, 0]
+
+
+def test_a_suspect_of_whom_it_is_not_the_first_time_waits_as_its_schedule_says(database: Database) -> None:
+    handler = a_handler(retry=(SECOND, 5 * SECOND))
+    assert [handler.delay_of_suspect(attempts) for attempts in (1, 2, 3, 4)] == [
+        timedelta(),
+        SECOND,
+        5 * SECOND,
+        5 * SECOND,
+    ]
+    put(database, "1")
+    batch = claim(database)
+    with database.transaction() as connection:
+        tasks.suspect(connection, batch, HOUR)
+    assert claim_lost(database) == []
+    task_rows.let_leases_run_out(database)
+    assert len(claim_lost(database)) == 1
 
 
 def test_the_database_holds_that_leased_means_having_a_token(database: Database) -> None:
