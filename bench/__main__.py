@@ -21,6 +21,7 @@ def main() -> int:
     with system(with_company=True) as running:
         for name in asked:
             print(f"measuring {name} ...", flush=True)
+            running.calm()
             figures.append(PARTS[name].measure(running))
             print(figures[-1], flush=True)
     print(table(figures))

@@ -37,8 +37,9 @@ def write(figures: Sequence[Figure], cores: int, day: date) -> None:
         "# Benchmarks\n\n"
         "Written by `make bench`. Each figure was measured beside its peer in the same run on the same machine, with\n"
         "durable settings (`fsync` and `synchronous_commit` on). Ingest and its peer ran in turns, nine times (the\n"
-        "median ratio stands), the stock worker before and after scoring, each import once. Trust the ratios, not the\n"
-        "absolute figures, and the ratios to a tenth or so: this is one run.\n\n"
+        "median ratio stands), the stock worker before and after scoring, each import once, and PostgreSQL tidied up\n"
+        "between the parts. Trust the ratios, not the absolute figures, and the ratios to a tenth or two: this is one\n"
+        "run. What an import spends its time on: decision 8.\n\n"
         f"{day.isoformat()}, {cores} cores, {platform.system()} {platform.machine()}, "
         f"Python {platform.python_version()}.\n\n{table(figures)}\n"
     )

@@ -68,6 +68,12 @@ class System:
                     raise RuntimeError(f"tasks are not done: {' '.join(kinds) or 'all'}")
                 time.sleep(0.2)
 
+    def calm(self) -> None:
+        """Let PostgreSQL tidy up after what was measured before: its vacuum would be measured with the next."""
+        with psycopg.connect(self.libpq_url, autocommit=True) as connection:
+            connection.execute("VACUUM (ANALYZE)")
+            connection.execute("CHECKPOINT")
+
     @contextmanager
     def running(self, *parts: Part, settings: Mapping[str, str] | None = None) -> Iterator[None]:
         """Keep these processes running for the length of the block."""

@@ -1,11 +1,13 @@
 """This file lists every metric of Tipoff; each process holds them in a registry of its own.
 
 Label values come from code (kinds, channels, outcomes, route rules), never from data: no customer, product or
-order is a label. What stands in the database is read from it when somebody asks, not kept in step by hand.
+order is a label. What stands in the database is read from it when somebody asks, not kept in step by hand. Where
+every webhook counts, labels are looked up once: Prometheus's look-up costs three times the counting.
 """
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from threading import Lock
 from time import monotonic
 
@@ -52,6 +54,7 @@ class Metrics:
             "Orders that came in, by what became of them.",
             ("source", "door", "outcome"),
         )
+        self.received = cache(self.orders_received.labels)
         self.signals = self._counter("tipoff_signals_total", "Signals found.", ("kind",))
         self.alerts = self._counter(
             "tipoff_alerts_total", "What was decided of signals.", ("kind", "decision")
@@ -74,6 +77,7 @@ class Metrics:
         self.last_order = self._gauge(
             "tipoff_last_order_timestamp_seconds", "When a source last sent an order.", ("source",)
         )
+        self.heard_from = cache(self.last_order.labels)
 
     def count(self, tally: Mapping[tuple[str, ...], int]) -> None:
         """Add what a batch did: ("signals", kind), ("alerts", kind, decision), ("tasks", kind, outcome) ..."""

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -57,14 +56,14 @@ class Desk:
 
     def count(self, source: str, door: str, outcome: str) -> None:
         """Count one message and what became of it."""
-        self.metrics.orders_received.labels(source, door, outcome).inc()
+        self.metrics.received(source, door, outcome).inc()
 
     def welcome(self, source: str, door: str, stored: Stored) -> None:
         """Count a stored reading and wake whoever works on it."""
         verdict = stored.verdict
         self.count(source, door, OUTCOME[verdict] if stored.event_id is not None else "conflict")
         if verdict is Verdict.NEW or verdict is Verdict.NEWER:
-            self.metrics.last_order.labels(source).set_to_current_time()
+            self.metrics.heard_from(source).set_to_current_time()
             self.ring(QUEUE)
 
 
@@ -76,7 +75,7 @@ class Answer(Response):
         return self.headers
 
 
-def answer(status: int, outcome: str, event_id: UUID | None) -> Response:
+def answer(status: int, outcome: str, event_id: str | None) -> Response:
     """Return the answer to one order."""
     body = msgspec.json.encode({"id": event_id, "status": outcome})
     headers = {"Location": f"/v1/events/{event_id}"} if event_id is not None else {}

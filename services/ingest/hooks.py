@@ -54,7 +54,7 @@ def _take(desk: Desk, source: Source, secrets: Sequence[str]) -> Response:
     except Contradiction as contradiction:
         event_id = store_unreadable(desk.database, message, contradiction.faults)
         desk.count(source.name, DOOR, "quarantined")
-        return answer(202, "quarantined", event_id)
+        return answer(202, "quarantined", str(event_id))
     stored = store(desk.database, arrival(order, message))
     desk.welcome(source.name, DOOR, stored)
     return answer(STATUS[stored.verdict], OUTCOME[stored.verdict], stored.event_id)

@@ -45,10 +45,10 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What became of an arrival. A conflict at a door that can answer has no event."""
+    """What became of an arrival. A conflict at a door that can answer has no event. The id is only passed on."""
 
     verdict: Verdict
-    event_id: UUID | None
+    event_id: str | None
 
 
 def arrival(order: Order, message: Message) -> Arrival:
@@ -104,7 +104,7 @@ def store(database: Database, new: Arrival) -> Stored:
     """Store one reading, committed when this returns."""
     row = database.at_once(_STORE_NEW, _columns(new))
     if row is not None:
-        return Stored(Verdict.NEW, UUID(row[0]))
+        return Stored(Verdict.NEW, row[0])
     with database.transaction() as connection:
         return store_beside(connection, new)
 
@@ -117,9 +117,10 @@ def store_beside(connection: Connection, new: Arrival) -> Stored:
         if held is None:  # the head moved while we waited for its lock, or was never there
             row = connection.exec_driver_sql(_STORE_NEW, _columns(new)).first()
             if row is not None:
-                return Stored(Verdict.NEW, row[0])
+                return Stored(Verdict.NEW, str(row[0]))
             continue
-        return Stored(verdict, _take_effect(connection, new, held, verdict))
+        event_id = _take_effect(connection, new, held, verdict)
+        return Stored(verdict, None if event_id is None else str(event_id))
 
 
 def head(connection: Connection, order: Order) -> Held | None:

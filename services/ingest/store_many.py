@@ -37,7 +37,7 @@ def store_many(database: Database, arrivals: Sequence[Arrival]) -> list[Stored]:
     left = [each for each in arrivals if first[each.order.id] is not each or each.order.id not in made]
     held = _heads(database, source, sorted({each.order.id for each in left}))
     return [
-        Stored(Verdict.NEW, made[each.order.id])
+        Stored(Verdict.NEW, str(made[each.order.id]))
         if first[each.order.id] is each and each.order.id in made
         else _decide(database, each, held.get(each.order.id))
         for each in arrivals
@@ -70,6 +70,6 @@ def _decide(database: Database, new: Arrival, held: Held | None) -> Stored:
     """A repeat needs no lock: it changes nothing."""
     verdict = judge(held, new.order.version, new.digest)
     if held is not None and verdict is Verdict.REPEAT and new.order.version <= held.version:
-        return Stored(verdict, held.event_id)
+        return Stored(verdict, str(held.event_id))
     with database.transaction() as connection:
         return store_beside(connection, new)
