@@ -38,6 +38,9 @@ KEEPALIVE = {
     "tcp_user_timeout": 25_000,
 }
 
+# Serialization, deadlock, lock timeout: somebody else was in the way, and the same again may well do.
+CONTENDED_STATES = ("40001", "40P01", "55P03")
+
 # PostgreSQL's classes of what no statement is to blame for: connection, resources, shutdown and start, read-only.
 AWAY_STATES = ("08", "53", "57P", "25006")
 
@@ -125,3 +128,9 @@ def is_away(error: BaseException) -> bool:
     if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | psycopg.InternalError):
         return False
     return error.sqlstate is None or error.sqlstate.startswith(AWAY_STATES)
+
+
+def is_contended(error: BaseException) -> bool:
+    """Did somebody else's lock stand in the way? It is nobody's fault, and says nothing about the work."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return isinstance(cause, psycopg.Error) and cause.sqlstate in CONTENDED_STATES

@@ -9,12 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
 
 from shared import tasks
-from shared.db import DATABASE_ERRORS, Database, is_away
+from shared.db import DATABASE_ERRORS, Database, is_away, is_contended
 from shared.handback import HandBack
 from shared.tasks import Handler, LeaseLost, Tally, Task
 
@@ -22,6 +23,9 @@ log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 10.0
 LOST_SECONDS = 1.0
+STAND_BACK = timedelta(seconds=1)
+"""How long a batch waits that met somebody else's lock."""
+
 Claim = Callable[[Connection, Handler, UUID], list[Task]]
 
 
@@ -180,9 +184,23 @@ class Drainer:
         except Exception as error:
             if is_away(error):
                 raise
-            self._split(handler, batch, error)
+            if is_contended(error):
+                self._stand_back(handler, batch, error)
+            else:
+                self._split(handler, batch, error)
         else:
             self._count_done(handler, batch, tally)
+
+    def _stand_back(self, handler: Handler, batch: Sequence[Task], error: Exception) -> None:
+        """Somebody else's lock was in the way of the batch: not its fault, and its halves would wait for it as well."""
+        log.warning("%d %s tasks stand back: %s", len(batch), handler.kind, first_line(error))
+        try:
+            with self._database.transaction() as connection:
+                tasks.stand_back(connection, batch, STAND_BACK, first_line(error))
+        except LeaseLost as lost:
+            log.warning("%s", lost)
+            self.handback.owe(batch)
+        self._count(Tally({("tasks", handler.kind, "retried"): len(batch)}))
 
     def _split(self, handler: Handler, batch: Sequence[Task], error: Exception) -> None:
         if len(batch) > 1:

@@ -158,6 +158,17 @@ def later(connection: Connection, task: Task, delay: timedelta, error: str, *, s
     )
 
 
+def stand_back(connection: Connection, tasks: Sequence[Task], delay: timedelta, error: str) -> None:
+    """Give a whole batch back for another try after `delay`; no attempt counts."""
+    _fenced(
+        connection,
+        tasks,
+        f"state = 'ready', run_at = now() + :delay, error = :error, attempts = attempts - 1, {_FENCE_DOWN}",
+        delay=delay,
+        error=error,
+    )
+
+
 def bury(connection: Connection, task: Task, error: str) -> None:
     """Give a task up, visibly."""
     _fenced(
@@ -167,16 +178,19 @@ def bury(connection: Connection, task: Task, error: str) -> None:
 
 def release(connection: Connection, tasks: Sequence[Task]) -> None:
     """Give tasks back at once, unspent, as far as they are still ours: the database was away, not their fault."""
-    connection.execute(text(f"UPDATE task SET {_UNSPENT} FROM {_HELD} WHERE {_STILL_OURS}"), _held(tasks))  # noqa: S608
+    connection.execute(text(f"UPDATE task SET {_UNSPENT} WHERE id IN ({_FREE})"), _held(tasks))  # noqa: S608
 
 
 def suspect(connection: Connection, tasks: Sequence[Task], delay: timedelta) -> None:
     """Let the leases run out after `delay`, as far as they are still ours: each task is claimed alone next.
 
-    They may themselves be why the connection broke.
+    They may themselves be why the connection broke. Under a new token: nobody renews them by mistake.
     """
     connection.execute(
-        text(f"UPDATE task SET lease_until = now() + :delay FROM {_HELD} WHERE {_STILL_OURS}"),  # noqa: S608
+        text(
+            "UPDATE task SET lease_until = now() + :delay, lease_token = gen_random_uuid()"  # noqa: S608
+            f" WHERE id IN ({_FREE})"
+        ),
         {**_held(tasks), "delay": delay},
     )
 
@@ -188,7 +202,8 @@ def release_tokens(connection: Connection, tokens: Sequence[UUID]) -> int:
     """
     result = connection.execute(
         text(
-            f"UPDATE task SET {_UNSPENT} WHERE state = 'leased' AND lease_token = ANY(:tokens)"  # noqa: S608
+            f"UPDATE task SET {_UNSPENT} WHERE id IN (SELECT id FROM task WHERE state = 'leased'"  # noqa: S608
+            " AND lease_token = ANY(:tokens) ORDER BY id FOR UPDATE SKIP LOCKED)"
         ),
         {"tokens": list(tokens)},
     )
@@ -199,8 +214,7 @@ def keep(connection: Connection, tasks: Sequence[Task], lease: timedelta) -> Non
     """Hold tasks for that long from now, as far as they are still ours and nobody is just finishing them."""
     connection.execute(
         text(
-            "UPDATE task SET lease_until = now() + :lease WHERE id IN (SELECT task.id"  # noqa: S608
-            f" FROM task JOIN {_HELD} ON {_STILL_OURS} ORDER BY task.id FOR UPDATE OF task SKIP LOCKED)"
+            f"UPDATE task SET lease_until = now() + :lease WHERE id IN ({_FREE})"  # noqa: S608
         ),
         {**_held(tasks), "lease": lease},
     )
@@ -213,6 +227,11 @@ def extend(connection: Connection, tasks: Sequence[Task], lease: timedelta) -> N
 
 _HELD = "unnest(CAST(:ids AS bigint[]), CAST(:tokens AS uuid[])) AS held (id, token)"
 _STILL_OURS = "task.id = held.id AND task.lease_token = held.token"
+_FREE = (
+    f"SELECT task.id FROM task JOIN {_HELD} ON {_STILL_OURS} ORDER BY task.id FOR UPDATE OF task SKIP LOCKED"  # noqa: S608
+)
+"""Tasks that are still ours and that nobody is just finishing: a broken connection may hold on to one for a while."""
+
 _FENCE_DOWN = "lease_token = NULL, lease_until = NULL"
 _UNSPENT = f"state = 'ready', attempts = attempts - 1, {_FENCE_DOWN}"
 

@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 from sqlalchemy import Connection
@@ -63,6 +64,8 @@ class Worker:
         threading.Thread(target=self._keep, name="keeper", daemon=True).start()
         self._serve()
         sweeper.join()
+        with suppress(*DATABASE_ERRORS):  # else whoever comes next waits for the leases
+            self.drainer.handback.run()
 
     def _serve(self) -> None:
         is_listening = True

@@ -86,7 +86,8 @@ def _on_its_own(
     gone = _falls_away(candidate, now)
     if gone or episode is None:
         return Decision(candidate, Verdict.DROP, gone or Reason.EXPIRED)
-    if candidate.order_id in history.orders_said:
+    is_news = candidate.is_urgent and episode.sent_at is None
+    if candidate.order_id in history.orders_said and not is_news:
         return Decision(candidate, Verdict.KEEP, Reason.AMENDED)
     if silenced := _silenced_by_rep(episode, now):
         return Decision(candidate, Verdict.DROP, silenced)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from services.alerts.channel import Channel, Parcel, Rejected, Send, Setup, Unav
 from services.alerts.retry import TryAgain, after_failure
 from services.alerts.store import deliveries, views
 from services.alerts.store.deliveries import Held, Started
+from services.alerts.store.outbox import Sending, state_of
 from services.alerts.view import AlertView
 from shared import tasks
 from shared.db import Database
@@ -23,23 +24,24 @@ STOPPED = timedelta(seconds=15)
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """What delivering needs: the ways out, and what the installation tells them."""
+    """What delivering needs: the ways out, what the installation tells them, and who does not answer until when."""
 
     channels: Mapping[str, Channel]
     setup: Setup
+    sending: Sending
     public_url: str
     currency: str
     real_now: Callable[[], datetime]
     observe_seconds: Callable[[float], None]
+    down: dict[tuple[str, str | None], datetime] = field(default_factory=dict)
 
 
 class Round:
-    """One batch of deliveries: each channel is opened once, an endpoint that is down is not asked again."""
+    """One batch of deliveries: each channel is opened once, an endpoint that is down is not asked for a minute."""
 
     def __init__(self, database: Database, post: Post) -> None:
         self._database = database
         self._post = post
-        self._down: set[tuple[str, str | None]] = set()
         self._open: dict[str, Send] = {}
         self._views: dict[int, AlertView] = {}
         self.tally = Tally()
@@ -47,10 +49,6 @@ class Round:
     def run(self, batch: Sequence[Task]) -> Tally:
         """Deliver what can be delivered, each on its own: one that fails never spends a neighbour's attempt."""
         with self._database.transaction() as connection:
-            if deliveries.is_stopped(connection):
-                for task in batch:
-                    tasks.later(connection, task, STOPPED, "sending is stopped", spend=False)
-                return self.tally
             alerts = deliveries.alerts_of(connection, [UUID(task.key) for task in batch])
             self._views = views.load(connection, alerts, self._post.currency)
         with ExitStack() as stack:
@@ -70,7 +68,7 @@ class Round:
             self._sender(started.delivery.channel, stack)(parcel)
         except Unavailable as error:
             if error.is_down:
-                self._down.add(started.delivery.endpoint)
+                self._post.down[started.delivery.endpoint] = self._post.real_now() + PARKED
             self._failed(task, started, error)
         except Rejected as error:
             self._failed(task, started, error)
@@ -81,11 +79,19 @@ class Round:
         """Put the attempt on record and write the message. None when there is nothing to send now."""
         with self._database.transaction() as connection:
             tasks.extend(connection, [task], LEASE)
+            if deliveries.is_stopped(connection):
+                tasks.later(connection, task, STOPPED, "sending is stopped", spend=False)
+                return None
             delivery = deliveries.hold(connection, UUID(task.key))
             if delivery is None:
                 tasks.finish(connection, [task])
                 return None
-            if delivery.endpoint in self._down:
+            state, reason = state_of(delivery.channel, delivery.recipient, self._post.sending)
+            if state != "ready":
+                deliveries.set_state(connection, delivery.id, state, reason)
+                tasks.finish(connection, [task])
+                return None
+            if self._is_down(delivery):
                 tasks.later(connection, task, PARKED, "its endpoint is down", spend=False)
                 return None
             view = self._views.get(delivery.alert_id)
@@ -95,6 +101,11 @@ class Round:
                 tasks.finish(connection, [task])
                 return None
             return deliveries.start(connection, delivery), self._parcel(view, delivery)
+
+    def _is_down(self, delivery: Held) -> bool:
+        """Did its endpoint not answer less than a minute ago? After that, one delivery asks it again."""
+        until = self._post.down.get(delivery.endpoint)
+        return until is not None and self._post.real_now() < until
 
     def _parcel(self, view: AlertView, delivery: Held) -> Parcel:
         link = links.link_of(self._post.public_url, self._post.setup.secret_key, view.public_id)

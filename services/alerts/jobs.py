@@ -114,6 +114,7 @@ def post_of(settings: Settings, metrics: Metrics) -> Post:
     return Post(
         channels=installed_channels(),
         setup=setup_of(settings),
+        sending=sending_of(settings),
         public_url=settings.public_url,
         currency=settings.base_currency,
         real_now=real_now,

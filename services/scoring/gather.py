@@ -8,7 +8,7 @@ read again), the facts are computed from the lines before that moment instead.
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -63,11 +63,11 @@ class Standing:
 def standing(connection: Connection, placed: Sequence[PlacedOrder]) -> Standing:
     """Look at the state of these orders' customers. Call before the orders' lines are written."""
     sales = [each for each in placed if each.is_sale]
-    if sales:
-        first = min(each.order.ordered_at for each in sales)
-        bought = items.bought(connection, {_customer(each) for each in sales}, first - NEVER_BOUGHT)
-    else:
-        bought = {}
+    since: dict[int, datetime] = {}
+    for each in sales:
+        moment = each.order.ordered_at - NEVER_BOUGHT
+        since[_customer(each)] = min(moment, since.get(_customer(each), moment))
+    bought = items.bought(connection, since) if since else {}
     held = {each.was_held.customer_id for each in placed if each.was_held is not None}
     doubted = {_customer(each) for each in sales if each.was_held is not None or _is_late(each, bought)}
     return Standing(bought, frozenset(doubted.union(each for each in held if each is not None)))

@@ -117,7 +117,7 @@ class Lane:
     def _write_orders(self, connection: Connection, readings: Sequence[Reading]) -> list[PlacedOrder]:
         if not readings:
             return []
-        self.catalogue.refresh(connection)
+        self.catalogue.refresh(connection, self.database.breaks)
         return apply.write_orders(connection, apply.place(connection, readings, self.catalogue))
 
     def _judge(

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import OperationalError
 
 from shared import tasks
-from shared.db import Database, Patience, is_away
+from shared.db import DRAIN, Database, Patience, is_away
 from shared.drainer import Drainer
 from shared.handback import HandBack
 from shared.tasks import Handler, LeaseLost, Tally, Task
@@ -250,6 +250,62 @@ def test_what_is_in_hand_elsewhere_is_not_given_back(database: Database) -> None
         bench.drainer.drain()
     assert standing(database)["theirs"] == ("leased", 1)
     task_rows.finish(database, theirs)
+
+
+def test_a_row_that_a_broken_connection_still_holds_stops_nobody(
+    database: Database, database_url: str
+) -> None:
+    bench = Bench(database)
+    put(database, "held")
+    held = task_rows.claim(database)
+    put(database, "free")
+    zombie = Database(database_url, DRAIN)
+    with zombie.transaction() as connection:
+        connection.execute(text("SELECT FROM task WHERE key = 'held' FOR UPDATE"))
+        bench.drainer.handback.owe(held)
+        bench.drainer.drain()
+        assert bench.batches == [["free"]]
+    zombie.close()
+
+
+def test_a_suspect_is_not_renewed_by_who_held_it(database: Database) -> None:
+    put(database, "1")
+    batch = task_rows.claim(database)
+    handback = HandBack(database)
+    handback.owe(batch, suspect_for=timedelta())
+    handback.run()
+    with database.autocommit() as connection:
+        tasks.keep(connection, batch, timedelta(hours=1))
+    assert [task.key for task in task_rows.claim_lost(database)] == ["1"]
+
+
+def test_a_batch_that_meets_the_lock_of_others_stands_back_whole_and_unspent(
+    database: Database, database_url: str
+) -> None:
+    def wants_a_lock(bench: Bench) -> Run:
+        def run(batch: Sequence[Task]) -> Tally:
+            with database.transaction() as connection:
+                connection.execute(text("SET LOCAL lock_timeout = '50ms'"))
+                connection.execute(text("SELECT pg_advisory_xact_lock(7)"))
+                tasks.finish(connection, batch)
+            return Tally()
+
+        return run
+
+    bench = bench_that(database, wants_a_lock, max_attempts=1)
+    put(database, "1", "2", "3")
+    other = Database(database_url, DRAIN)
+    with other.transaction() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(7)"))
+        for _ in range(3):
+            task_rows.let_delays_pass(database)
+            bench.drainer.drain()
+        assert set(standing(database).values()) == {("ready", 0)}
+        assert bench.batches == [["1", "2", "3"]] * 3
+    other.close()
+    task_rows.let_delays_pass(database)
+    bench.drainer.drain()
+    assert set(standing(database).values()) == {("done", 1)}
 
 
 def test_a_task_that_breaks_the_connection_each_time_dies_alone(database: Database) -> None:

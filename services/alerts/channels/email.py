@@ -127,6 +127,10 @@ class _PostOffice:
         connection = self._connected()
         try:
             connection.send_message(message)
+        except smtplib.SMTPSenderRefused as fault:
+            self._reset()
+            said = _meaning(fault.smtp_code, fault.smtp_error)
+            raise Unavailable(f"our sender is refused: {said}", is_down=True) from fault
         except smtplib.SMTPResponseException as fault:
             self._reset()
             raise _meaning(fault.smtp_code, fault.smtp_error) from fault

@@ -70,10 +70,17 @@ def _withdraw_deliveries(connection: Connection, alert_ids: Sequence[int]) -> No
 
 
 def _unsay(connection: Connection, alert_ids: Sequence[int]) -> None:
-    """As if it had never been decided: its episodes may speak again, its place in the budget is free."""
+    """As if it had never been decided: its episodes stand as they were said before, its place in the budget is free."""
     connection.execute(
         text(
-            "UPDATE episode SET sent_at = NULL FROM decision WHERE decision.episode_id = episode.id"
+            "UPDATE episode SET sent_at = before.decided_at, value = coalesce(before.value, episode.value)"
+            " FROM decision LEFT JOIN LATERAL ("
+            "  SELECT earlier.decided_at, signal.value FROM decision AS earlier"
+            "  JOIN alert ON alert.id = earlier.alert_id JOIN signal ON signal.id = earlier.signal_id"
+            "  WHERE earlier.episode_id = decision.episode_id AND earlier.alert_id <> ALL(:ids)"
+            "   AND (earlier.verdict = 'send' OR earlier.reason = 'shadow_mode') AND alert.state <> 'withdrawn'"
+            "  ORDER BY earlier.decided_at DESC, earlier.signal_id DESC LIMIT 1) AS before ON true"
+            " WHERE decision.episode_id = episode.id"
             " AND decision.alert_id = ANY(:ids) AND (decision.verdict = 'send' OR decision.reason = 'shadow_mode')"
         ),
         {"ids": list(alert_ids)},

@@ -85,21 +85,21 @@ def _episodes(connection: Connection, keys: Iterable[EpisodeKey]) -> dict[Episod
     return {each.key: each for each in found}
 
 
+_SAID = "(alert.verdict = 'send' OR alert.reason = 'shadow_mode')"
+
+
 def _orders_said(connection: Connection, order_ids: Iterable[int]) -> frozenset[int]:
-    """Orders of which a message has gone, or may have, or which the rep has dealt with in the inbox."""
+    """Orders of which a message has gone, or may have, or whose message the rep has dealt with in the inbox."""
     rows = connection.execute(
         text(
-            "SELECT DISTINCT alert.order_id FROM alert LEFT JOIN delivery ON delivery.alert_id = alert.id"
-            " WHERE alert.order_id = ANY(:orders) AND (alert.state IN ('done', 'dismissed', 'snoozed')"
+            "SELECT DISTINCT alert.order_id FROM alert LEFT JOIN delivery ON delivery.alert_id = alert.id"  # noqa: S608
+            f" WHERE alert.order_id = ANY(:orders) AND ((alert.state IN ('done', 'dismissed', 'snoozed') AND {_SAID})"
             "  OR delivery.state = 'sent' OR EXISTS (SELECT FROM attempt"
             "   WHERE delivery_id = delivery.id AND (outcome IS NULL OR outcome IN ('sent', 'unknown'))))"
         ),
         {"orders": sorted(order_ids)},
     )
     return frozenset(rows.scalars())
-
-
-_SAID = "(verdict = 'send' OR reason = 'shadow_mode')"
 
 
 def _messages(connection: Connection, rep_id: int, day: object) -> int:

@@ -45,7 +45,7 @@ def save_deliveries(connection: Connection, alert_ids: Sequence[int], sending: S
     rows = connection.execute(
         _SAVE_DELIVERIES, {"alerts": list(alert_ids), "expires_after": EXPIRES_AFTER}
     ).all()
-    states = [_first_state(row.channel, row.recipient, sending) for row in rows]
+    states = [state_of(row.channel, row.recipient, sending) for row in rows]
     connection.execute(
         text(
             "UPDATE delivery SET state = given.state, reason = given.reason FROM"
@@ -61,7 +61,8 @@ def save_deliveries(connection: Connection, alert_ids: Sequence[int], sending: S
     return [row.id for row, (state, _) in zip(rows, states, strict=True) if state == "ready"]
 
 
-def _first_state(channel: str, recipient: str, sending: Sending) -> tuple[str, str | None]:
+def state_of(channel: str, recipient: str, sending: Sending) -> tuple[str, str | None]:
+    """What a delivery that waits is, as this installation sends now, and why it is not to be sent, if so."""
     if sending.is_shadow:
         return "shadow", "shadow mode: nothing is sent"
     if channel == "email" and not sending.mails:

@@ -54,8 +54,10 @@ _EPISODE = {
 }
 
 _UPDATE_EPISODES = text(
-    "UPDATE episode SET last_seen_at = given.last_seen_at, quiet_after = given.quiet_after, value = given.value,"  # noqa: S608
-    f" sent_at = given.sent_at FROM {given(_EPISODE)} WHERE episode.id = given.id"
+    f"WITH given AS (SELECT * FROM {given(_EPISODE)}),"  # noqa: S608
+    " held AS (SELECT id FROM episode WHERE id IN (SELECT id FROM given) ORDER BY id FOR NO KEY UPDATE)"
+    " UPDATE episode SET last_seen_at = given.last_seen_at, quiet_after = given.quiet_after, value = given.value,"
+    " sent_at = given.sent_at FROM held JOIN given USING (id) WHERE episode.id = held.id"
 )
 
 _CLOSE_EPISODES = text(
@@ -100,14 +102,17 @@ _ALERT = {
     "as_of": "timestamptz",
 }
 
+_OPENS = "alert.state = 'withdrawn' OR excluded.verdict = 'send' OR excluded.reason = 'shadow_mode'"
+"""One that comes back, or has something new to say."""
+
 _SAVE_ALERTS = text(
     f"INSERT INTO alert ({', '.join(_ALERT)}) SELECT {', '.join(_ALERT)} FROM {given(_ALERT)}"  # noqa: S608
     " ON CONFLICT (order_id, rep_id) DO UPDATE SET is_default_owner = excluded.is_default_owner,"
     " business_day = excluded.business_day, verdict = excluded.verdict, reason = excluded.reason,"
     " is_urgent = excluded.is_urgent, is_selling = excluded.is_selling, value = excluded.value,"
-    " as_of = excluded.as_of, state = CASE WHEN alert.state = 'withdrawn' THEN 'open' ELSE alert.state END,"
-    " closed_at = CASE WHEN alert.state = 'withdrawn' THEN NULL ELSE alert.closed_at END,"
-    " close_reason = CASE WHEN alert.state = 'withdrawn' THEN NULL ELSE alert.close_reason END"
+    f" as_of = excluded.as_of, state = CASE WHEN {_OPENS} THEN 'open' ELSE alert.state END,"
+    f" closed_at = CASE WHEN {_OPENS} THEN NULL ELSE alert.closed_at END,"
+    f" close_reason = CASE WHEN {_OPENS} THEN NULL ELSE alert.close_reason END"
     " RETURNING id, order_id"
 )
 

@@ -15,6 +15,7 @@ from services.ingest.imports.file_orders import Incoming
 from services.ingest.imports.identities import Names
 from services.ingest.imports.rates import Rates
 from services.ingest.receive import Held, Verdict, judge
+from shared import tasks
 from shared.clock import real_now
 from shared.db import Database
 
@@ -39,6 +40,13 @@ _TAKE_AWAY = text(
     "WITH gone AS (DELETE FROM sales_order WHERE source = :source AND external_id = ANY(:ids)"
     " RETURNING id, external_id), lines AS (DELETE FROM order_line USING gone WHERE order_id = gone.id)"
     " SELECT external_id, id FROM gone"
+)
+
+_WITHDRAW = text(
+    "UPDATE signal SET withdrawn_at = now(), withdrawn_reason = 'the order was amended'"
+    " FROM unnest(CAST(:ids AS bigint[]), CAST(:versions AS bigint[])) AS newer (order_id, version)"
+    " WHERE signal.order_id = newer.order_id AND signal.order_version < newer.version AND withdrawn_at IS NULL"
+    " RETURNING signal.order_id, newer.version"
 )
 
 _NEW_IDS = text(
@@ -89,7 +97,19 @@ def _load(connection: Connection, run: Run, batch: Sequence[Incoming]) -> list[V
         order_ids = _make_room(connection, run.source, held, _newer(batch, verdicts))
         run.names.learn(connection, [each.order for each in wanted])
         _copy_all(connection, run, wanted, order_ids)
+        _withdraw(connection, wanted, order_ids)
     return verdicts
+
+
+def _withdraw(connection: Connection, wanted: Sequence[Incoming], kept: dict[str, int]) -> None:
+    """Take back what was said of orders that are replaced, and have alerts draw its conclusions."""
+    newer = [each for each in wanted if each.order.id in kept]
+    if not newer:
+        return
+    ids = [kept[each.order.id] for each in newer]
+    rows = connection.execute(_WITHDRAW, {"ids": ids, "versions": [each.order.version for each in newer]})
+    if keys := {f"{row.order_id}:{row.version}" for row in rows}:
+        tasks.put(connection, "alerts", "decide", sorted(keys))
 
 
 def _newer(batch: Sequence[Incoming], verdicts: Sequence[Verdict]) -> list[Incoming]:

@@ -78,7 +78,6 @@ def _take_in(connection: Connection, table: FileTable, wish: NounWish, rejects: 
     columns = ", ".join(
         f"{identifier(each.name)} {POSTGRES_TYPES.get(each.kind, 'text')}" for each in wish.noun.columns
     )
-    connection.execute(_LOCK)
     connection.execute(text(f"CREATE TEMPORARY TABLE staged (row_no bigint, {columns}) ON COMMIT DROP"))
     reader = table.stream(good_rows(wish.noun))
     for batch in reader:
@@ -86,6 +85,7 @@ def _take_in(connection: Connection, table: FileTable, wish: NounWish, rejects: 
         lines = [f"{row_no}\t" + "\t".join(map(field, values)) + "\n" for row_no, *values in rows]
         copy_rows(connection, "staged", lines)
     connection.execute(text("ANALYZE staged"))
+    connection.execute(_LOCK)  # as late as can be: scoring waits for it when it meets a new name
     _refuse_dangling(connection, wish, rejects)
     for statement in wish.noun.write:
         connection.execute(text(statement), _arguments(statement, wish))

@@ -31,10 +31,12 @@ CANDIDATES_KEPT = 50_000
 
 @dataclass(frozen=True, slots=True)
 class _Edition:
-    """What the memory was read from: it is forgotten when either moves."""
+    """What the memory was read from: it is forgotten when any of it moves."""
 
     run_id: int | None
     imported_at: datetime | None
+    breaks: int
+    """A crash takes back commits that did not wait for the disk, and with them ids: they are given to others."""
 
 
 @dataclass(slots=True)
@@ -58,15 +60,15 @@ class Catalogue(Mapping[int, ProductFacts]):
     def __len__(self) -> int:
         return len(self._products)
 
-    def refresh(self, connection: Connection) -> None:
-        """Forget everything when a fit or an import has finished since."""
+    def refresh(self, connection: Connection, breaks: int = 0) -> None:
+        """Forget everything when a fit or an import has finished since, or connections to the database broke."""
         row = connection.execute(
             text(
                 "SELECT (SELECT id FROM model_run WHERE is_current) AS run_id,"
                 " (SELECT max(finished_at) FROM import_run) AS imported_at"
             )
         ).one()
-        edition = _Edition(row.run_id, row.imported_at)
+        edition = _Edition(row.run_id, row.imported_at, breaks)
         if edition == self._edition:
             return
         for memory in (self._products, self._rates, self._candidates):

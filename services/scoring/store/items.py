@@ -5,7 +5,7 @@ what was known before a moment in the past. Purchases after all others are added
 the same state.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -135,8 +135,9 @@ _STATE = text(
 )
 
 _BOUGHT = text(
-    "SELECT customer_id, array_agg(product_id) FILTER (WHERE last_at >= :since) AS products, max(last_at) AS last_at"
-    " FROM customer_item WHERE customer_id = ANY(CAST(:customers AS bigint[])) GROUP BY customer_id"
+    "SELECT customer_id, array_agg(product_id) FILTER (WHERE last_at >= since) AS products, max(last_at) AS last_at"
+    " FROM unnest(CAST(:customers AS bigint[]), CAST(:since AS timestamptz[])) AS asked (customer_id, since)"
+    " JOIN customer_item USING (customer_id) GROUP BY customer_id"
 )
 
 
@@ -191,9 +192,10 @@ def histories(connection: Connection, pairs: Collection[Pair]) -> dict[Pair, tup
     return {(row[0], row[1]): tuple(map(Purchase, *row[2:])) for row in rows}
 
 
-def bought(connection: Connection, customers: Collection[int], since: datetime) -> Bought:
-    """Return what each customer bought since then, and when they last bought anything."""
-    rows = connection.execute(_BOUGHT, {"customers": as_array(customers), "since": since}).all()
+def bought(connection: Connection, since: Mapping[int, datetime]) -> Bought:
+    """Return what each customer bought since their moment, and when they last bought anything."""
+    arguments = {"customers": as_array(since), "since": list(since.values())}
+    rows = connection.execute(_BOUGHT, arguments).all()
     return {row.customer_id: (frozenset(row.products or ()), row.last_at) for row in rows}
 
 

@@ -46,9 +46,10 @@ _EPISODES = text(
 )
 
 _CLOSE = text(
-    "UPDATE episode SET state = 'closed', closed_at = :now, close_reason = ended.reason"
-    " FROM unnest(CAST(:ids AS bigint[]), CAST(:reasons AS text[])) AS ended (id, reason)"
-    " WHERE episode.id = ended.id AND state = 'open'"
+    "WITH held AS (SELECT id FROM episode WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE)"
+    " UPDATE episode SET state = 'closed', closed_at = :now, close_reason = ended.reason"
+    " FROM held JOIN unnest(CAST(:ids AS bigint[]), CAST(:reasons AS text[])) AS ended (id, reason) USING (id)"
+    " WHERE episode.id = held.id AND state = 'open'"
 )
 
 

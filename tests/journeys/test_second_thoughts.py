@@ -1,0 +1,173 @@
+"""What was decided may change before it is sent: a stop, shadow mode, another list, an amendment, a dead receiver."""
+
+import smtplib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+
+from services.alerts import deliver, jobs
+from services.alerts.channel import Channel, Parcel, Send, Setup, Unavailable
+from services.alerts.store import endpoints
+from shared.db import Database
+from tests import mail_sink
+from tests.alert_rows import (
+    NOW,
+    a_customer,
+    a_rep,
+    a_signal,
+    an_order,
+    decide_task,
+    drain,
+    due_now,
+    rows,
+    settings,
+)
+
+
+@pytest.fixture
+def sink() -> Iterator[mail_sink.Sink]:
+    with mail_sink.running() as running:
+        yield running
+
+
+def draw_up(database: Database, number: int = 1) -> None:
+    """Orders of as many customers of one rep, each with something to say."""
+    with database.transaction() as connection:
+        rep = a_rep(connection)
+        for each in range(number):
+            customer = a_customer(connection, rep, f"Customer {each}")
+            order = an_order(connection, customer, f"INV-{each}")
+            a_signal(connection, customer, order)
+            decide_task(connection, order)
+
+
+@pytest.mark.parametrize(
+    ("told", "state"),
+    [({"sending": "shadow"}, "shadow"), ({"recipients": "@elsewhere.example"}, "not_allowed")],
+)
+def test_what_waits_is_held_to_the_settings_of_today(
+    database: Database, sink: mail_sink.Sink, told: dict[str, str], state: str
+) -> None:
+    draw_up(database)
+    sink.data_answers = ["451 busy"]
+    drain(database, settings(smtp_url=sink.url))
+    due_now(database)
+    drain(database, settings(smtp_url=sink.url, **told))
+    assert sink.mails == []
+    assert rows(database, "SELECT state FROM delivery") == [(state,)]
+
+
+def test_a_stop_stops_the_batch_in_hand(
+    database: Database, sink: mail_sink.Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = deliver.Round._sent
+
+    def and_stop(self: deliver.Round, *given: object) -> None:
+        sent(self, *given)  # type: ignore[arg-type]
+        with database.transaction() as connection:
+            endpoints.set_stopped(connection, stopped=True)
+
+    draw_up(database, 5)
+    monkeypatch.setattr(deliver.Round, "_sent", and_stop)
+    drain(database, settings(smtp_url=sink.url))
+    assert len(sink.mails) == 1
+    assert rows(database, "SELECT count(*) FROM delivery WHERE state = 'ready'") == [(4,)]
+
+
+def test_a_relay_that_refuses_us_refuses_no_recipient(
+    database: Database, sink: mail_sink.Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw_up(database)
+    with monkeypatch.context() as expired:
+        expired.setattr(smtplib.SMTP, "mail", lambda *_, **__: (530, b"5.7.0 sign in"))
+        drain(database, settings(smtp_url=sink.url))
+    assert rows(database, "SELECT state FROM delivery") == [("ready",)]
+
+
+def test_a_receiver_that_is_down_is_asked_once_a_minute_whatever_waits_for_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    @contextmanager
+    def opened(_setup: Setup) -> Iterator[Send]:
+        def send(parcel: Parcel) -> None:
+            asked.append(parcel.recipient)
+            raise Unavailable("no connection", is_down=True)
+
+        yield send
+
+    monkeypatch.setattr(
+        jobs, "installed_channels", lambda: {"webhook": Channel("webhook", opened, lambda *_: None)}
+    )
+    with database.transaction() as connection:
+        customer = a_customer(connection, a_rep(connection, email=None))
+        connection.execute(
+            text("INSERT INTO endpoint (channel, address) VALUES ('webhook', 'https://dead.example')")
+        )
+        for number in range(50):
+            order = an_order(connection, customer, f"INV-{number}")
+            a_signal(connection, customer, order, subject=f"product:{number}", urgent=True, selling=False)
+            decide_task(connection, order)
+    drain(database, settings())
+    assert asked == ["https://dead.example"]
+
+
+def test_an_amendment_leaves_what_was_said_before(database: Database, sink: mail_sink.Sink) -> None:
+    friday = NOW - timedelta(days=3)
+    with database.transaction() as connection:
+        customer = a_customer(connection, a_rep(connection))
+        first = an_order(connection, customer, "1", at=friday)
+        a_signal(connection, customer, first, value=100, as_of=friday)
+        decide_task(connection, first)
+    drain(database, settings(smtp_url=sink.url, business_time=friday))
+    with database.transaction() as connection:
+        second = an_order(connection, customer, "2")
+        a_signal(connection, customer, second, value=200)
+        decide_task(connection, second)
+    sink.data_answers = ["451 busy"]
+    drain(database, settings(smtp_url=sink.url))
+    amend(database, second)
+    with database.transaction() as connection:
+        a_signal(connection, customer, second, value=100, version=2)
+    drain(database, settings(smtp_url=sink.url))
+    assert [row.reason for row in rows(database, "SELECT reason FROM decision ORDER BY signal_id")] == [
+        "first_time",
+        "much_more_money",
+        "still_quiet",
+    ]
+    assert len(sink.mails) == 1
+
+
+@pytest.mark.parametrize("was_said", [True, False])
+def test_what_is_urgent_and_new_is_said_though_the_order_was_dealt_with(
+    database: Database, sink: mail_sink.Sink, was_said: bool
+) -> None:
+    with database.transaction() as connection:
+        customer = a_customer(connection, a_rep(connection))
+        order = an_order(connection, customer, "1")
+        a_signal(connection, customer, order, value=100 if was_said else 1)
+        decide_task(connection, order)
+    drain(database, settings(smtp_url=sink.url))
+    assert len(sink.mails) == was_said
+    with database.transaction() as connection:
+        connection.execute(text("UPDATE alert SET state = 'done'"))
+    amend(database, order)
+    with database.transaction() as connection:
+        a_signal(connection, customer, order, value=500, version=2, kind="margin", urgent=True, selling=False)
+    drain(database, settings(smtp_url=sink.url))
+    assert len(sink.mails) == was_said + 1
+    assert rows(database, "SELECT verdict, state FROM alert") == [("send", "open")]
+
+
+def amend(database: Database, order: int) -> None:
+    """A newer version of the order comes in: what was found in the first is withdrawn."""
+    with database.transaction() as connection:
+        connection.execute(text("UPDATE sales_order SET version = 2 WHERE id = :order"), {"order": order})
+        connection.execute(
+            text("UPDATE signal SET withdrawn_at = now() WHERE order_id = :order"), {"order": order}
+        )
+        decide_task(connection, order, version=2)
