@@ -76,3 +76,14 @@ def value(database: Database, question: str) -> object:
     """The first value of a query's first row."""
     with database.transaction() as connection:
         return connection.scalar(text(question))
+
+
+def cut(database: Database) -> None:
+    """End every connection of this database but the one that asks."""
+    with database.engine.connect() as connection:
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )

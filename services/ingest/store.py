@@ -86,6 +86,11 @@ _SAME_ASIDE = (
     " AND NOT is_head LIMIT 1"
 )
 
+_SAME_MESSAGE = (
+    "SELECT id FROM event WHERE source = %s AND external_id = %s AND NOT is_head AND message_id = %s AND digest = %b"
+    " LIMIT 1"
+)
+
 _UNREADABLE = (
     "INSERT INTO event (source, door, state, message_id, headers, body, problem)"
     " VALUES (%s, %s, 'quarantined', %s, %s, %b, %s) RETURNING id"
@@ -119,8 +124,19 @@ def store_beside(connection: Connection, new: Arrival) -> Stored:
             if row is not None:
                 return Stored(Verdict.NEW, str(row[0]))
             continue
+        if verdict is Verdict.NEWER and (came_before := _came_before(connection, new)) is not None:
+            return Stored(Verdict.SUPERSEDED, str(came_before))
         event_id = _take_effect(connection, new, held, verdict)
         return Stored(verdict, None if event_id is None else str(event_id))
+
+
+def _came_before(connection: Connection, new: Arrival) -> UUID | None:
+    """Return the event of this very message, overtaken since: one without a version seems newer each time it comes."""
+    order, message = new.order, new.message
+    if message.message_id is None:
+        return None
+    asked = (order.source, order.id, message.message_id, new.digest)
+    return cast("UUID | None", connection.exec_driver_sql(_SAME_MESSAGE, asked).scalar())
 
 
 def head(connection: Connection, order: Order) -> Held | None:

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pytest
 from click.testing import CliRunner, Result
+from sqlalchemy import text
 
 from services.ingest.commands import import_, quarantine
 from services.ingest.imports import orders as importing
@@ -20,6 +21,7 @@ from services.ingest.imports.send import parcels
 from services.ingest.imports.table import FileFault
 from shared.db import UNHURRIED, Database
 from shared.settings import Settings
+from tests.alert_rows import a_signal
 from tests.ingest_service import Ingest, an_order, ingest_on, rows
 
 HEADER = "order_id,version,ordered_at,customer_id,order_kind,order_discount,line_id,line_kind,sku,quantity,unit_price"
@@ -147,6 +149,22 @@ def test_a_newer_version_replaces_the_whole_order(context: Context, history: Pat
     assert lines_stored(context)[1:] == STORED[2:]
     heads = rows(context.database, "SELECT count(*) FROM event WHERE external_id = 'o1' AND is_head")
     assert heads == [(1,)]
+
+
+def test_what_was_said_of_an_order_that_a_file_replaces_is_withdrawn(context: Context, history: Path) -> None:
+    run(context, "orders", history)
+    with context.database.transaction() as connection:
+        for name in ("o1", "o4"):
+            order, customer = connection.execute(
+                text("SELECT id, customer_id FROM sales_order WHERE external_id = :name"), {"name": name}
+            ).one()
+            a_signal(connection, customer, order)
+    history.write_text(f"{HEADER}\no1,{10**16},2026-01-05T10:00:00Z,c1,,,,,C,7,1.00\n")
+    run(context, "orders", history)
+    said = "SELECT o.external_id, withdrawn_at IS NULL FROM signal JOIN sales_order o ON order_id = o.id"
+    assert rows(context.database, f"{said} ORDER BY 1") == [("o1", False), ("o4", True)]
+    decide = "SELECT count(*) FROM task WHERE kind = 'decide' AND key = (SELECT id || ':' || version FROM sales_order"
+    assert rows(context.database, f"{decide} WHERE external_id = 'o1')") == [(1,)]
 
 
 def test_a_dry_run_counts_the_same_and_stores_nothing(context: Context, history: Path) -> None:

@@ -17,7 +17,7 @@ from shared.drainer import Drainer
 from shared.handback import HandBack
 from shared.tasks import Handler, LeaseLost, Tally, Task
 from tests import task_rows
-from tests.task_rows import SECOND, a_handler, put, standing
+from tests.task_rows import SECOND, a_handler, cut, put, standing
 
 Run = Callable[[Sequence[Task]], Tally]
 
@@ -148,17 +148,6 @@ def test_a_task_that_dies_with_its_worker_ends_dead_and_is_counted(database: Dat
     assert standing(database) == {"poison": ("dead", 2)}
     assert bench.outcome("dead") == 1
     assert bench.batches == []
-
-
-def cut(database: Database) -> None:
-    """End every connection of this database but the one that asks."""
-    with database.engine.connect() as connection:
-        connection.execute(
-            text(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-        )
 
 
 def cuts_its_connection(database: Database, times: int, only: str | None = None) -> Callable[[Bench], Run]:

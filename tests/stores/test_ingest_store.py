@@ -4,12 +4,13 @@ import itertools
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import text
 
 from services.ingest.body import OrderBody
@@ -56,6 +57,22 @@ def test_versions_in_any_sequence_end_with_the_newest_held(
         store(database, a_reading(version, str(version)))
     assert rows(database, "SELECT version, state FROM event WHERE is_head") == [(3, "accepted")]
     assert rows(database, "SELECT count(*) FROM event") == [(3,)]
+
+
+def test_a_message_that_comes_again_after_a_newer_one_undoes_nothing(database: Database) -> None:
+    def come(minute: int, number: str, message_id: str) -> Verdict:
+        receipt = replace(RECEIPT, received_at=RECEIPT.received_at + timedelta(minutes=minute))
+        body = OrderBody.model_validate(
+            an_order(id="o1", number=number) | {"version": None, "updated_at": None}
+        )
+        return store(
+            database, arrival(normalise(body, receipt), Message("standard", "webhook", b"{}", message_id))
+        ).verdict
+
+    assert come(0, "first", "msg_1") is Verdict.NEW
+    assert come(1, "second", "msg_2") is Verdict.NEWER
+    assert come(2, "first", "msg_1") is Verdict.SUPERSEDED
+    assert come(3, "first", "msg_3") is Verdict.NEWER
 
 
 def at_once(database: Database, readings: list[Arrival]) -> list[Stored]:

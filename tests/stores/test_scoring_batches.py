@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from services.scoring import gather
 from services.scoring.facts import OrderFacts
-from shared.db import Database
+from shared.db import DRAIN, Database
 from shared.domain.order import LineKind, Order, OrderStatus
 from tests.scoring_orders import NOW, Worker, line, order, receive, rows, score
+from tests.task_rows import cut
 
 CUSTOMER_BUYS_FORTY = [
     order(f"past-{days}", line("DRILL", 40, 5), days_ago=days) for days in (30, 60, 90, 120)
@@ -74,6 +76,13 @@ def test_a_late_order_knows_only_what_came_before_it(database: Database, watched
     score(database, order("0", line("DRILL", 2), days_ago=3), order("2", line("DRILL", 4), line("BIT")))
     score(database, order("1", line("DRILL", 3), days_ago=2))
     assert watched.knows("1") == ([(3, 2)], 1, 1)
+
+
+def test_an_old_order_of_another_customer_changes_nothing(database: Database, watched: Watched) -> None:
+    long_ago, lately = order("1", line("BIT"), days_ago=800), order("2", line("DRILL"), days_ago=10)
+    score(database, long_ago, lately)
+    score(database, order("3", line("DRILL")), order("4", line("SAW"), days_ago=200, customer="other"))
+    assert watched.knows("3")[1] == 1
 
 
 def test_an_amended_order_does_not_know_what_it_said_before(database: Database, watched: Watched) -> None:
@@ -231,6 +240,25 @@ def test_an_order_ends_the_question_it_answers(database: Database) -> None:
         ("up_sell", "closed", "the customer took the usual quantity", NOW),
     ]
     assert len(rows(database, "SELECT 1 FROM task WHERE kind = 'decide'")) == 1
+
+
+def test_a_worker_forgets_what_it_remembers_when_connections_broke(
+    database: Database, database_url: str
+) -> None:
+    worker = Worker(database)
+    receive(database, order("1", line("DRILL")))
+    worker.work()
+    with database.transaction() as connection:  # a crash took the product's id back, and another got it
+        connection.execute(text("UPDATE product SET category = 'another'"))
+    elsewhere = Database(database_url, DRAIN)
+    cut(elsewhere)
+    elsewhere.close()
+    with pytest.raises(OperationalError):
+        rows(database, "SELECT 1")
+    receive(database, order("2", line("DRILL")))
+    worker.work()
+    lane = worker.handlers["score"].run.__self__._lanes[0]
+    assert [each.category for each in lane.catalogue.values()] == ["another"]
 
 
 def test_a_new_fit_replaces_what_a_worker_remembers(database: Database) -> None:
