@@ -257,7 +257,7 @@ def test_a_worker_forgets_what_it_remembers_when_connections_broke(
         rows(database, "SELECT 1")
     receive(database, order("2", line("DRILL")))
     worker.work()
-    lane = worker.handlers["score"].run.__self__._lanes[0]
+    lane = worker.handlers["score"].run.__self__._lanes[0]  # type: ignore[attr-defined]
     assert [each.category for each in lane.catalogue.values()] == ["another"]
 
 
