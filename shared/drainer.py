@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 10.0
 LOST_SECONDS = 1.0
-STAND_BACK = timedelta(seconds=1)
+CONTENDED_DELAY = timedelta(seconds=1)
 """How long a batch waits that met somebody else's lock."""
 
 Claim = Callable[[Connection, Handler, UUID], list[Task]]
@@ -112,7 +112,7 @@ class Drainer:
         for held in list(self._in_hand.values()):
             if held.needs_lease(now := time.monotonic()):
                 with self._database.autocommit() as connection:
-                    tasks.keep(connection, held.batch, held.handler.lease)
+                    tasks.renew_lease(connection, held.batch, held.handler.lease)
                 held.leased_at = now
 
     def let_go(self) -> None:
@@ -133,12 +133,12 @@ class Drainer:
 
     def _take_lost(self, handler: Handler) -> int:
         with self._database.autocommit() as connection:
-            dead = tasks.bury_lost(connection, handler)
+            dead = tasks.dead_letter_expired(connection, handler)
         for key in dead:
             log.error("%s %s is dead: it ended its worker each time", handler.kind, key)
         if dead:
             self._count(Tally({("tasks", handler.kind, "dead"): len(dead)}))
-        return self._take(handler, tasks.claim_lost)
+        return self._take(handler, tasks.claim_expired)
 
     def _take(self, handler: Handler, claim: Claim) -> int:
         """Do one batch of what `claim` finds: due tasks together, or one whose lease ran out."""
@@ -165,7 +165,7 @@ class Drainer:
             # Once is an accident; alone, or twice in a row, the batch may itself be what breaks the connection.
             self._losses_in_a_row += 1
             is_suspect = len(batch) == 1 or self._losses_in_a_row > 1
-            delay = handler.delay_of_suspect(batch[0].attempts) if is_suspect else None
+            delay = handler.isolation_delay(batch[0].attempts) if is_suspect else None
             self.handback.owe(batch, suspect_for=delay)
             raise
         else:
@@ -185,18 +185,18 @@ class Drainer:
             if is_away(error):
                 raise
             if is_contended(error):
-                self._stand_back(handler, batch, error)
+                self._defer(handler, batch, error)
             else:
                 self._split(handler, batch, error)
         else:
             self._count_done(handler, batch, tally)
 
-    def _stand_back(self, handler: Handler, batch: Sequence[Task], error: Exception) -> None:
+    def _defer(self, handler: Handler, batch: Sequence[Task], error: Exception) -> None:
         """Somebody else's lock was in the way of the batch: not its fault, and its halves would wait for it as well."""
         log.warning("%d %s tasks stand back: %s", len(batch), handler.kind, first_line(error))
         try:
             with self._database.transaction() as connection:
-                tasks.stand_back(connection, batch, STAND_BACK, first_line(error))
+                tasks.defer(connection, batch, CONTENDED_DELAY, first_line(error))
         except LeaseLost as lost:
             log.warning("%s", lost)
             self.handback.owe(batch)
@@ -215,9 +215,9 @@ class Drainer:
         try:
             with self._database.transaction() as connection:
                 if is_dead:
-                    tasks.bury(connection, task, reason)
+                    tasks.dead_letter(connection, task, reason)
                 else:
-                    tasks.later(connection, task, handler.delay_after(task.attempts), reason)
+                    tasks.retry(connection, task, handler.delay_after(task.attempts), reason)
         except LeaseLost as lost:
             log.warning("%s", lost)
         self._count(Tally({("tasks", handler.kind, "dead" if is_dead else "retried"): 1}))

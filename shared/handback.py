@@ -55,7 +55,7 @@ class HandBack:
                     if delay is None:
                         tasks.release(connection, batch)
                     else:
-                        tasks.suspect(connection, batch, delay)
+                        tasks.isolate(connection, batch, delay)
                 self._owed.popleft()
             breaks = self._database.breaks
             if breaks != self._breaks:

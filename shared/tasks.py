@@ -53,7 +53,7 @@ class Handler:
     longest: timedelta = timedelta(minutes=30)
     """How long the lease is kept up for a batch that still runs; after that it counts as hung."""
 
-    def delay_of_suspect(self, attempts: int) -> timedelta:
+    def isolation_delay(self, attempts: int) -> timedelta:
         """How long to wait with a task that may be why its connection broke: the first time is an accident."""
         return self.delay_after(attempts - 1) if attempts > 1 else timedelta()
 
@@ -101,7 +101,7 @@ _CLAIM_DUE = text(
     " RETURNING task.id, task.kind, task.key, task.attempts, task.lease_token AS token, task.created_at"
 )
 
-_CLAIM_LOST = text(
+_CLAIM_EXPIRED = text(
     "WITH lost AS (SELECT id FROM task WHERE state = 'leased' AND kind = :kind AND lease_until < now()"
     " ORDER BY lease_until LIMIT 1 FOR UPDATE SKIP LOCKED)"
     " UPDATE task SET attempts = attempts + CASE WHEN lease_size > 1 THEN 0 ELSE 1 END, lease_token = :token,"
@@ -110,7 +110,7 @@ _CLAIM_LOST = text(
     " RETURNING task.id, task.kind, task.key, task.attempts, task.lease_token AS token, task.created_at"
 )
 
-_BURY_LOST = text(
+_DEAD_LETTER_EXPIRED = text(
     "WITH lost AS (SELECT id FROM task WHERE state = 'leased' AND kind = :kind AND lease_until < now()"
     " AND lease_size = 1 AND attempts >= :max_attempts FOR UPDATE SKIP LOCKED)"
     " UPDATE task SET state = 'dead', lease_token = NULL, lease_until = NULL, finished_at = now(),"
@@ -124,15 +124,15 @@ def claim(connection: Connection, handler: Handler, token: UUID) -> list[Task]:
     return _claim(connection, _CLAIM_DUE, handler, token)
 
 
-def claim_lost(connection: Connection, handler: Handler, token: UUID) -> list[Task]:
+def claim_expired(connection: Connection, handler: Handler, token: UUID) -> list[Task]:
     """Lease one task whose lease ran out, alone. Its attempt counts only when it was alone before."""
-    return _claim(connection, _CLAIM_LOST, handler, token)
+    return _claim(connection, _CLAIM_EXPIRED, handler, token)
 
 
-def bury_lost(connection: Connection, handler: Handler) -> list[str]:
+def dead_letter_expired(connection: Connection, handler: Handler) -> list[str]:
     """Give up the tasks that ended their worker too often while alone. Returns their keys."""
     arguments = {"kind": handler.kind, "max_attempts": handler.max_attempts}
-    return list(connection.scalars(_BURY_LOST, arguments))
+    return list(connection.scalars(_DEAD_LETTER_EXPIRED, arguments))
 
 
 def _claim(connection: Connection, statement: object, handler: Handler, token: UUID) -> list[Task]:
@@ -141,38 +141,27 @@ def _claim(connection: Connection, statement: object, handler: Handler, token: U
     return sorted((Task(**row) for row in rows.mappings()), key=lambda task: task.id)
 
 
-def finish(connection: Connection, tasks: Sequence[Task]) -> None:
+def complete(connection: Connection, tasks: Sequence[Task]) -> None:
     """Mark tasks done in the transaction that stored their results. Raises LeaseLost unless all are still ours."""
-    _fenced(connection, tasks, f"state = 'done', finished_at = now(), error = NULL, {_FENCE_DOWN}")
+    _fenced(connection, tasks, f"state = 'done', finished_at = now(), error = NULL, {_NO_LEASE}")
 
 
-def later(connection: Connection, task: Task, delay: timedelta, error: str, *, spend: bool = True) -> None:
-    """Give a task back for another try after `delay`. Without `spend` the attempt does not count."""
-    attempts = "attempts" if spend else "attempts - 1"
-    _fenced(
-        connection,
-        [task],
-        f"state = 'ready', run_at = now() + :delay, error = :error, attempts = {attempts}, {_FENCE_DOWN}",
-        delay=delay,
-        error=error,
-    )
+def retry(connection: Connection, task: Task, delay: timedelta, error: str) -> None:
+    """Make a failed task due again after `delay`; the attempt counts. Raises LeaseLost."""
+    change = f"state = 'ready', run_at = now() + :delay, error = :error, {_NO_LEASE}"
+    _fenced(connection, [task], change, delay=delay, error=error)
 
 
-def stand_back(connection: Connection, tasks: Sequence[Task], delay: timedelta, error: str) -> None:
-    """Give a whole batch back for another try after `delay`; no attempt counts."""
-    _fenced(
-        connection,
-        tasks,
-        f"state = 'ready', run_at = now() + :delay, error = :error, attempts = attempts - 1, {_FENCE_DOWN}",
-        delay=delay,
-        error=error,
-    )
+def defer(connection: Connection, tasks: Sequence[Task], delay: timedelta, reason: str) -> None:
+    """Make tasks due again after `delay`; no attempt counts. Raises LeaseLost."""
+    change = f"{_UNSPENT}, run_at = now() + :delay, error = :reason"
+    _fenced(connection, tasks, change, delay=delay, reason=reason)
 
 
-def bury(connection: Connection, task: Task, error: str) -> None:
+def dead_letter(connection: Connection, task: Task, error: str) -> None:
     """Give a task up, visibly."""
     _fenced(
-        connection, [task], f"state = 'dead', finished_at = now(), error = :error, {_FENCE_DOWN}", error=error
+        connection, [task], f"state = 'dead', finished_at = now(), error = :error, {_NO_LEASE}", error=error
     )
 
 
@@ -181,7 +170,7 @@ def release(connection: Connection, tasks: Sequence[Task]) -> None:
     connection.execute(text(f"UPDATE task SET {_UNSPENT} WHERE id IN ({_FREE})"), _held(tasks))  # noqa: S608
 
 
-def suspect(connection: Connection, tasks: Sequence[Task], delay: timedelta) -> None:
+def isolate(connection: Connection, tasks: Sequence[Task], delay: timedelta) -> None:
     """Let the leases run out after `delay`, as far as they are still ours: each task is claimed alone next.
 
     They may themselves be why the connection broke. Under a new token: nobody renews them by mistake.
@@ -210,7 +199,7 @@ def release_tokens(connection: Connection, tokens: Sequence[UUID]) -> int:
     return cast("CursorResult[object]", result).rowcount
 
 
-def keep(connection: Connection, tasks: Sequence[Task], lease: timedelta) -> None:
+def renew_lease(connection: Connection, tasks: Sequence[Task], lease: timedelta) -> None:
     """Hold tasks for that long from now, as far as they are still ours and nobody is just finishing them."""
     connection.execute(
         text(
@@ -220,7 +209,7 @@ def keep(connection: Connection, tasks: Sequence[Task], lease: timedelta) -> Non
     )
 
 
-def extend(connection: Connection, tasks: Sequence[Task], lease: timedelta) -> None:
+def assert_lease(connection: Connection, tasks: Sequence[Task], lease: timedelta) -> None:
     """Hold tasks for that long from now; raises LeaseLost when they are no longer ours."""
     _fenced(connection, tasks, "lease_until = now() + :lease", lease=lease)
 
@@ -232,8 +221,8 @@ _FREE = (
 )
 """Tasks that are still ours and that nobody is just finishing: a broken connection may hold on to one for a while."""
 
-_FENCE_DOWN = "lease_token = NULL, lease_until = NULL"
-_UNSPENT = f"state = 'ready', attempts = attempts - 1, {_FENCE_DOWN}"
+_NO_LEASE = "lease_token = NULL, lease_until = NULL"
+_UNSPENT = f"state = 'ready', attempts = attempts - 1, {_NO_LEASE}"
 
 
 def _held(tasks: Sequence[Task]) -> dict[str, object]:

@@ -39,16 +39,16 @@ def claim(database: Database, handler: Handler | None = None) -> list[Task]:
         return tasks.claim(connection, handler or a_handler(), uuid4())
 
 
-def claim_lost(database: Database, handler: Handler | None = None) -> list[Task]:
+def claim_expired(database: Database, handler: Handler | None = None) -> list[Task]:
     """Lease one task whose lease ran out."""
     with database.autocommit() as connection:
-        return tasks.claim_lost(connection, handler or a_handler(), uuid4())
+        return tasks.claim_expired(connection, handler or a_handler(), uuid4())
 
 
-def finish(database: Database, batch: Sequence[Task]) -> None:
+def complete(database: Database, batch: Sequence[Task]) -> None:
     """Finish tasks."""
     with database.transaction() as connection:
-        tasks.finish(connection, batch)
+        tasks.complete(connection, batch)
 
 
 def let_leases_run_out(database: Database) -> None:

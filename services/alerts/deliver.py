@@ -78,27 +78,27 @@ class Round:
     def _begin(self, task: Task) -> tuple[Started, Parcel] | None:
         """Put the attempt on record and write the message. None when there is nothing to send now."""
         with self._database.transaction() as connection:
-            tasks.extend(connection, [task], LEASE)
+            tasks.assert_lease(connection, [task], LEASE)
             if deliveries.is_stopped(connection):
-                tasks.later(connection, task, STOPPED, "sending is stopped", spend=False)
+                tasks.defer(connection, [task], STOPPED, "sending is stopped")
                 return None
             delivery = deliveries.hold(connection, UUID(task.key))
             if delivery is None:
-                tasks.finish(connection, [task])
+                tasks.complete(connection, [task])
                 return None
             state, reason = state_of(delivery.channel, delivery.recipient, self._post.sending)
             if state != "ready":
                 deliveries.set_state(connection, delivery.id, state, reason)
-                tasks.finish(connection, [task])
+                tasks.complete(connection, [task])
                 return None
             if self._is_down(delivery):
-                tasks.later(connection, task, PARKED, "its endpoint is down", spend=False)
+                tasks.defer(connection, [task], PARKED, "its endpoint is down")
                 return None
             view = self._views.get(delivery.alert_id)
             if view is None or delivery.channel not in self._post.channels:
                 fault = "no such channel is installed" if view else "there is nothing left to say"
                 deliveries.set_state(connection, delivery.id, "dead", fault)
-                tasks.finish(connection, [task])
+                tasks.complete(connection, [task])
                 return None
             return deliveries.start(connection, delivery), self._parcel(view, delivery)
 
@@ -126,7 +126,7 @@ class Round:
     def _sent(self, task: Task, started: Started) -> None:
         with self._database.transaction() as connection:
             seconds = deliveries.record_sent(connection, started)
-            tasks.finish(connection, [task])
+            tasks.complete(connection, [task])
         self.tally["deliveries", started.delivery.channel, "sent"] += 1
         if seconds is not None:
             self._post.observe_seconds(seconds)
@@ -139,12 +139,12 @@ class Round:
         with self._database.transaction() as connection:
             deliveries.end_attempt(connection, started, outcome, str(error))
             if isinstance(step, TryAgain):
-                tasks.later(connection, task, step.at - now, str(error))
+                tasks.retry(connection, task, step.at - now, str(error))
             else:
                 deliveries.set_state(connection, started.delivery.id, "dead", step.reason)
                 if step.disables and started.delivery.endpoint_id is not None:
                     deliveries.switch_off(connection, started.delivery.endpoint_id, step.reason)
-                tasks.finish(connection, [task])
+                tasks.complete(connection, [task])
         self.tally["deliveries", started.delivery.channel, outcome] += 1
 
 

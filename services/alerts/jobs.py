@@ -66,7 +66,7 @@ def decide_batch(
         closing.close_answered(connection, list(owned_by), now)
         plan = decide(candidates, policy, history.load_history(connection, candidates), now)
         ready = record(connection, plan, policy, sending)
-        tasks.finish(connection, batch)
+        tasks.complete(connection, batch)
     if ready:
         ring(QUEUE)
     return Tally(("alerts", each.candidate.kind, each.reason.value) for each in plan.decisions)
@@ -76,7 +76,7 @@ def tidy_batch(database: Database, clock: Clock, batch: Sequence[Task]) -> Tally
     """Close what answered itself or fell quiet, for all customers."""
     with database.transaction() as connection:
         closing.tidy(connection, clock())
-        tasks.finish(connection, batch)
+        tasks.complete(connection, batch)
     return Tally()
 
 

@@ -82,7 +82,7 @@ def fitter(database: Database, settings: Settings, clock: Clock) -> Callable[[Se
             for line in report.lines():
                 log.info(line)
         with database.transaction() as connection:
-            tasks.finish(connection, batch)
+            tasks.complete(connection, batch)
         return Tally()
 
     return run
@@ -94,7 +94,7 @@ def refresher(database: Database, base_currency: str) -> Callable[[Sequence[Task
     def run(batch: Sequence[Task]) -> Tally:
         refresh.everything(database, base_currency)
         with database.transaction() as connection:
-            tasks.finish(connection, batch)
+            tasks.complete(connection, batch)
         return Tally()
 
     return run

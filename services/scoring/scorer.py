@@ -109,7 +109,7 @@ class Lane:
             self._put_decisions(connection, to_decide)
             applied = [each.reading.event_id for each in placed]
             events.record_outcome(connection, [task.key for task in batch], applied)
-            tasks.finish(connection, batch)
+            tasks.complete(connection, batch)
         if to_decide:
             self.ring("alerts")
         return tally

@@ -50,7 +50,7 @@ class Doubler:
             connection.execute(
                 text("INSERT INTO effect (fact_id, value, pid) VALUES (:id, :value, :pid)"), effects
             )
-            tasks.finish(connection, batch)
+            tasks.complete(connection, batch)
         return Tally({("signals", "chaos"): len(batch)})
 
 

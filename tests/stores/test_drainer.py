@@ -39,7 +39,7 @@ class Bench:
 
     def finish(self, batch: Sequence[Task]) -> Tally:
         """Do the tasks."""
-        task_rows.finish(self.database, batch)
+        task_rows.complete(self.database, batch)
         return Tally()
 
     def outcome(self, name: str) -> int:
@@ -124,7 +124,7 @@ def test_a_lost_lease_gives_the_rest_of_the_batch_back_at_once(database: Databas
         def run(batch: Sequence[Task]) -> Tally:
             if not thief:
                 task_rows.let_leases_run_out(database)
-                thief.extend(task_rows.claim_lost(database))
+                thief.extend(task_rows.claim_expired(database))
             return bench.finish(batch)
 
         return run
@@ -142,7 +142,7 @@ def test_a_task_that_dies_with_its_worker_ends_dead_and_is_counted(database: Dat
     bench = Bench(database, max_attempts=2)
     put(database, "poison")
     for _ in range(2):
-        task_rows.claim(database, bench.handler) or task_rows.claim_lost(database, bench.handler)
+        task_rows.claim(database, bench.handler) or task_rows.claim_expired(database, bench.handler)
         task_rows.let_leases_run_out(database)
     bench.drainer.drain()
     assert standing(database) == {"poison": ("dead", 2)}
@@ -162,7 +162,7 @@ def cuts_its_connection(database: Database, times: int, only: str | None = None)
                 if left[0] and is_hit:
                     left[0] -= 1
                     cut(database)
-                tasks.finish(connection, batch)
+                tasks.complete(connection, batch)
             return Tally()
 
         return run
@@ -238,7 +238,7 @@ def test_what_is_in_hand_elsewhere_is_not_given_back(database: Database) -> None
     for _ in range(2):
         bench.drainer.drain()
     assert standing(database)["theirs"] == ("leased", 1)
-    task_rows.finish(database, theirs)
+    task_rows.complete(database, theirs)
 
 
 def test_a_row_that_a_broken_connection_still_holds_stops_nobody(
@@ -257,18 +257,18 @@ def test_a_row_that_a_broken_connection_still_holds_stops_nobody(
     zombie.close()
 
 
-def test_a_suspect_is_not_renewed_by_who_held_it(database: Database) -> None:
+def test_an_isolated_task_is_not_renewed_by_who_held_it(database: Database) -> None:
     put(database, "1")
     batch = task_rows.claim(database)
     handback = HandBack(database)
     handback.owe(batch, suspect_for=timedelta())
     handback.run()
     with database.autocommit() as connection:
-        tasks.keep(connection, batch, timedelta(hours=1))
-    assert [task.key for task in task_rows.claim_lost(database)] == ["1"]
+        tasks.renew_lease(connection, batch, timedelta(hours=1))
+    assert [task.key for task in task_rows.claim_expired(database)] == ["1"]
 
 
-def test_a_batch_that_meets_the_lock_of_others_stands_back_whole_and_unspent(
+def test_a_batch_that_meets_the_lock_of_others_is_deferred_whole_and_unspent(
     database: Database, database_url: str
 ) -> None:
     def wants_a_lock(bench: Bench) -> Run:
@@ -276,7 +276,7 @@ def test_a_batch_that_meets_the_lock_of_others_stands_back_whole_and_unspent(
             with database.transaction() as connection:
                 connection.execute(text("SET LOCAL lock_timeout = '50ms'"))
                 connection.execute(text("SELECT pg_advisory_xact_lock(7)"))
-                tasks.finish(connection, batch)
+                tasks.complete(connection, batch)
             return Tally()
 
         return run
@@ -379,7 +379,7 @@ def test_a_batch_that_takes_longer_than_its_lease_keeps_it(database: Database) -
     until = time.monotonic() + 1
     while time.monotonic() < until:
         bench.drainer.keep_leases()
-        stolen += task_rows.claim_lost(database, bench.handler)
+        stolen += task_rows.claim_expired(database, bench.handler)
         time.sleep(0.03)
     go_on.set()
     worker.join()
@@ -393,7 +393,7 @@ def test_a_hung_batch_loses_its_lease_in_the_end(database: Database) -> None:
             until = time.monotonic() + 10
             while time.monotonic() < until:
                 bench.drainer.keep_leases()
-                if task_rows.claim_lost(database, bench.handler):
+                if task_rows.claim_expired(database, bench.handler):
                     raise LeaseLost("taken over")
                 time.sleep(0.03)
             return bench.finish(batch)
@@ -416,7 +416,7 @@ def test_another_thread_does_other_kinds_while_one_takes_long_but_never_the_same
             if kind == "fit":
                 begun.set()
                 assert go_on.wait(10)
-            task_rows.finish(database, batch)
+            task_rows.complete(database, batch)
             return Tally()
 
         return do
@@ -468,8 +468,8 @@ def test_letting_go_gives_a_batch_back_that_somebody_else_can_do(database: Datab
 def test_what_a_handler_counts_itself_is_not_counted_again_as_done(database: Database) -> None:
     def one_later(batch: Sequence[Task]) -> Tally:
         with database.transaction() as connection:
-            tasks.later(connection, batch[0], SECOND, "busy")
-            tasks.finish(connection, batch[1:])
+            tasks.retry(connection, batch[0], SECOND, "busy")
+            tasks.complete(connection, batch[1:])
         return Tally({("tasks", "work", "retried"): 1, ("signals", "margin"): 2})
 
     bench = Bench(database, one_later)

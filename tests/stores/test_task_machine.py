@@ -17,9 +17,9 @@ HANDLER = a_handler(batch=3, max_attempts=3)
 STEPS = (
     "put",
     "claim",
-    "claim_lost",
-    "bury_lost",
-    "finish",
+    "claim_expired",
+    "dead_letter_expired",
+    "complete",
     "fail",
     "release",
     "leases run out",
@@ -53,41 +53,41 @@ class Machine:
             assert task.key not in self.held
             self._now_held(task)
 
-    def claim_lost(self, number: int) -> None:
+    def claim_expired(self, number: int) -> None:
         """Take one whose lease ran out; its holder does not know."""
-        for task in task_rows.claim_lost(self.database, HANDLER):
+        for task in task_rows.claim_expired(self.database, HANDLER):
             self.stale.append(self.held[task.key])
             self._now_held(task)
 
-    def bury_lost(self, number: int) -> None:
+    def dead_letter_expired(self, number: int) -> None:
         """Give up what ended its worker too often."""
         with self.database.autocommit() as connection:
-            for key in tasks.bury_lost(connection, HANDLER):
+            for key in tasks.dead_letter_expired(connection, HANDLER):
                 assert self.held[key].attempts == HANDLER.max_attempts
                 self.dead.add(key)
                 self.stale.append(self.held.pop(key))
 
-    def finish(self, number: int) -> None:
+    def complete(self, number: int) -> None:
         """Finish one; who lost it must not succeed, who holds it must."""
         for task in self.stale[-2:]:
-            assert not self._try_to_finish(task)
+            assert not self._try_to_complete(task)
         if self.held:
             key = sorted(self.held)[number % len(self.held)]
-            assert self._try_to_finish(self.held[key])
+            assert self._try_to_complete(self.held[key])
             self.done.append(key)
             del self.held[key]
 
     def fail(self, number: int) -> None:
-        """Put one off or bury it, as a drainer does."""
+        """Retry one or dead-letter it, as a drainer does."""
         if not self.held:
             return
         task = self.held.pop(sorted(self.held)[number % len(self.held)])
         with self.database.transaction() as connection:
             if task.attempts >= HANDLER.max_attempts:
-                tasks.bury(connection, task, "no")
+                tasks.dead_letter(connection, task, "no")
                 self.dead.add(task.key)
             else:
-                tasks.later(connection, task, timedelta(hours=1), "no")
+                tasks.retry(connection, task, timedelta(hours=1), "no")
 
     def release(self, number: int) -> None:
         """Give everything back, what was lost too."""
@@ -114,9 +114,9 @@ class Machine:
         assert by_state["leased"] == set(self.held)
         assert all(0 <= each.attempts <= HANDLER.max_attempts for each in standing.values())
 
-    def _try_to_finish(self, task: Task) -> bool:
+    def _try_to_complete(self, task: Task) -> bool:
         try:
-            task_rows.finish(self.database, [task])
+            task_rows.complete(self.database, [task])
         except LeaseLost:
             return False
         return True

@@ -12,7 +12,7 @@ from shared import tasks
 from shared.db import Database
 from shared.tasks import LeaseLost
 from tests import task_rows
-from tests.task_rows import SECOND, a_handler, claim, claim_lost, finish, put, standing
+from tests.task_rows import SECOND, a_handler, claim, claim_expired, complete, put, standing
 
 HOUR = timedelta(hours=1)
 
@@ -34,7 +34,7 @@ def test_what_is_put_twice_is_there_once(database: Database) -> None:
 
 def test_what_was_done_is_not_done_again_when_put_again(database: Database) -> None:
     put(database, "1")
-    finish(database, claim(database))
+    complete(database, claim(database))
     put(database, "1")
     assert claim(database) == []
 
@@ -122,25 +122,25 @@ def test_many_claimers_at_once_share_everything_and_overlap_in_nothing(database:
     assert len(everything) == len(set(everything)) == 400
 
 
-def test_finishing_in_time_is_done(database: Database) -> None:
+def test_completing_in_time_is_done(database: Database) -> None:
     put(database, "1", "2")
-    finish(database, claim(database))
+    complete(database, claim(database))
     assert standing(database) == {"1": ("done", 1), "2": ("done", 1)}
 
 
-def test_who_finishes_after_another_took_over_loses_everything_of_that_transaction(
+def test_who_completes_after_another_took_over_loses_everything_of_that_transaction(
     database: Database,
 ) -> None:
     put(database, "1", "2")
     batch = claim(database)
     task_rows.let_leases_run_out(database)
-    (stolen,) = claim_lost(database)
+    (stolen,) = claim_expired(database)
     with pytest.raises(LeaseLost), database.transaction() as connection:
         tasks.put(connection, "test", "effect", [task.key for task in batch])
-        tasks.finish(connection, batch)
+        tasks.complete(connection, batch)
     assert "done" not in {each.state for each in standing(database).values()}
     assert task_rows.value(database, "SELECT count(*) FROM task WHERE kind = 'effect'") == 0
-    finish(database, [stolen])
+    complete(database, [stolen])
     assert standing(database)[stolen.key].state == "done"
 
 
@@ -148,27 +148,29 @@ def test_a_lease_that_ran_out_unnoticed_may_still_be_finished(database: Database
     put(database, "1")
     batch = claim(database)
     task_rows.let_leases_run_out(database)
-    finish(database, batch)
+    complete(database, batch)
     assert standing(database)["1"].state == "done"
 
 
-@pytest.mark.parametrize("way", ["finish", "later", "bury", "extend"])
+@pytest.mark.parametrize("way", ["complete", "retry", "defer", "dead_letter", "assert_lease"])
 def test_no_way_to_end_a_task_works_for_who_lost_it(database: Database, way: str) -> None:
     put(database, "1")
     (mine,) = claim(database)
     task_rows.let_leases_run_out(database)
-    claim_lost(database)
+    claim_expired(database)
     before = standing(database)
     with pytest.raises(LeaseLost), database.transaction() as connection:
         match way:
-            case "finish":
-                tasks.finish(connection, [mine])
-            case "later":
-                tasks.later(connection, mine, SECOND, "no")
-            case "bury":
-                tasks.bury(connection, mine, "no")
-            case "extend":
-                tasks.extend(connection, [mine], SECOND)
+            case "complete":
+                tasks.complete(connection, [mine])
+            case "retry":
+                tasks.retry(connection, mine, SECOND, "no")
+            case "defer":
+                tasks.defer(connection, [mine], SECOND, "no")
+            case "dead_letter":
+                tasks.dead_letter(connection, mine, "no")
+            case "assert_lease":
+                tasks.assert_lease(connection, [mine], SECOND)
     assert standing(database) == before
 
 
@@ -176,12 +178,12 @@ def test_giving_back_what_was_lost_changes_nothing(database: Database) -> None:
     put(database, "1")
     batch = claim(database)
     task_rows.let_leases_run_out(database)
-    claim_lost(database)
+    claim_expired(database)
     with database.transaction() as connection:
         tasks.release(connection, batch)
-        tasks.suspect(connection, batch, timedelta())
+        tasks.isolate(connection, batch, timedelta())
     assert standing(database) == {"1": ("leased", 2)}
-    assert claim_lost(database) == []
+    assert claim_expired(database) == []
 
 
 def test_leases_are_measured_by_the_clock_of_the_database(database: Database) -> None:
@@ -190,34 +192,34 @@ def test_leases_are_measured_by_the_clock_of_the_database(database: Database) ->
     left = task_rows.value(database, "SELECT extract(epoch FROM lease_until - now())::float8 FROM task")
     assert isinstance(left, float)
     assert 3590 < left <= 3600
-    assert claim_lost(database) == []
+    assert claim_expired(database) == []
 
 
 def test_a_task_that_failed_waits_for_its_delay_and_has_spent_an_attempt(database: Database) -> None:
     put(database, "1")
     (task,) = claim(database)
     with database.transaction() as connection:
-        tasks.later(connection, task, HOUR, "ValueError: no")
+        tasks.retry(connection, task, HOUR, "ValueError: no")
     assert claim(database) == []
     task_rows.let_delays_pass(database)
     assert [each.attempts for each in claim(database)] == [2]
 
 
-def test_a_task_put_off_without_blame_has_spent_nothing(database: Database) -> None:
+def test_a_deferred_task_has_spent_nothing(database: Database) -> None:
     put(database, "1")
     (task,) = claim(database)
     with database.transaction() as connection:
-        tasks.later(connection, task, timedelta(0), "sending is stopped", spend=False)
+        tasks.defer(connection, [task], timedelta(0), "sending is stopped")
     assert [each.attempts for each in claim(database)] == [1]
 
 
-def test_a_buried_task_says_why_and_is_never_claimed(database: Database) -> None:
+def test_a_dead_task_says_why_and_is_never_claimed(database: Database) -> None:
     put(database, "1")
     (task,) = claim(database)
     with database.transaction() as connection:
-        tasks.bury(connection, task, "ValueError: no")
+        tasks.dead_letter(connection, task, "ValueError: no")
     task_rows.let_delays_pass(database)
-    assert (claim(database), claim_lost(database)) == ([], [])
+    assert (claim(database), claim_expired(database)) == ([], [])
     assert task_rows.value(database, "SELECT error FROM task WHERE state = 'dead'") == "ValueError: no"
 
 
@@ -227,12 +229,12 @@ def test_after_a_death_each_task_of_the_batch_is_claimed_alone_with_its_attempt_
     put(database, "1", "2", "3")
     claim(database)
     task_rows.let_leases_run_out(database)
-    batches = [claim_lost(database) for _ in range(4)]
+    batches = [claim_expired(database) for _ in range(4)]
     assert [len(batch) for batch in batches] == [1, 1, 1, 0]
     assert [batch[0].attempts for batch in batches[:3]] == [1, 1, 1]
 
 
-def test_a_task_that_dies_alone_spends_its_attempt_and_is_buried_after_the_last(database: Database) -> None:
+def test_a_task_that_dies_alone_spends_its_attempt_and_is_dead_after_the_last(database: Database) -> None:
     put(database, "poison", "neighbour")
     handler = a_handler(max_attempts=3)
     claim(database, handler)
@@ -240,10 +242,10 @@ def test_a_task_that_dies_alone_spends_its_attempt_and_is_buried_after_the_last(
     while standing(database)["poison"].state != "dead":
         task_rows.let_leases_run_out(database)
         with database.autocommit() as connection:
-            tasks.bury_lost(connection, handler)
-        for task in claim_lost(database, handler):
+            tasks.dead_letter_expired(connection, handler)
+        for task in claim_expired(database, handler):
             if task.key == "neighbour":
-                finish(database, [task])
+                complete(database, [task])
                 finish_neighbour = True
             else:
                 deaths += 1
@@ -252,54 +254,54 @@ def test_a_task_that_dies_alone_spends_its_attempt_and_is_buried_after_the_last(
     assert standing(database) == {"poison": ("dead", 3), "neighbour": ("done", 1)}
 
 
-def test_burying_does_not_wait_for_who_is_just_finishing(database: Database) -> None:
+def test_dead_lettering_does_not_wait_for_who_is_just_finishing(database: Database) -> None:
     put(database, "1")
     handler = a_handler(max_attempts=1)
     batch = claim(database, handler)
     task_rows.let_leases_run_out(database)
     with database.transaction() as slow:
-        tasks.finish(slow, batch)
+        tasks.complete(slow, batch)
         with database.autocommit() as connection:  # whoever waits here fails by its lock timeout
-            assert tasks.bury_lost(connection, handler) == []
-            assert tasks.claim_lost(connection, handler, uuid4()) == []
-            tasks.keep(connection, batch, SECOND)
+            assert tasks.dead_letter_expired(connection, handler) == []
+            assert tasks.claim_expired(connection, handler, uuid4()) == []
+            tasks.renew_lease(connection, batch, SECOND)
     assert standing(database)["1"].state == "done"
 
 
-def test_a_kept_lease_does_not_run_out_and_a_lost_one_is_not_taken_back(database: Database) -> None:
+def test_a_renewed_lease_does_not_run_out_and_a_lost_one_is_not_taken_back(database: Database) -> None:
     put(database, "1")
     batch = claim(database, a_handler(lease=SECOND))
     with database.autocommit() as connection:
-        tasks.keep(connection, batch, HOUR)
+        tasks.renew_lease(connection, batch, HOUR)
     assert task_rows.value(database, "SELECT lease_until > now() + interval '59 min' FROM task") is True
     task_rows.let_leases_run_out(database)
-    claim_lost(database, a_handler(lease=SECOND))
+    claim_expired(database, a_handler(lease=SECOND))
     with database.autocommit() as connection:
-        tasks.keep(connection, batch, HOUR)
+        tasks.renew_lease(connection, batch, HOUR)
     assert task_rows.value(database, "SELECT lease_until < now() + interval '2 s' FROM task") is True
 
 
 def test_released_tasks_are_due_at_once_and_unspent(database: Database) -> None:
     put(database, "1", "2")
     batch = claim(database)
-    finish(database, batch[:1])
+    complete(database, batch[:1])
     with database.transaction() as connection:
         tasks.release(connection, batch)
     assert standing(database) == {"1": ("done", 1), "2": ("ready", 0)}
 
 
-def test_suspects_are_claimed_alone_at_once(database: Database) -> None:
+def test_isolated_tasks_are_claimed_alone_at_once(database: Database) -> None:
     put(database, "1", "2")
     batch = claim(database)
     with database.transaction() as connection:
-        tasks.suspect(connection, batch, timedelta())
+        tasks.isolate(connection, batch, timedelta())
     assert claim(database) == []
-    assert [len(claim_lost(database)) for _ in range(3)] == [1, 1, 0]
+    assert [len(claim_expired(database)) for _ in range(3)] == [1, 1, 0]
 
 
-def test_a_suspect_of_whom_it_is_not_the_first_time_waits_as_its_schedule_says(database: Database) -> None:
+def test_a_task_isolated_again_waits_as_its_schedule_says(database: Database) -> None:
     handler = a_handler(retry=(SECOND, 5 * SECOND))
-    assert [handler.delay_of_suspect(attempts) for attempts in (1, 2, 3, 4)] == [
+    assert [handler.isolation_delay(attempts) for attempts in (1, 2, 3, 4)] == [
         timedelta(),
         SECOND,
         5 * SECOND,
@@ -308,10 +310,10 @@ def test_a_suspect_of_whom_it_is_not_the_first_time_waits_as_its_schedule_says(d
     put(database, "1")
     batch = claim(database)
     with database.transaction() as connection:
-        tasks.suspect(connection, batch, HOUR)
-    assert claim_lost(database) == []
+        tasks.isolate(connection, batch, HOUR)
+    assert claim_expired(database) == []
     task_rows.let_leases_run_out(database)
-    assert len(claim_lost(database)) == 1
+    assert len(claim_expired(database)) == 1
 
 
 def test_the_database_holds_that_leased_means_having_a_token(database: Database) -> None:
