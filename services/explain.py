@@ -104,7 +104,7 @@ def _tasks(connection: Connection, kind: str, key: str) -> Iterator[Step]:
     rows = connection.execute(
         text(
             "SELECT state, attempts, run_at, finished_at, error FROM task"
-            " WHERE kind = :kind AND (key = :key OR key LIKE :key || ':%') ORDER BY id"
+            " WHERE kind = :kind AND (key = :key OR key LIKE :key || ':%' OR key LIKE :key || '@%') ORDER BY id"
         ),
         {"kind": kind, "key": key},
     )
@@ -149,7 +149,7 @@ def _signals(connection: Connection, order_id: int) -> Iterator[Step]:
             " decision.holdout_bucket AS bucket,"
             " decision.decided_at, decision.rank, episode.number AS episode FROM signal"
             " LEFT JOIN decision ON decision.signal_id = signal.id LEFT JOIN episode ON episode.id = episode_id"
-            " WHERE order_id = :order ORDER BY signal.id"
+            " WHERE occasion = 'order:' || CAST(:order AS text) ORDER BY signal.id"
         ),
         {"order": order_id},
     )
@@ -168,7 +168,7 @@ def _signals(connection: Connection, order_id: int) -> Iterator[Step]:
             rank = f", point {row.rank} of its message" if row.rank else ""
             verdict = f"{row.verdict}: {row.reason}{rank}; episode {row.episode}, bucket {row.bucket}"
             yield Step(1, "decision", f"{verdict}, policy {row.policy_version}", row.decided_at)
-    yield from _tasks(connection, "decide", str(order_id))
+    yield from _tasks(connection, "decide", f"order:{order_id}")
 
 
 def _alerts(connection: Connection, order_id: int) -> Iterator[Step]:

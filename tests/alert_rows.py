@@ -125,11 +125,14 @@ def a_signal(connection: Connection, customer_id: int, order_id: int, **given: A
     return int(
         connection.execute(
             text(
-                "INSERT INTO signal (kind, customer_id, subject, cause, order_id, order_version, as_of, expires_at,"
+                "INSERT INTO signal (kind, customer_id, subject, cause, occasion, order_id, order_version, as_of,"
+                " expires_at,"
                 " probability, basis, stake, value, low, high, horizon_days, quiet_days, headline, question, evidence,"
-                " detail, is_urgent, is_selling, is_proven, assumed_margin, detector_version) VALUES (:kind, :customer,"
-                " :subject, :cause, :order, :version, :as_of, :expires, :probability, 'measured', :stake, :value, 10,"
-                " 40, 90, 28, :headline, 'Who supplies your drill bits?', :evidence, '{}', :urgent, :selling,"
+                " detail, severity, is_selling, is_proven, assumed_margin, detector_version) VALUES (:kind, :customer,"
+                " :subject, :cause, 'order:' || CAST(:order AS bigint), :order, :version,"
+                " :as_of, :expires, :probability, 'measured', :stake, :value, 10,"
+                " 40, 90, 28, :headline, 'Who supplies your drill bits?', :evidence, '{}',"
+                " CASE WHEN :urgent THEN 'urgent' ELSE 'normal' END, :selling,"
                 " :proven, false, '1') RETURNING id"
             ),
             values,
@@ -139,7 +142,7 @@ def a_signal(connection: Connection, customer_id: int, order_id: int, **given: A
 
 def decide_task(connection: Connection, *order_ids: int, version: int = VERSION) -> None:
     """The task scoring leaves for the alerts service."""
-    tasks.put(connection, "alerts", "decide", [f"{order_id}:{version}" for order_id in order_ids])
+    tasks.put(connection, "alerts", "decide", [f"order:{order_id}@{version}" for order_id in order_ids])
 
 
 def drain(database: Database, told: Settings) -> None:

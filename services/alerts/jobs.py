@@ -56,7 +56,8 @@ def decide_batch(
 ) -> Tally:
     """Give every signal of these orders its verdict, and store what is to be said. Safe to run twice."""
     now = clock()
-    orders = sorted({int(task.key.partition(":")[0]) for task in batch})
+    occasions = {task.key.partition("@")[0] for task in batch}
+    orders = sorted(int(each.removeprefix("order:")) for each in occasions if each.startswith("order:"))
     with database.transaction() as connection:
         owners.ensure_default_owner(connection)
         owned_by = owners.owners_of(connection, owners.customers_of(connection, orders), now.date())

@@ -4,14 +4,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from services.scoring.facts import FitFacts, OrderFacts
-from shared.domain.signal import Episode, Signal, SignalKind, Wake
+from shared.domain.signal import Episode, Signal, SignalKind, Trigger
 
 Kinds = Mapping[str, SignalKind[OrderFacts]]
 
 
 def detect(kinds: Kinds, facts: OrderFacts) -> list[Signal]:
     """Return everything the kinds find in one order."""
-    return [signal for kind in kinds.values() if kind.wakes_on == Wake.ORDER for signal in kind.detect(facts)]
+    return [
+        signal for kind in kinds.values() if kind.trigger == Trigger.ORDER for signal in kind.detect(facts)
+    ]
 
 
 def why_unproven(kind: SignalKind[OrderFacts], fit: FitFacts | None, business_now: datetime) -> str | None:
@@ -47,6 +49,8 @@ def rows(
         {
             "kind": each.kind,
             "customer_id": each.customer_id,
+            "rep_id": each.rep_id,
+            "occasion": f"order:{facts.order_id}",
             "subject": each.subject,
             "cause": each.cause,
             "order_id": facts.order_id,
@@ -66,7 +70,8 @@ def rows(
             "question": each.question,
             "evidence": each.evidence,
             "detail": each.detail,
-            "is_urgent": each.is_urgent,
+            "facts": each.facts,
+            "severity": each.severity,
             "is_selling": kinds[each.kind].is_selling,
             "is_proven": unproven[each.kind] is None,
             "unproven_reason": unproven[each.kind],

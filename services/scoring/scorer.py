@@ -27,6 +27,7 @@ from services.scoring.store.rows import settle_in
 from shared import tasks
 from shared.clock import Clock
 from shared.db import Database
+from shared.domain.signal import Severity
 from shared.tasks import Tally, Task
 
 LANES = 2
@@ -155,10 +156,12 @@ class Lane:
             connection, [_newer(each) for each in placed if each.was_held]
         )
         urgent = {
-            order_id: any(each.is_urgent for each in found[order_id]) for order_id in found if found[order_id]
+            order_id: any(each.severity is Severity.URGENT for each in found[order_id])
+            for order_id in found
+            if found[order_id]
         }
         to_decide = {
-            f"{each.order_id}:{each.reading.version}": each.order_id in withdrawn
+            f"order:{each.order_id}@{each.reading.version}": each.order_id in withdrawn
             or urgent.get(each.order_id, False)
             for each in placed
             if each.order_id in urgent or each.order_id in withdrawn or each.order_id in answered

@@ -10,12 +10,19 @@ from typing import Any, Generic, TypeVar
 Facts = TypeVar("Facts")
 
 
-class Wake(StrEnum):
-    """What makes a kind look."""
+class Trigger(StrEnum):
+    """What makes a kind look: an order, or the night, for every customer or for every rep."""
 
     ORDER = "order"
-    DAY = "day"
-    PERIOD = "period"
+    CUSTOMER_DAY = "customer_day"
+    REP_DAY = "rep_day"
+
+
+class Severity(StrEnum):
+    """Whether a signal may wait for its rep's morning."""
+
+    URGENT = "urgent"
+    NORMAL = "normal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +45,7 @@ class Signal:
     """
 
     kind: str
-    customer_id: int
+    customer_id: int | None
     subject: str
     cause: str
     probability: float
@@ -53,11 +60,13 @@ class Signal:
     evidence: tuple[Evidence, ...]
     as_of: datetime
     expires_at: datetime
-    is_urgent: bool = False
+    severity: Severity = Severity.NORMAL
     assumed_margin: bool = False
     revenue: Decimal | None = None
     product_id: int | None = None
+    rep_id: int | None = None
     detail: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +91,7 @@ class SignalKind(Generic[Facts]):
 
     name: str
     version: str
-    wakes_on: Wake
+    trigger: Trigger
     detect: Callable[[Facts], Iterable[Signal]]
     ends: Callable[[Facts, Episode], str | None]
     quiet_for: timedelta

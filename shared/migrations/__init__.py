@@ -32,14 +32,14 @@ def revision_of(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def upgrade(url: str) -> None:
-    """Bring a database to `head()`; waits for another process that does the same."""
+def upgrade(url: str, revision: str = "head") -> None:
+    """Bring a database to a revision; waits for another process that does the same."""
     database = Database(url, UNHURRIED)
     try:
         with database.transaction() as connection:
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('tipoff migrations'))")
             config = _config()
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
     finally:
         database.close()

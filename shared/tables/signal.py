@@ -3,6 +3,7 @@
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     Float,
     Identity,
@@ -22,11 +23,18 @@ signal = Table(
     Column("id", Id, Identity(always=True), primary_key=True),
     Column("public_id", PublicId, nullable=False, unique=True, server_default=text("gen_random_uuid()")),
     Column("kind", Text, nullable=False),
-    Column("customer_id", Id, nullable=False),
+    Column("customer_id", Id),
+    Column("rep_id", Id),
     Column("subject", Text, nullable=False),
     Column("cause", Text, nullable=False),
-    Column("order_id", Id, nullable=False),
-    Column("order_version", BigInteger, nullable=False),
+    Column(
+        "occasion",
+        Text,
+        nullable=False,
+        comment="order:<order id>, customer:<customer id>:<day> or rep:<rep id>:<day>",
+    ),
+    Column("order_id", Id, comment="of an occasion that is an order"),
+    Column("order_version", BigInteger),
     Column("product_id", Id),
     Column("as_of", Moment, nullable=False),
     Column("expires_at", Moment, nullable=False),
@@ -45,7 +53,8 @@ signal = Table(
     Column("question", Text, nullable=False),
     Column("evidence", Json, nullable=False),
     Column("detail", Json, nullable=False),
-    Column("is_urgent", Boolean, nullable=False),
+    Column("facts", Json, comment="what it was made from; NULL for signals found before these were kept"),
+    Column("severity", Text, nullable=False, comment="urgent or normal"),
     Column("is_selling", Boolean, nullable=False),
     Column(
         "is_proven", Boolean, nullable=False, comment="false: its model does not win, or is missing or old"
@@ -57,7 +66,11 @@ signal = Table(
     Column("found_at", Moment, nullable=False, server_default=text("now()")),
     Column("withdrawn_at", Moment),
     Column("withdrawn_reason", Text),
-    UniqueConstraint("order_id", "order_version", "kind", "subject", "cause"),
+    UniqueConstraint(
+        "occasion", "order_version", "kind", "subject", "cause", postgresql_nulls_not_distinct=True
+    ),
+    CheckConstraint("customer_id IS NOT NULL OR rep_id IS NOT NULL", name="customer_or_rep"),
+    CheckConstraint("severity IN ('urgent', 'normal')", name="severity"),
     Index("ix_signal_customer", "customer_id", "kind", "subject"),
 )
 

@@ -7,7 +7,7 @@ import pytest
 
 from services.scoring import signals
 from services.scoring.facts import FitFacts, Neighbour, OrderFacts
-from shared.domain.signal import Signal, SignalKind, Wake
+from shared.domain.signal import Signal, SignalKind, Trigger
 from shared.plugins import discover
 from tests.order_facts import (
     BIT,
@@ -44,7 +44,7 @@ def test_every_kind_finds_something_in_these_situations() -> None:
 def test_a_kind_says_when_it_wakes_how_long_it_stays_and_which_version_it_is(
     kind: SignalKind[OrderFacts],
 ) -> None:
-    assert kind.wakes_on in Wake
+    assert kind.trigger in Trigger
     assert kind.version
     assert kind.quiet_for >= timedelta(days=1)
 

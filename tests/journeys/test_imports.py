@@ -163,7 +163,8 @@ def test_what_was_said_of_an_order_that_a_file_replaces_is_withdrawn(context: Co
     run(context, "orders", history)
     said = "SELECT o.external_id, withdrawn_at IS NULL FROM signal JOIN sales_order o ON order_id = o.id"
     assert rows(context.database, f"{said} ORDER BY 1") == [("o1", False), ("o4", True)]
-    decide = "SELECT count(*) FROM task WHERE kind = 'decide' AND key = (SELECT id || ':' || version FROM sales_order"
+    key = "SELECT 'order:' || id || '@' || version FROM sales_order"
+    decide = f"SELECT count(*) FROM task WHERE kind = 'decide' AND key = ({key}"
     assert rows(context.database, f"{decide} WHERE external_id = 'o1')") == [(1,)]
 
 

@@ -14,7 +14,7 @@ FIRST_ORDER = '''
 from datetime import timedelta
 from decimal import Decimal
 
-from shared.domain.signal import Evidence, Signal, SignalKind, Wake
+from shared.domain.signal import Evidence, Signal, SignalKind, Trigger
 
 
 def detect(facts):
@@ -43,7 +43,7 @@ def ends(facts, episode):
     return None
 
 
-KIND = SignalKind("first_order", "1", Wake.ORDER, detect, ends, timedelta(days=30), is_selling=False)
+KIND = SignalKind("first_order", "1", Trigger.ORDER, detect, ends, timedelta(days=30), is_selling=False)
 '''
 
 

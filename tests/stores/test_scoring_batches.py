@@ -130,7 +130,7 @@ def test_what_is_found_is_stored_once_with_its_versions_and_passed_on(database: 
         "1",
     )
     assert (found.is_proven, found.is_selling, found.quiet_days, found.model_run_id) == (True, True, 60, None)
-    assert rows(database, "SELECT key FROM task WHERE kind = 'decide'") == [(f"{stored.id}:1",)]
+    assert rows(database, "SELECT key FROM task WHERE kind = 'decide'") == [(f"order:{stored.id}@1",)]
     assert worker.rung == ["alerts"]
 
 
@@ -147,7 +147,7 @@ def test_an_amendment_withdraws_what_the_older_reading_said_and_is_judged_again(
     score(database, order("now", line("DRILL", 12, 5), version=2))
     found = rows(database, "SELECT order_version, withdrawn_reason FROM signal ORDER BY 1")
     assert found == [(1, "the order was amended"), (2, None)]
-    assert rows(database, "SELECT split_part(key, ':', 2) FROM task WHERE kind = 'decide' ORDER BY 1") == [
+    assert rows(database, "SELECT split_part(key, '@', 2) FROM task WHERE kind = 'decide' ORDER BY 1") == [
         ("1",),
         ("2",),
     ]
@@ -214,7 +214,8 @@ def test_an_urgent_order_is_decided_at_once_and_others_settle(database: Database
     )
     due = rows(
         database,
-        "SELECT external_id, run_at <= now() FROM task JOIN sales_order ON key = concat_ws(chr(58), sales_order.id, 1)"
+        "SELECT external_id, run_at <= now() FROM task JOIN sales_order"
+        " ON key = concat('order:', sales_order.id, '@1')"
         " WHERE task.kind = 'decide'",
     )
     assert dict(tuple(row) for row in due) == {"now": False, "urgent": True}

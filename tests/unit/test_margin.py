@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from services.scoring.signals.margin import KIND, detect
+from shared.domain.signal import Severity
 from tests.order_facts import a_band, a_break, a_line, a_product, a_purchase, an_episode, an_item, facts
 
 FAIR = a_product(bands=(a_band(8),))
@@ -14,7 +15,7 @@ FAIR = a_product(bands=(a_band(8),))
 
 def test_a_line_below_its_floor_is_urgent() -> None:
     (signal,) = detect(facts(a_line(price=5, cost=6)))
-    assert signal.is_urgent
+    assert signal.severity is Severity.URGENT
     assert signal.stake == Decimal("10.00")  # ten units, one pound short of cost each
     assert signal.headline == "Sold Cordless drill below its floor"
     assert signal.evidence[0].text == "Sold at £5.00; cost £6.00, floor £6.00."
@@ -23,19 +24,19 @@ def test_a_line_below_its_floor_is_urgent() -> None:
 def test_the_products_own_floor_goes_before_the_settings() -> None:
     product = a_product(floor_margin=Decimal("0.10"))
     (signal,) = detect(facts(a_line(product, price=6.5, cost=6)))
-    assert signal.is_urgent
-    assert [each.is_urgent for each in detect(facts(a_line(product, price=6.6, cost=6)))] == [False]
+    assert signal.severity is Severity.URGENT
+    assert [each.severity for each in detect(facts(a_line(product, price=6.6, cost=6)))] == [Severity.NORMAL]
 
 
 def test_one_mistake_does_not_make_a_price_below_cost_usual() -> None:
     product = a_product(fitted=an_item(buyers=7, margin_rate=Decimal("-0.2")))
     (signal,) = detect(facts(a_line(product, price=5, cost=5.5)))
-    assert signal.is_urgent
+    assert signal.severity is Severity.URGENT
 
 
 def test_a_thin_margin_is_told_with_the_usual_one() -> None:
     (signal,) = detect(facts(a_line(price=5, cost=4)))
-    assert not signal.is_urgent
+    assert signal.severity is Severity.NORMAL
     assert signal.stake == Decimal("10.00")  # 20 points of 50
     assert [each.text for each in signal.evidence[:2]] == [
         "20% at £5.00, cost £4.00.",
@@ -122,7 +123,7 @@ def test_eight_others_are_needed_beside_the_customer() -> None:
 
 def test_a_free_line_is_judged_by_its_cost_unless_a_manual_total_pays_for_it() -> None:
     free = a_line(price=0, cost=2)
-    assert [each.is_urgent for each in detect(facts(free))] == [True]
+    assert [each.severity for each in detect(facts(free))] == [Severity.URGENT]
     assert list(detect(facts(free, has_manual_total=True))) == []
 
 

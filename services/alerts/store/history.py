@@ -11,13 +11,14 @@ from services.alerts.store.owners import Owner
 
 _WAITING = text(
     "SELECT signal.id AS signal_id, signal.kind, signal.customer_id, signal.subject, signal.order_id,"
-    " signal.value, signal.quiet_days, signal.as_of, signal.expires_at, signal.is_urgent, signal.is_selling,"
+    " signal.value, signal.quiet_days, signal.as_of, signal.expires_at, signal.severity = 'urgent' AS is_urgent,"
+    " signal.is_selling,"
     " signal.is_proven, signal.product_id, signal.withdrawn_at IS NOT NULL AS is_withdrawn,"
     " coalesce(signal.order_version < sales_order.version, false) AS is_superseded,"
     " (customer.status = 'active' AND NOT customer.is_internal) AS is_contactable"
     " FROM signal JOIN customer ON customer.id = signal.customer_id"
     " LEFT JOIN sales_order ON sales_order.id = signal.order_id"
-    " WHERE signal.order_id = ANY(:orders) AND NOT EXISTS (SELECT FROM decision WHERE signal_id = signal.id)"
+    " WHERE signal.occasion = ANY(:occasions) AND NOT EXISTS (SELECT FROM decision WHERE signal_id = signal.id)"
     " ORDER BY signal.id"
 )
 
@@ -26,7 +27,7 @@ def waiting(
     connection: Connection, order_ids: Sequence[int], owners: Mapping[int, Owner], now: datetime
 ) -> list[Candidate]:
     """Return the signals of these orders that have no verdict yet."""
-    rows = connection.execute(_WAITING, {"orders": list(order_ids)}).mappings()
+    rows = connection.execute(_WAITING, {"occasions": [f"order:{each}" for each in order_ids]}).mappings()
     found = []
     for row in rows:
         owner = owners[row["customer_id"]]

@@ -59,9 +59,9 @@ def customers_of(connection: Connection, order_ids: Sequence[int]) -> list[int]:
     """Return the customers these orders, and the signals found in them, speak of."""
     rows = connection.execute(
         text(
-            "SELECT customer_id FROM signal WHERE order_id = ANY(:ids) UNION SELECT customer_id FROM sales_order"
+            "SELECT customer_id FROM signal WHERE occasion = ANY(:occasions) UNION SELECT customer_id FROM sales_order"
             " WHERE id = ANY(:ids) AND customer_id IS NOT NULL"
         ),
-        {"ids": list(order_ids)},
+        {"ids": list(order_ids), "occasions": [f"order:{each}" for each in order_ids]},
     )
     return list(rows.scalars())

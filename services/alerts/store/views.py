@@ -27,7 +27,8 @@ _ALERTS = text(
 _POINTS = text(
     "SELECT decision.alert_id, decision.verdict, decision.reason, decision.rank, signal.kind, signal.headline,"
     " signal.question, signal.probability, signal.basis = 'measured' AS is_measured, signal.stake, signal.value,"
-    " signal.low, signal.high, signal.horizon_days, signal.evidence, signal.is_urgent, signal.assumed_margin,"
+    " signal.low, signal.high, signal.horizon_days, signal.evidence, signal.severity = 'urgent' AS is_urgent,"
+    " signal.assumed_margin,"
     " signal.revenue, signal.unproven_reason, signal.product_id IS NOT NULL AS is_about_product,"
     " signal.withdrawn_at IS NULL AND signal.order_version >= coalesce(sales_order.version, 0) AS is_live"
     " FROM decision JOIN signal ON signal.id = decision.signal_id"

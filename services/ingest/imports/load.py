@@ -45,7 +45,8 @@ _TAKE_AWAY = text(
 _WITHDRAW = text(
     "UPDATE signal SET withdrawn_at = now(), withdrawn_reason = 'the order was amended'"
     " FROM unnest(CAST(:ids AS bigint[]), CAST(:versions AS bigint[])) AS newer (order_id, version)"
-    " WHERE signal.order_id = newer.order_id AND signal.order_version < newer.version AND withdrawn_at IS NULL"
+    " WHERE signal.occasion = 'order:' || newer.order_id AND signal.order_version < newer.version"
+    " AND withdrawn_at IS NULL"
     " RETURNING signal.order_id, newer.version"
 )
 
@@ -108,7 +109,7 @@ def _withdraw(connection: Connection, wanted: Sequence[Incoming], kept: dict[str
         return
     ids = [kept[each.order.id] for each in newer]
     rows = connection.execute(_WITHDRAW, {"ids": ids, "versions": [each.order.version for each in newer]})
-    if keys := {f"{row.order_id}:{row.version}" for row in rows}:
+    if keys := {f"order:{row.order_id}@{row.version}" for row in rows}:
         tasks.put(connection, "alerts", "decide", sorted(keys))
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from services.scoring.facts import LineFacts, Neighbour, OrderFacts, ProductFacts
 from services.scoring.value import HORIZON, Odds, exact, margin_of, number, worth
 from services.scoring.words import REMEMBERED, headline, shortened, variant
-from shared.domain.signal import Episode, Evidence, Signal, SignalKind, Wake
+from shared.domain.signal import Episode, Evidence, Signal, SignalKind, Trigger
 
 PRIOR = Odds(0.05)
 """8-9 % of top-10 items were bought within 60 days at one wholesaler: a cautious start until measured here."""
@@ -199,7 +199,7 @@ def ends(facts: OrderFacts, episode: Episode) -> str | None:
 KIND = SignalKind(
     "cross_sell",
     version="1",
-    wakes_on=Wake.ORDER,
+    trigger=Trigger.ORDER,
     detect=detect,
     ends=ends,
     quiet_for=timedelta(days=90),

@@ -14,7 +14,7 @@ from decimal import Decimal
 from services.scoring.facts import LineFacts, OrderFacts, PriceBand, band_of, breaks_on, day_of, last_price
 from services.scoring.value import HORIZON, Odds, exact, number, worth
 from services.scoring.words import headline, shortened
-from shared.domain.signal import Episode, Evidence, Signal, SignalKind, Wake
+from shared.domain.signal import Episode, Evidence, Severity, Signal, SignalKind, Trigger
 
 NOTABLE_GAP = Decimal("0.10")
 """Below this gap, discounting is noise: a rep who is alerted for it stops reading."""
@@ -216,7 +216,7 @@ def _signal(facts: OrderFacts, line: LineFacts, leak: _Leak) -> Signal:
         evidence=(*leak.evidence, Evidence("Quantity", quantity)),
         as_of=facts.as_of,
         expires_at=facts.as_of + SHOWS_FOR,
-        is_urgent=leak.is_urgent,
+        severity=Severity.URGENT if leak.is_urgent else Severity.NORMAL,
         assumed_margin=leak.assumed,
         revenue=line.base_net,
         product_id=line.product.id,
@@ -235,7 +235,7 @@ def ends(facts: OrderFacts, episode: Episode) -> str | None:
 KIND = SignalKind(
     "margin",
     version="1",
-    wakes_on=Wake.ORDER,
+    trigger=Trigger.ORDER,
     detect=detect,
     ends=ends,
     quiet_for=timedelta(days=30),

@@ -23,7 +23,7 @@ from services.scoring.facts import (
 )
 from services.scoring.value import HORIZON, THIS_ORDER, Odds, exact, margin_of, number, spoken, worth
 from services.scoring.words import headline, shortened
-from shared.domain.signal import Episode, Evidence, Signal, SignalKind, Wake
+from shared.domain.signal import Episode, Evidence, Signal, SignalKind, Trigger
 
 BREAK_ODDS = Odds(0.20)
 USUAL_ODDS = Odds(0.20)
@@ -328,7 +328,7 @@ def ends(facts: OrderFacts, episode: Episode) -> str | None:
 KIND = SignalKind(
     "up_sell",
     version="1",
-    wakes_on=Wake.ORDER,
+    trigger=Trigger.ORDER,
     detect=detect,
     ends=ends,
     quiet_for=timedelta(days=60),

@@ -20,23 +20,23 @@ class OpenEpisode:
     episode: Episode
 
 
+COLUMNS = (
+    "kind, customer_id, rep_id, subject, cause, occasion, order_id, order_version, product_id, as_of, expires_at,"
+    " probability, basis, stake, value, low, high, revenue, horizon_days, headline, question, evidence, detail, facts,"
+    " severity, is_selling, is_proven, unproven_reason, assumed_margin, quiet_days, detector_version, model_run_id"
+)
+
 _SAVE = text(
-    "INSERT INTO signal (kind, customer_id, subject, cause, order_id, order_version, product_id, as_of, expires_at,"
-    " probability, basis, stake, value, low, high, revenue, horizon_days, headline, question, evidence, detail,"
-    " is_urgent, is_selling, is_proven, unproven_reason, assumed_margin, quiet_days, detector_version, model_run_id)"
-    " SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS new (kind text, customer_id bigint, subject text,"
-    " cause text, order_id bigint, order_version bigint, product_id bigint, as_of timestamptz, expires_at timestamptz,"
-    " probability float8, basis text, stake numeric, value numeric, low numeric, high numeric, revenue numeric,"
-    " horizon_days integer, headline text, question text, evidence jsonb, detail jsonb, is_urgent boolean,"
-    " is_selling boolean, is_proven boolean, unproven_reason text, assumed_margin boolean, quiet_days integer,"
-    " detector_version text, model_run_id bigint)"
-    " ON CONFLICT (order_id, order_version, kind, subject, cause) DO NOTHING"
+    f"INSERT INTO signal ({COLUMNS})"  # noqa: S608 (our own words)
+    f" SELECT {COLUMNS} FROM json_populate_recordset(CAST(NULL AS signal), CAST(:rows AS json))"
+    " ON CONFLICT (occasion, order_version, kind, subject, cause) DO NOTHING"
 )
 
 _WITHDRAW = text(
     "UPDATE signal SET withdrawn_at = now(), withdrawn_reason = newer.reason"
     " FROM json_to_recordset(CAST(:rows AS json)) AS newer (order_id bigint, version bigint, reason text)"
-    " WHERE signal.order_id = newer.order_id AND signal.order_version < newer.version AND withdrawn_at IS NULL"
+    " WHERE signal.occasion = 'order:' || newer.order_id AND signal.order_version < newer.version"
+    " AND withdrawn_at IS NULL"
     " RETURNING signal.order_id"
 )
 

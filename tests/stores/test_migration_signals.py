@@ -1,0 +1,53 @@
+"""An installation of the first tables keeps its signals: each gets its occasion, and what waited is still decided."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from shared.migrations import upgrade
+from tests.conftest import Servers
+from tests.databases import conninfo, named
+
+NAME = "tipoff_test_from_0001"
+
+SIGNAL = (
+    "INSERT INTO signal (kind, customer_id, subject, cause, order_id, order_version, as_of, expires_at, probability,"
+    " basis, stake, value, low, high, horizon_days, quiet_days, headline, question, evidence, detail, is_urgent,"
+    " is_selling, is_proven, assumed_margin, detector_version) VALUES ('margin', 7, 'product:1', %s, 41, 3, now(),"
+    " now(), 0.5, 'prior', 10, 5, 1, 9, 90, 30, 'Sold below its floor', 'Agreed?', '[]', '{}', %s, false, true,"
+    " false, '1')"
+)
+
+
+@pytest.fixture
+def old(servers: Servers) -> Iterator[str]:
+    """Address of a database that stands at the first tables."""
+    create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(NAME))
+    drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(NAME))
+    with psycopg.connect(conninfo(servers.database_url), autocommit=True) as server:
+        server.execute(drop)
+        server.execute(create)
+        url = named(servers.database_url, NAME)
+        upgrade(url, "0001")
+        yield url
+        server.execute(drop)
+
+
+def test_a_signal_of_an_order_gets_its_occasion_and_severity(old: str) -> None:
+    with psycopg.connect(conninfo(old)) as connection:
+        connection.execute(SIGNAL, ["line:1", True])
+        connection.execute(SIGNAL, ["line:2", False])
+        connection.execute("INSERT INTO task (queue, kind, key) VALUES ('alerts', 'decide', '41:3')")
+    upgrade(old)
+    with psycopg.connect(conninfo(old)) as connection:
+        found = connection.execute(
+            "SELECT occasion, order_version, severity, headline FROM signal ORDER BY id"
+        ).fetchall()
+        keys = connection.execute("SELECT key FROM task").fetchall()
+    assert found == [
+        ("order:41", 3, "urgent", "Sold below its floor"),
+        ("order:41", 3, "normal", "Sold below its floor"),
+    ]
+    assert keys == [("order:41@3",)]
