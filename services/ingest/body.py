@@ -8,18 +8,29 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from shared.domain.order import LineKind, OrderKind, OrderStatus
-
-LARGEST = Decimal(10) ** 14
-"""Numbers beyond this do not fit their columns, and are no order."""
+from shared.domain.money import CURRENCIES, LARGEST_AMOUNT
+from shared.domain.order import CustomerStatus, LineKind, OrderKind, OrderStatus
 
 Id = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 MaybeId = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
 Words = Annotated[str, StringConstraints(max_length=4000)]
-Number = Annotated[Decimal, Field(gt=-LARGEST, lt=LARGEST, allow_inf_nan=False)]
+
+
+def _plain_number(value: object) -> object:
+    """Python reads more as a number than senders mean by one: true, 1_000, full-width digits."""
+    if isinstance(value, bool) or (isinstance(value, str) and ("_" in value or not value.isascii())):
+        raise PydanticCustomError("number", "write a number as 1234.56")
+    return value
+
+
+Number = Annotated[
+    Decimal,
+    BeforeValidator(_plain_number),
+    Field(gt=-LARGEST_AMOUNT, lt=LARGEST_AMOUNT, allow_inf_nan=False),
+]
 
 
 def _written_out(value: object) -> object:
@@ -39,6 +50,16 @@ def _null_means(default: Default) -> BeforeValidator:
     return BeforeValidator(lambda value: default if value is None else value)
 
 
+def _lower_case(value: object) -> object:
+    return value.strip().lower() or None if isinstance(value, str) else value
+
+
+def _known_currency(code: str) -> str:
+    if code not in CURRENCIES:
+        raise PydanticCustomError("currency", "no currency of ISO 4217")
+    return code
+
+
 Flag = Annotated[bool, _null_means(False)]
 
 
@@ -55,8 +76,8 @@ class CustomerBody(Body):
     parent_id: MaybeId | None = None
     """The account this one belongs to."""
     name: Words | None = None
-    status: MaybeId | None = None
-    """active, blocked or closed; the last two are never alerted."""
+    status: Annotated[CustomerStatus | None, BeforeValidator(_lower_case)] = None
+    """Case does not matter. A blocked or closed customer is never alerted."""
     internal: Flag = False
     """One of our own: never alerted."""
 
@@ -112,7 +133,7 @@ class OrderBody(Body):
     """One reading of one order, complete: a newer one replaces the whole of it."""
 
     id: Id
-    version: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    version: Annotated[int, BeforeValidator(_plain_number), Field(ge=0, lt=2**63)] | None = None
     """Which reading is newer; absent: `updated_at`, else the envelope's timestamp, else the time of receipt."""
     updated_at: Moment | None = None
     number: MaybeId | None = None
@@ -124,7 +145,9 @@ class OrderBody(Body):
     original_order_id: MaybeId | None = None
     ordered_at: Moment
     """Business time; without an offset it is read in the connection's zone."""
-    currency: Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")] | None = None
+    currency: (
+        Annotated[str, StringConstraints(pattern="^[A-Z]{3}$"), AfterValidator(_known_currency)] | None
+    ) = None
     """ISO 4217; absent: the company's base currency."""
     prices_include_tax: Flag = False
     discount: Number | None = None

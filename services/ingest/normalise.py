@@ -12,10 +12,11 @@ from functools import lru_cache
 
 import msgspec
 
-from services.ingest.body import LARGEST, CustomerBody, LineBody, OrderBody
+from services.ingest.body import CustomerBody, LineBody, OrderBody
 from services.ingest.faults import Contradiction, Fault
-from services.ingest.pricing import ONE, UNIT, ZERO, check_tax, line_nets
+from services.ingest.pricing import ONE, ZERO, check_tax, line_nets
 from services.ingest.totals import check_totals
+from shared.domain.money import LARGEST_AMOUNT, rounded
 from shared.domain.order import CustomerRef, Line, LineKind, Order, OrderKind
 
 FIRST_YEAR = 1990
@@ -45,6 +46,7 @@ def normalise(body: OrderBody, receipt: Receipt) -> Order:
     check_totals(body, nets, faults)
     _check_direction(body, faults)
     lines = _lines(body, nets, faults)
+    _check_sizes(lines, faults)
     if faults:
         raise Contradiction(faults)
     return Order(
@@ -108,11 +110,10 @@ def _check_direction(body: OrderBody, faults: list[Fault]) -> None:
 def _lines(body: OrderBody, nets: Sequence[Decimal], faults: list[Fault]) -> list[Line]:
     """The lines, freight last. Of returns and credits all amounts are negative, however they were written."""
     quantities = [
-        line.quantity.quantize(UNIT) if line.units_per_pack is None else _base_quantity(line, index, faults)
+        rounded(line.quantity) if line.units_per_pack is None else _base_quantity(line, index, faults)
         for index, line in enumerate(body.lines)
     ]
-    is_given_back = body.kind in (OrderKind.RETURN, OrderKind.CREDIT)
-    sign = -1 if is_given_back and min((*quantities, *nets), default=ZERO) >= 0 else 1
+    sign = -1 if _is_written_positive(body, nets) else 1
     if sign < 0:
         quantities, nets = [-each for each in quantities], [-each for each in nets]
     lines = [
@@ -125,6 +126,28 @@ def _lines(body: OrderBody, nets: Sequence[Decimal], faults: list[Fault]) -> lis
     if body.freight:
         lines.append(_freight(body, nets, seen, sign))
     return lines
+
+
+def _is_written_positive(body: OrderBody, nets: Sequence[Decimal]) -> bool:
+    """Is this a return whose goods are worth more than nothing as written? Fees and freight do not decide it."""
+    if body.kind not in (OrderKind.RETURN, OrderKind.CREDIT):
+        return False
+    charges = (LineKind.FEE, LineKind.FREIGHT)
+    goods = (net for line, net in zip(body.lines, nets, strict=True) if line.kind not in charges)
+    return sum(goods, ZERO) > 0
+
+
+def _check_sizes(lines: Sequence[Line], faults: list[Fault]) -> None:
+    """Refuse an order whose sums or unit prices are too large to be stored and worked with."""
+    for index, line in enumerate(lines):
+        if line.quantity and abs(line.net) >= LARGEST_AMOUNT * abs(line.quantity):
+            faults.append(Fault("the price of one base unit is out of range", ("lines", index)))
+    for name, amounts in (
+        ("amounts", [line.net for line in lines]),
+        ("quantities", [line.quantity for line in lines]),
+    ):
+        if sum(map(abs, amounts), ZERO) >= LARGEST_AMOUNT:
+            faults.append(Fault(f"the {name} of the lines are out of range together", ("lines",)))
 
 
 def _name_doubles(lines: Sequence[Line], faults: list[Fault]) -> None:
@@ -141,10 +164,10 @@ def _base_quantity(line: LineBody, index: int, faults: list[Fault]) -> Decimal:
         faults.append(Fault("units_per_pack must be more than 0", ("lines", index, "units_per_pack")))
         return ZERO
     quantity = line.quantity * pack
-    if not -LARGEST < quantity < LARGEST:
+    if not -LARGEST_AMOUNT < quantity < LARGEST_AMOUNT:
         faults.append(Fault("the quantity is out of range", ("lines", index, "quantity")))
         return ZERO
-    return quantity.quantize(UNIT)
+    return rounded(quantity)
 
 
 def _line(line: LineBody, quantity: Decimal, net: Decimal, index: int, faults: list[Fault]) -> Line:
@@ -177,7 +200,10 @@ def _unit_cost(line: LineBody, index: int, faults: list[Fault]) -> Decimal | Non
         faults.append(Fault("cost must not be negative", ("lines", index, "cost")))
     if line.units_per_pack is not None and line.units_per_pack > 0:
         cost /= line.units_per_pack
-    return cost.quantize(COST_UNIT) if cost < LARGEST else None
+    if cost >= LARGEST_AMOUNT:
+        faults.append(Fault("the cost of one base unit is out of range", ("lines", index, "cost")))
+        return None
+    return cost.quantize(COST_UNIT)
 
 
 def _freight(body: OrderBody, nets: Sequence[Decimal], taken: set[str], sign: int) -> Line:
@@ -189,7 +215,7 @@ def _freight(body: OrderBody, nets: Sequence[Decimal], taken: set[str], sign: in
         taxed = net + sum((line.tax for line in body.lines if line.tax is not None), ZERO) or gross
         freight = freight * net / taxed if taxed and net else freight
     line_id = "freight" if "freight" not in taken else f"freight {len(taken) + 1}"
-    return Line(id=line_id, kind=LineKind.FREIGHT, quantity=ONE * sign, net=(freight * sign).quantize(UNIT))
+    return Line(id=line_id, kind=LineKind.FREIGHT, quantity=ONE * sign, net=rounded(freight * sign))
 
 
 def _customer(customer: CustomerBody | None) -> CustomerRef | None:
@@ -199,6 +225,6 @@ def _customer(customer: CustomerBody | None) -> CustomerRef | None:
         id=clean(customer.id) or customer.id,
         parent_id=clean(customer.parent_id),
         name=clean(customer.name),
-        status=clean(customer.status),
+        status=customer.status,
         internal=customer.internal,
     )

@@ -9,14 +9,14 @@ that of goods given back.
 from collections.abc import Sequence
 from decimal import ROUND_DOWN, Decimal
 
-from services.ingest.body import LARGEST, LineBody, OrderBody
+from services.ingest.body import LineBody, OrderBody
 from services.ingest.faults import Fault
+from shared.domain.money import AMOUNT_UNIT, LARGEST_AMOUNT, rounded
 from shared.domain.order import LineKind
 
 ZERO = Decimal(0)
 ONE = Decimal(1)
-UNIT = Decimal("0.0001")
-NOTHING = ZERO.quantize(UNIT)
+NOTHING = rounded(ZERO)
 CENT = Decimal("0.01")
 # Senders round each line's tax, and some round tax per unit: so much may two ways of saying it differ.
 TAX_SLACK = Decimal("0.01")
@@ -39,23 +39,25 @@ def line_nets(body: OrderBody, faults: list[Fault]) -> list[Decimal]:
 def _rounded(amount: Decimal, index: int, faults: list[Fault]) -> Decimal:
     if not amount:
         return NOTHING  # not the minus nothing that 0 x -3 makes
-    if not -LARGEST < amount < LARGEST:
+    if not -LARGEST_AMOUNT < amount < LARGEST_AMOUNT:
         faults.append(Fault("the line's amount is out of range", ("lines", index)))
         return NOTHING
-    return amount.quantize(UNIT)
+    return rounded(amount)
 
 
 def _amount(line: LineBody, body: OrderBody, index: int, faults: list[Fault]) -> Decimal:
     """The line after its own discount; with tax where prices include it, unless a net price is given."""
     quantity, price = line.quantity, line.unit_price
+    if quantity > 0 and line.kind is LineKind.PRODUCT:
+        for name, given in (("unit_price", price), ("net_unit_price", line.net_unit_price)):
+            if given is not None and given < 0:
+                detail = "a negative price: give goods back by a negative quantity"
+                faults.append(Fault(detail, ("lines", index, name)))
     if price is None:
         if line.net_unit_price is None:
             faults.append(Fault("a line needs unit_price or net_unit_price", ("lines", index)))
             return ZERO
         return line.net_unit_price * quantity
-    if price < 0 < quantity and line.kind is LineKind.PRODUCT:
-        detail = "a negative price: give goods back by a negative quantity"
-        faults.append(Fault(detail, ("lines", index, "unit_price")))
     amount = price * quantity
     if line.discount:
         amount = _discounted(amount, line.discount, ("lines", index, "discount"), faults)
@@ -154,11 +156,11 @@ def _share_out(
 def shares(whole: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
     """Split `whole` in proportion, to four decimals, so that the parts add up to it (largest remainder)."""
     total = sum(weights, ZERO)
-    whole = whole.quantize(UNIT)
+    whole = rounded(whole)
     exact = [whole * weight / total for weight in weights]
-    parts = [each.quantize(UNIT, ROUND_DOWN) for each in exact]
-    missing = int((whole - sum(parts, ZERO)) / UNIT)
+    parts = [each.quantize(AMOUNT_UNIT, ROUND_DOWN) for each in exact]
+    missing = int((whole - sum(parts, ZERO)) / AMOUNT_UNIT)
     by_remainder = sorted(range(len(parts)), key=lambda index: parts[index] - exact[index])
     for index in by_remainder[:missing]:
-        parts[index] += UNIT
+        parts[index] += AMOUNT_UNIT
     return parts

@@ -47,6 +47,14 @@ class LineKind(StrEnum):
     MANUAL = "manual"
 
 
+class CustomerStatus(StrEnum):
+    """How a customer stands with the company."""
+
+    ACTIVE = "active"
+    BLOCKED = "blocked"
+    CLOSED = "closed"
+
+
 class CustomerRef(msgspec.Struct, frozen=True, omit_defaults=True):
     """The customer as the upstream system names it. An order without one is a guest's."""
 
