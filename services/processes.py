@@ -11,8 +11,8 @@ from prometheus_client import start_http_server
 from shared import logs, tasks
 from shared.clock import business_clock
 from shared.db import DRAIN, REQUEST, Database
-from shared.doorbell import Doorbell
 from shared.metrics import Metrics, TaskCollector
+from shared.notify import Notifier
 from shared.settings import Settings
 from shared.worker import Worker
 
@@ -75,17 +75,17 @@ def serve(context: "Context", service: str, bind: tuple[str, int] | None, thread
         pool_size=threads,
         prepare=settings.prepare_statements,
     )
-    bell = Doorbell(_redis_of(settings))
+    notifier = Notifier(_redis_of(settings))
     metrics.registry.register(TaskCollector(lambda: _backlog(database)))
 
     def make() -> "APIFlask":
         clock = business_clock(settings.business_time)
         app = importlib.import_module(f"services.{service}.app")
-        made: APIFlask = app.create_app(settings, database, bell.ring, clock, metrics, bind=address)
+        made: APIFlask = app.create_app(settings, database, notifier.notify, clock, metrics, bind=address)
         return made
 
     def close(_app: "Flask") -> None:
-        bell.close()
+        notifier.close()
         database.close()
 
     run_service(make, f"{address[0]}:{address[1]}", threads=threads, before_exit=close)
@@ -103,19 +103,19 @@ def work(context: "Context", queue: str, address: tuple[str, int] | None) -> Non
     metrics.registry.register(TaskCollector(lambda: _backlog(database)))
     host, port = address or ("127.0.0.1", WORKER_PORTS[queue])
     _show_metrics(metrics, host, port)
-    bell = Doorbell(_redis_of(settings))
+    notifier = Notifier(_redis_of(settings))
     jobs = importlib.import_module(QUEUES[queue])
     clock = business_clock(settings.business_time)
     worker = Worker(
         queue,
         database,
-        jobs.handlers(database, settings, clock, metrics, bell.ring),
+        jobs.handlers(database, settings, clock, metrics, notifier.notify),
         _redis_of(settings),
         metrics.count,
         jobs.periodic(settings),
     )
     worker.run()
-    bell.close()
+    notifier.close()
     database.close()
 
 

@@ -10,14 +10,14 @@ from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, even
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from shared.at_once import AtOnce, Connections, ServerGone, Value
+from shared.raw_executor import RawExecutor, ServerGone, ThreadConnections, Value
 
 DATABASE_ERRORS = (SQLAlchemyError, psycopg.Error)
 """All that talking to PostgreSQL may raise; psycopg's own come from COPY."""
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class Timeouts:
     """How long a statement, a lock and an idle transaction may take, in seconds. None: no limit."""
 
     statement: float | None
@@ -25,9 +25,9 @@ class Patience:
     idle: float | None = 10
 
 
-REQUEST = Patience(statement=5, lock=3)
-DRAIN = Patience(statement=30, lock=3)
-UNHURRIED = Patience(statement=None, lock=30, idle=None)
+REQUEST = Timeouts(statement=5, lock=3)
+DRAIN = Timeouts(statement=30, lock=3)
+UNHURRIED = Timeouts(statement=None, lock=30, idle=None)
 """Imports, fits and migrations: they show progress instead of a limit."""
 
 # A server that vanished from the network is noticed within half a minute, however long a statement may take.
@@ -48,11 +48,11 @@ AWAY_STATES = ("08", "53", "57P", "25006")
 class Database:
     """A pool of connections to PostgreSQL. Make it after a fork, never before."""
 
-    def __init__(self, url: str, patience: Patience, *, pool_size: int = 5, prepare: bool = True) -> None:
+    def __init__(self, url: str, timeouts: Timeouts, *, pool_size: int = 5, prepare: bool = True) -> None:
         options = {
-            "statement_timeout": patience.statement,
-            "lock_timeout": patience.lock,
-            "idle_in_transaction_session_timeout": patience.idle,
+            "statement_timeout": timeouts.statement,
+            "lock_timeout": timeouts.lock,
+            "idle_in_transaction_session_timeout": timeouts.idle,
         }
         arguments: dict[str, object] = {
             "connect_timeout": 3,
@@ -73,8 +73,8 @@ class Database:
         )
         for engine in (self.engine, self._singles):
             event.listen(engine, "handle_error", self._forget_connections)
-        self._threads = Connections()
-        self._straight = AtOnce(self._singles, self._threads, prepare=prepare)
+        self._threads = ThreadConnections()
+        self._raw = RawExecutor(self._singles, self._threads, prepare=prepare)
 
     def _forget_connections(self, failure: ExceptionContext) -> None:
         if failure.is_disconnect:
@@ -85,7 +85,7 @@ class Database:
         for engine in (self.engine, self._singles):
             if engine is not known:
                 engine.dispose()
-        self._threads.forget()
+        self._threads.expire()
 
     @property
     def breaks(self) -> int:
@@ -104,10 +104,10 @@ class Database:
         with self._singles.connect() as connection:
             yield connection
 
-    def at_once(self, statement: LiteralString, values: Sequence[Value]) -> tuple[str | None, ...] | None:
-        """Run one statement as its own transaction and return its first row as text: for the path of every order."""
+    def execute_raw(self, statement: LiteralString, values: Sequence[Value]) -> tuple[str | None, ...] | None:
+        """Run one statement as its own transaction, return its first row as text: for the path of every order."""
         try:
-            return self._straight.run(statement, values)
+            return self._raw.execute(statement, values)
         except ServerGone:
             self._forget_others()
             raise

@@ -14,7 +14,7 @@ from rq.exceptions import DequeueTimeout, NoSuchJobError, StopRequested
 from rq.job import Job, JobStatus
 from rq.worker import WorkerStatus
 
-from shared import doorbell
+from shared import notify
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class SafeJob(Job):
         if b"data" not in raw_data:
             raise NoSuchJobError(self.id)
         self.is_forged = not _is_drain(raw_data[b"data"])
-        self.data = self.serializer.dumps((doorbell.DRAIN, None, (), {}))
+        self.data = self.serializer.dumps((notify.JOB, None, (), {}))
         self.origin = raw_data.get(b"origin", b"").decode(errors="replace")
         self.timeout, self.result_ttl, self.failure_ttl = JOB_SECONDS, 0, 60
         self._status = JobStatus.QUEUED
@@ -58,7 +58,7 @@ def _is_drain(data: bytes) -> bool:
         call = json.loads(zlib.decompressobj().decompress(data, LONGEST_RING))
     except (zlib.error, ValueError, RecursionError):
         return False
-    return bool(call == [doorbell.DRAIN, None, [], {}])
+    return bool(call == [notify.JOB, None, [], {}])
 
 
 _answer: Callable[[], object] | None = None
@@ -82,7 +82,7 @@ def listen(queue_name: str, url: str, answer: Callable[[], object], is_stopping:
     logging.getLogger("rq").setLevel(logging.ERROR)
     logging.getLogger("rq.worker").addFilter(_is_news)
     try:
-        with doorbell.connect(url, answer_seconds=REDIS_SECONDS) as connection:
+        with notify.connect(url, answer_seconds=REDIS_SECONDS) as connection:
             connection.ping()
             answer()
             _RingWorker(queue_name, connection, is_stopping).work(logging_level="ERROR")

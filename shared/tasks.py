@@ -2,7 +2,7 @@
 
 A batch is claimed with a lease and a fence token by the database's clock. Whoever finishes must still hold the
 lease. A task whose lease ran out is claimed alone: its neighbours get their attempt back, so only the task that
-kills its worker dies. RQ is the doorbell (see shared.doorbell), never the queue.
+kills its worker dies. RQ is the doorbell (see shared.notify), never the queue.
 """
 
 from collections import Counter
@@ -77,19 +77,6 @@ def put(
         ),
         {"queue": queue, "kind": kind, "keys": sorted(keys), "run_at": run_at},
     )
-
-
-def put_aligned(connection: Connection, queue: str, kind: str, keys: Sequence[str], every: timedelta) -> None:
-    """Store tasks due at the end of the current window of that length: all of one window come due together."""
-    if not every:
-        put(connection, queue, kind, keys)
-        return
-    seconds = every.total_seconds()
-    window_end = connection.scalar(
-        text("SELECT to_timestamp(ceil(extract(epoch FROM now()) / :seconds) * :seconds)"),
-        {"seconds": seconds},
-    )
-    put(connection, queue, kind, keys, run_at=window_end)
 
 
 _CLAIM_DUE = text(

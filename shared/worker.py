@@ -15,7 +15,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
-from shared import doorbell, listener, tasks
+from shared import listener, notify, tasks
 from shared.db import DATABASE_ERRORS, Database
 from shared.drainer import Drainer
 from shared.tasks import Handler, Tally
@@ -110,7 +110,7 @@ class Worker:
 
     def _sweep(self) -> None:
         """Put periodic work, ring for what is overdue, drain here when nobody answered for two seconds."""
-        bell = doorbell.connect(self._redis_url) if self._redis_url else None
+        bell = notify.connect(self._redis_url) if self._redis_url else None
         quiet_since = time.monotonic()
         periodic_at = float("-inf")
         while not self.drainer.is_stopping:
@@ -127,7 +127,7 @@ class Worker:
                 self.drainer.note_database(error)
                 continue
             if bell is not None:
-                doorbell.ring_now(bell, self._queue)
+                notify.wake_up(bell, self._queue)
             if min(time.monotonic() - quiet_since, self.drainer.idle_for) > UNANSWERED_SECONDS:
                 self.drainer.drain()
 

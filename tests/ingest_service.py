@@ -1,7 +1,7 @@
-"""The ingest service for tests, on a real database: its client, its bell, and orders to send."""
+"""The ingest service for tests, on a real database: its client, the queues it notified, and orders to send."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,22 +22,12 @@ OLD_SECRET = new_secret()
 
 
 @dataclass
-class Bell:
-    """Notes what was rung."""
-
-    rung: list[str] = field(default_factory=list)
-
-    def __call__(self, queue: str) -> None:
-        self.rung.append(queue)
-
-
-@dataclass
 class Ingest:
     """A running ingest service, without a network."""
 
     database: Database
     client: FlaskClient
-    bell: Bell
+    notified: list[str]
 
     def hook(self, order: object, *, secret: str = SECRET, raw: bytes | None = None) -> TestResponse:
         """Post an order as a signed webhook."""
@@ -80,9 +70,16 @@ def ingest_on(database: Database, database_url: str) -> Ingest:
             "hook_secrets": {"standard": (SECRET, OLD_SECRET)},
         }
     )
-    bell = Bell()
-    app = create_app(settings, database, bell, real_now, Metrics("ingest", "test"), bind=("127.0.0.1", 8001))
-    return Ingest(database, app.test_client(), bell)
+    notified: list[str] = []
+    app = create_app(
+        settings,
+        database,
+        notified.append,
+        real_now,
+        Metrics("ingest", "test"),
+        bind=("127.0.0.1", 8001),
+    )
+    return Ingest(database, app.test_client(), notified)
 
 
 def an_order(**changes: Any) -> dict[str, Any]:

@@ -110,15 +110,15 @@ def receive(database: Database, *orders: Order, door: str = "webhook") -> list[U
 
 
 class Worker:
-    """Does scoring's tasks in this process. `rung` lists the bells it rang."""
+    """Does scoring's tasks in this process. `notified` lists the queues it notified."""
 
     def __init__(
         self, database: Database, now: datetime = NOW, batch: int | None = None, **given: Any
     ) -> None:
         self.database = database
-        self.rung: list[str] = []
+        self.notified: list[str] = []
         made = handlers(
-            database, settings(**given), lambda: now, Metrics("scoring", "test"), self.rung.append
+            database, settings(**given), lambda: now, Metrics("scoring", "test"), self.notified.append
         )
         self.handlers = {each.kind: each for each in made}
         self.batch = batch

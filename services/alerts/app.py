@@ -20,7 +20,7 @@ from shared.web import Check, create_service
 def create_app(
     settings: Settings,
     database: Database,
-    ring: Callable[[str], None],  # noqa: ARG001 - every service is made alike; this one rings for nobody
+    notify: Callable[[str], None],  # noqa: ARG001 - every service is made alike; this one notifies nobody
     clock: Clock,
     metrics: Metrics,
     *,

@@ -22,14 +22,14 @@ from shared.settings import Settings
 from shared.tasks import Handler, Tally, Task
 from shared.worker import Periodic
 
-Ring = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 def handlers(
-    database: Database, settings: Settings, clock: Clock, metrics: Metrics, ring: Ring
+    database: Database, settings: Settings, clock: Clock, metrics: Metrics, notify: Notify
 ) -> tuple[Handler, ...]:
     """Return how tasks of this service are done."""
-    decider = partial(decide_batch, database, policy_of(settings), sending_of(settings), clock, ring)
+    decider = partial(decide_batch, database, policy_of(settings), sending_of(settings), clock, notify)
     tidier = partial(tidy_batch, database, clock)
     post = post_of(settings, metrics)
     return (
@@ -52,7 +52,7 @@ def periodic(_settings: Settings) -> tuple[Periodic, ...]:
 
 
 def decide_batch(
-    database: Database, policy: Policy, sending: Sending, clock: Clock, ring: Ring, batch: Sequence[Task]
+    database: Database, policy: Policy, sending: Sending, clock: Clock, notify: Notify, batch: Sequence[Task]
 ) -> Tally:
     """Give every signal of these orders its verdict, and store what is to be said. Safe to run twice."""
     now = clock()
@@ -69,7 +69,7 @@ def decide_batch(
         ready = record(connection, plan, policy, sending)
         tasks.complete(connection, batch)
     if ready:
-        ring(QUEUE)
+        notify(QUEUE)
     return Tally(("alerts", each.candidate.kind, each.reason.value) for each in plan.decisions)
 
 

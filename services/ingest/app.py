@@ -26,7 +26,7 @@ _TOKEN = "SELECT name, source, scopes, expires_at FROM api_token WHERE digest = 
 def create_app(
     settings: Settings,
     database: Database,
-    ring: Callable[[str], None],
+    notify: Callable[[str], None],
     clock: Clock,  # noqa: ARG001 - every service is made alike; receipts are real time
     metrics: Metrics,
     *,
@@ -40,10 +40,10 @@ def create_app(
         metrics=metrics,
         readiness={
             "database": Check(lambda: _database_fault(database)),
-            "doorbell": Check(lambda: _doorbell_fault(settings), required=False),
+            "redis": Check(lambda: _redis_fault(settings), required=False),
         },
     )
-    desk = Desk(database, ring, real_now, ZoneInfo(settings.time_zone), settings.base_currency, metrics)
+    desk = Desk(database, notify, real_now, ZoneInfo(settings.time_zone), settings.base_currency, metrics)
     secrets = {
         name: tuple(secret.get_secret_value() for secret in each)
         for name, each in settings.hook_secrets.items()
@@ -75,7 +75,7 @@ def _database_fault(database: Database) -> str | None:
     return None if found == migrations.head() else f"the database stands at {found}: run `tipoff migrate`"
 
 
-def _doorbell_fault(settings: Settings) -> str | None:
+def _redis_fault(settings: Settings) -> str | None:
     if settings.redis_url is None:
         return "no Redis is set: workers poll"
     with Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=0.3) as redis:

@@ -44,7 +44,7 @@ class Desk:
     """What every door needs."""
 
     database: Database
-    ring: Callable[[str], None]
+    notify: Callable[[str], None]
     real_now: Clock
     zone: ZoneInfo
     currency: str
@@ -64,7 +64,7 @@ class Desk:
         self.count(source, door, OUTCOME[verdict] if stored.event_id is not None else "conflict")
         if verdict is Verdict.NEW or verdict is Verdict.NEWER:
             self.metrics.heard_from(source).set_to_current_time()
-            self.ring(QUEUE)
+            self.notify(QUEUE)
 
 
 class Answer(Response):

@@ -15,9 +15,9 @@ from sqlalchemy import Connection
 
 from services.ingest.faults import Fault
 from services.ingest.receive import Held, Verdict, judge
-from shared.at_once import Value
 from shared.db import Database
 from shared.domain.order import Order, digest, encode
+from shared.raw_executor import Value
 
 QUEUE = "scoring"
 
@@ -107,7 +107,7 @@ def _columns(new: Arrival) -> tuple[Value, ...]:
 
 def store(database: Database, new: Arrival) -> Stored:
     """Store one reading, committed when this returns."""
-    row = database.at_once(_STORE_NEW, _columns(new))
+    row = database.execute_raw(_STORE_NEW, _columns(new))
     if row is not None:
         return Stored(Verdict.NEW, row[0])
     with database.transaction() as connection:

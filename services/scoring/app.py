@@ -25,7 +25,7 @@ SIGNALS_AT_MOST = 200
 def create_app(
     settings: Settings,  # noqa: ARG001 - every service is made alike
     database: Database,
-    ring: Callable[[str], None],  # noqa: ARG001 - reading rings for nobody
+    notify: Callable[[str], None],  # noqa: ARG001 - reading notifies nobody
     clock: Clock,
     metrics: Metrics,
     *,

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from services.scoring import signals
 from services.scoring.detect import Kinds
 from services.scoring.facts import Assumptions
-from services.scoring.scorer import Lane, Ring, Scorer
+from services.scoring.scorer import Lane, Notify, Scorer
 from services.scoring.store import refresh, schedule
 from services.scoring.store.catalogue import Catalogue
 from shared import tasks
@@ -29,7 +29,7 @@ BATCH = 400
 
 
 def handlers(
-    database: Database, settings: Settings, clock: Clock, metrics: Metrics, ring: Ring
+    database: Database, settings: Settings, clock: Clock, metrics: Metrics, notify: Notify
 ) -> tuple[Handler, ...]:
     """Return how each kind of scoring's tasks is done."""
     kinds: Kinds = discover(signals, "KIND", SignalKind)
@@ -45,7 +45,7 @@ def handlers(
             assumptions=Assumptions(settings.base_currency, settings.assumed_margin, settings.floor_margin),
             settle=settings.settle,
             clock=clock,
-            ring=ring,
+            notify=notify,
         )
 
     scorer = Scorer(database, lane)

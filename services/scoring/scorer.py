@@ -23,7 +23,7 @@ from services.scoring.store import events
 from services.scoring.store import signals as signal_store
 from services.scoring.store.catalogue import Catalogue
 from services.scoring.store.events import Reading
-from services.scoring.store.rows import settle_in
+from services.scoring.store.rows import end_of_window, settle_in
 from shared import tasks
 from shared.clock import Clock
 from shared.db import Database
@@ -34,7 +34,7 @@ LANES = 2
 WORTH_SHARING = 40
 """Below so many orders one lane is done before a second would have started."""
 
-Ring = Callable[[str], None]
+Notify = Callable[[str], None]
 Share = tuple[list[Task], list[Reading]]
 
 
@@ -95,7 +95,7 @@ class Lane:
     assumptions: Assumptions
     settle: timedelta
     clock: Clock
-    ring: Ring
+    notify: Notify
 
     def score(self, batch: Sequence[Task], readings: Sequence[Reading]) -> Tally:
         """Apply, gather, judge, store and finish, all or nothing."""
@@ -112,7 +112,7 @@ class Lane:
             events.record_outcome(connection, [task.key for task in batch], applied)
             tasks.complete(connection, batch)
         if to_decide:
-            self.ring("alerts")
+            self.notify("alerts")
         return tally
 
     def _write_orders(self, connection: Connection, readings: Sequence[Reading]) -> list[PlacedOrder]:
@@ -191,7 +191,7 @@ class Lane:
         if urgent:
             tasks.put(connection, "alerts", "decide", urgent)
         if others:
-            tasks.put_aligned(connection, "alerts", "decide", others, self.settle)
+            tasks.put(connection, "alerts", "decide", others, run_at=end_of_window(connection, self.settle))
 
 
 def _why_silent(placed: PlacedOrder, business_now: datetime) -> str | None:

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from shared import tasks
-from shared.doorbell import connect, ring_now
+from shared.notify import connect, wake_up
 from tests.chaos import program
 
 ROOT = Path(__file__).parents[2]
@@ -117,7 +117,7 @@ class Facts:
 
     def __init__(self, database_url: str, redis_url: str | None = None) -> None:
         self._engine = create_engine(database_url, poolclass=NullPool, connect_args={"connect_timeout": 2})
-        self._bell = connect(redis_url) if redis_url else None
+        self._redis = connect(redis_url) if redis_url else None
         self.acknowledged: set[int] = set()
         self._next = 1
         with self._engine.begin() as connection:
@@ -125,7 +125,7 @@ class Facts:
                 connection.execute(text(table))
 
     def put(self, count: int = 1, deed: str = "double", *, is_rung: bool = True) -> list[int]:
-        """Store facts and their tasks in one transaction; ring. Returns their ids."""
+        """Store facts and their tasks in one transaction; notify. Returns their ids."""
         ids = list(range(self._next, self._next + count))
         self._next += count
         with self._engine.begin() as connection:
@@ -136,8 +136,8 @@ class Facts:
             )
             tasks.put(connection, program.QUEUE, program.KIND, [str(each) for each in ids])
         self.acknowledged.update(ids)
-        if self._bell is not None and is_rung:
-            ring_now(self._bell, program.QUEUE)
+        if self._redis is not None and is_rung:
+            wake_up(self._redis, program.QUEUE)
         return ids
 
     def put_stubbornly(self, count: int, deed: str) -> None:

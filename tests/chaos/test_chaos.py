@@ -65,7 +65,7 @@ def test_a_redis_wiped_with_a_backlog(own_stack: DevStack) -> None:
             time.sleep(0.1)
         facts.settle()
         facts.put()
-        assert facts.settle() < 10, "workers no longer hear the bell"
+        assert facts.settle() < 10, "workers are no longer woken up"
     facts.judge()
     assert facts.most_attempts() == 1
 

@@ -141,7 +141,7 @@ def test_thousands_of_lines_are_stored_in_batches(ingest: Ingest, writer: dict[s
     assert {each["status"] for each in post_lines(ingest, writer, many)} == {202}
     assert {each["outcome"] for each in post_lines(ingest, writer, many)} == {"repeat"}
     assert ingest.rows("SELECT count(*), count(*) FILTER (WHERE is_head) FROM event") == [(1000, 1000)]
-    assert len(ingest.bell.rung) == 1000
+    assert len(ingest.notified) == 1000
 
 
 def test_a_stream_is_answered_as_it_comes(ingest: Ingest) -> None:

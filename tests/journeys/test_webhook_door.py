@@ -22,7 +22,7 @@ def test_a_new_order_is_stored_with_its_task_and_rung_for(ingest: Ingest) -> Non
     assert answer.headers["Location"] == f"/v1/events/{event_id}"
     assert (state, is_head, door) == ("accepted", True, "webhook")
     assert ingest.rows("SELECT queue, kind, key FROM task") == [("scoring", "score", str(event_id))]
-    assert ingest.bell.rung == ["scoring"]
+    assert ingest.notified == ["scoring"]
 
 
 def test_an_older_secret_still_verifies_during_rotation(ingest: Ingest) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import OperationalError
 
 from shared import tasks
-from shared.db import DRAIN, Database, Patience, is_away
+from shared.db import DRAIN, Database, Timeouts, is_away
 from shared.drainer import Drainer
 from shared.handback import HandBack
 from shared.tasks import Handler, LeaseLost, Tally, Task
@@ -311,7 +311,7 @@ def test_a_task_that_breaks_the_connection_each_time_dies_alone(database: Databa
 def test_a_database_that_is_away_is_said_once_and_its_return_once(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    elsewhere = Database("postgresql+psycopg://nobody@127.0.0.1:1/none", Patience(statement=1, lock=1))
+    elsewhere = Database("postgresql+psycopg://nobody@127.0.0.1:1/none", Timeouts(statement=1, lock=1))
     bench = Bench(elsewhere)
     with caplog.at_level("INFO", "shared.drainer"):
         for _ in range(3):

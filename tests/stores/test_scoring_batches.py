@@ -9,6 +9,7 @@ from sqlalchemy.exc import OperationalError
 
 from services.scoring import gather
 from services.scoring.facts import OrderFacts
+from services.scoring.store.rows import end_of_window
 from shared.db import DRAIN, Database
 from shared.domain.order import LineKind, Order, OrderStatus
 from tests.scoring_orders import NOW, Worker, line, order, receive, rows, score
@@ -130,8 +131,6 @@ def test_what_is_found_is_stored_once_with_its_versions_and_passed_on(database: 
         "1",
     )
     assert (found.is_proven, found.is_selling, found.quiet_days, found.model_run_id) == (True, True, 60, None)
-    assert rows(database, "SELECT key FROM task WHERE kind = 'decide'") == [(f"order:{stored.id}@1",)]
-    assert worker.rung == ["alerts"]
 
 
 def test_scoring_again_finds_nothing_new(database: Database) -> None:
@@ -219,6 +218,18 @@ def test_an_urgent_order_is_decided_at_once_and_others_settle(database: Database
         " WHERE task.kind = 'decide'",
     )
     assert dict(tuple(row) for row in due) == {"now": False, "urgent": True}
+
+
+def test_all_of_one_window_come_due_together_at_its_end(database: Database) -> None:
+    with database.transaction() as connection:
+        ends = {end_of_window(connection, timedelta(minutes=1)) for _ in range(2)}
+        now = connection.scalar(text("SELECT extract(epoch FROM now())::float8"))
+        assert end_of_window(connection, timedelta(0)) is None
+    (end,) = ends
+    assert end is not None
+    assert now is not None
+    assert end.timestamp() % 60 == 0
+    assert now <= end.timestamp() <= now + 60
 
 
 def test_an_order_ends_the_question_it_answers(database: Database) -> None:

@@ -73,23 +73,6 @@ def test_a_task_waits_for_its_time(database: Database) -> None:
     assert [task.key for task in claim(database)] == ["now"]
 
 
-def test_tasks_of_one_window_come_due_together_at_its_end(database: Database) -> None:
-    with database.transaction() as connection:
-        tasks.put_aligned(connection, "test", "work", ["1"], timedelta(minutes=1))
-        tasks.put_aligned(connection, "test", "work", ["2"], timedelta(minutes=1))
-        due = connection.scalars(text("SELECT DISTINCT extract(epoch FROM run_at)::float8 FROM task")).all()
-        now = connection.scalar(text("SELECT extract(epoch FROM now())::float8"))
-    assert len(due) == 1
-    assert due[0] % 60 == 0
-    assert now <= due[0] <= now + 60
-
-
-def test_a_window_of_no_length_is_now(database: Database) -> None:
-    with database.transaction() as connection:
-        tasks.put_aligned(connection, "test", "work", ["1"], timedelta(0))
-    assert len(claim(database)) == 1
-
-
 def test_the_oldest_are_taken_first(database: Database) -> None:
     for key in ("first", "second", "third"):
         put(database, key)

@@ -1,4 +1,4 @@
-"""A worker process on real servers: answers the bell, does without it, stops in order, trusts nobody in Redis."""
+"""A worker process on real servers: woken by RQ, does without it, stops in order, trusts nobody in Redis."""
 
 import json
 import pickle
@@ -14,7 +14,7 @@ import redis
 from rq import Queue
 
 from deploy.devstack import DevStack
-from shared.doorbell import DRAIN, WAITING_RINGS, Doorbell, connect, ring_now
+from shared.notify import JOB, MAX_WAITING, Notifier, connect, wake_up
 from tests.chaos.harness import Facts, eventually, workers
 
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -179,14 +179,14 @@ def test_runs_nothing_but_the_drain(database_url: str, redis_url: str, tmp_path:
     mark = tmp_path / "run"
     touch = call("os.system", f"touch {mark}")
     plain = zlib.decompress(touch)
-    drain = call(DRAIN)
+    drain = call(JOB)
     jobs = {
         "command": forged(touch),
         "not-compressed": forged(plain),
         "pickle": forged(zlib.compress(pickle.dumps(Bomb(mark)))),
         "unknown": forged(call("no.such.function")),
-        "instance": forged(call(DRAIN, instance="os")),
-        "argument": forged(call(DRAIN, "now")),
+        "instance": forged(call(JOB, instance="os")),
+        "argument": forged(call(JOB, "now")),
         "not-json": forged(b"\xff\x00{"),
         "deep": forged(zlib.compress(b"[" * 900)),
         "bomb": forged(zlib.compress(b"[" * 50_000_000)),
@@ -238,41 +238,41 @@ def test_remote_commands_and_suspension_are_not_heeded(database_url: str, redis_
     facts.judge()
 
 
-def test_forged_rings_by_the_hundred_do_no_harm(database_url: str, redis_url: str) -> None:
+def test_forged_jobs_by_the_hundred_do_no_harm(database_url: str, redis_url: str) -> None:
     facts = Facts(database_url, redis_url)
     with workers(1, database_url, redis_url) as (worker,), redis.Redis.from_url(redis_url) as client:
         answers(facts)
         queue = Queue("chaos", connection=client, serializer="json")
         for _ in range(300):
-            queue.enqueue(DRAIN, result_ttl=0)
+            queue.enqueue(JOB, result_ttl=0)
         facts.put(20)
         assert facts.settle() < 15
         assert worker.is_running
     facts.judge()
 
 
-def test_a_bell_rung_without_end_is_bounded(redis_url: str) -> None:
+def test_notifying_without_end_is_bounded(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
-        bell = connect(redis_url)
+        connection = connect(redis_url)
         for _ in range(200):
-            assert ring_now(bell, "chaos")
-        assert client.llen("rq:queue:chaos") == WAITING_RINGS
+            assert wake_up(connection, "chaos")
+        assert client.llen("rq:queue:chaos") == MAX_WAITING
 
 
-def test_ringing_returns_at_once_and_never_raises() -> None:
+def test_notifying_returns_at_once_and_never_raises() -> None:
     for url in (None, NOWHERE, "redis://10.255.255.1:6379/0"):
-        bell = Doorbell(url)
+        notifier = Notifier(url)
         begun = time.monotonic()
         for _ in range(1000):
-            bell.ring("scoring", "alerts")
+            notifier.notify("scoring", "alerts")
         assert time.monotonic() - begun < 5
-        bell.close()
+        notifier.close()
 
 
-def test_a_ring_asked_for_just_before_closing_is_heard(redis_url: str) -> None:
-    bell = Doorbell(redis_url)
-    bell.ring("chaos")
-    bell.close()
+def test_a_notification_asked_for_just_before_closing_is_sent(redis_url: str) -> None:
+    notifier = Notifier(redis_url)
+    notifier.notify("chaos")
+    notifier.close()
     with redis.Redis.from_url(redis_url) as client:
         assert client.llen("rq:queue:chaos") == 1
 

@@ -1,6 +1,7 @@
 """This file hands many rows to one statement in forms that both sides read at C speed, and settles a batch in."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 
 import msgspec
 from sqlalchemy import Connection, text
@@ -31,3 +32,14 @@ def settle_in(connection: Connection) -> None:
             " set_config('synchronous_commit', 'off', true)"
         )
     )
+
+
+def end_of_window(connection: Connection, length: timedelta) -> datetime | None:
+    """Return when the current window of that length ends, by the database's clock; None when it has no length."""
+    if not length:
+        return None
+    end: datetime | None = connection.scalar(
+        text("SELECT to_timestamp(ceil(extract(epoch FROM now()) / :seconds) * :seconds)"),
+        {"seconds": length.total_seconds()},
+    )
+    return end
