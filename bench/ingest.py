@@ -9,7 +9,7 @@ from bench.figures import Figure
 from bench.hammer import Answers, hammer, request
 from bench.orders import made_orders, webhook
 from bench.system import THREADS, System, free_port, service, wait_for
-from deploy.fleet import Part
+from deploy.supervisor import Part
 
 ROUNDS = 9
 PER_ROUND = 1000

@@ -21,7 +21,7 @@ import psycopg
 from bench.history import REFERENCE
 from bench.latency import Receiver
 from bench.system import ROOT, System, free_port, service, system, wait_for, worker
-from deploy.fleet import Part
+from deploy.supervisor import Part
 
 DAY, NEXT_DAY = "2011-02-28", "2011-03-01"
 REPS = 3

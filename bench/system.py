@@ -19,7 +19,7 @@ import psycopg
 
 from deploy.company import load_history, tipoff
 from deploy.devstack import DevStack
-from deploy.fleet import Fleet, Part
+from deploy.supervisor import Part, Supervisor
 from shared.signing import new_secret
 
 ROOT = Path(__file__).parents[1]
@@ -78,7 +78,7 @@ class System:
     def running(self, *parts: Part, settings: Mapping[str, str] | None = None) -> Iterator[None]:
         """Keep these processes running for the length of the block."""
         merged = {**self.settings, **(settings or {})}
-        with Fleet(parts, merged, self.folder / "logs", print):
+        with Supervisor(parts, merged, self.folder / "logs", print):
             yield
 
 
@@ -90,7 +90,7 @@ def system(*, with_company: bool) -> Iterator[System]:
         with DevStack(folder / "servers", environment={}) as stack:
             made = System(stack, folder)
             if with_company:
-                load_history(folder / "sample", datetime.now(UTC).date(), made.settings, print, skip=False)
+                load_history(folder / "sample", datetime.now(UTC).date(), made.settings, print)
                 with made.running(worker("scoring")):
                     made.wait_for_tasks()
             else:

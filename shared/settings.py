@@ -97,6 +97,9 @@ class Settings(BaseSettings):
     neighbours: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=dict, description='what the home page links to, by name: {"mails": "http://..."}'
     )
+    page_refresh: int | None = Field(
+        default=None, ge=1, description="the inbox reloads itself every so many seconds, for a demonstration"
+    )
     pages_without_sign_in: Literal["on_loopback_only", "for_anyone_who_reaches_this_address"] = Field(
         default="on_loopback_only", description="who may open the inbox pages while nobody signs in"
     )

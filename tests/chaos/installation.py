@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from deploy.devstack import DevStack
-from deploy.fleet import Part
+from deploy.supervisor import Part
 from shared.signing import new_secret, sign
 from tests import http_receiver, mail_sink
 from tests.chaos.harness import Process, eventually

@@ -325,3 +325,10 @@ def test_programs_read_alerts_with_a_token(inbox: Inbox) -> None:
     assert [each["customer"]["name"] for each in listed] == ["Brightwater", "Acme <Tools>"]
     assert one["points"][0]["stake"] == {"amount": "125.00", "currency": "GBP"}
     assert inbox.client.get("/v1/alerts", headers=HERE).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/", "/inbox"])
+def test_pages_of_a_demonstration_refresh_themselves(database: Database, path: str) -> None:
+    refreshing = serve(database, settings(page_refresh=5)).get(path, headers=HERE)
+    assert '<meta http-equiv="refresh" content="5">' in refreshing.text
+    assert "refresh" not in serve(database, settings()).get(path, headers=HERE).text

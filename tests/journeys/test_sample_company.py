@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from flask.testing import FlaskClient
 
 from deploy.company import NOUNS
-from deploy.place import VALUE_FLOOR
+from deploy.deployment import VALUE_FLOOR
 from deploy.sample import SampleFiles, generate
 from services.alerts import jobs as alerts
 from services.cli import Context, main

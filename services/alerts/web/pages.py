@@ -209,7 +209,10 @@ class Pages:
 
     def _page(self, template: str, status: int = 200, /, **values: object) -> Response:
         html = self._templates.get_template(template).render(
-            currency=self._settings.base_currency, status=status, **values
+            currency=self._settings.base_currency,
+            refresh=self._settings.page_refresh,
+            status=status,
+            **values,
         )
         return Response(html, status=status, mimetype="text/html")
 

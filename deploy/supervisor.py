@@ -1,4 +1,4 @@
-"""This file keeps the processes of one installation running on one machine, and ends them all."""
+"""Process supervisor: keeps the processes of one deployment running on one machine, and ends them all."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ class Part:
     command: Sequence[str]
 
 
-class Fleet:
+class Supervisor:
     """Starts parts together, starts one again that ends by itself, and stops them together."""
 
     def __init__(
@@ -52,17 +52,16 @@ class Fleet:
         for each in stops:
             each.join()
 
-    def watch(self, stopping: threading.Event) -> None:
-        """Stay until asked to stop. Raises StackError when a part keeps ending."""
-        while not stopping.wait(0.5):
-            for part, child in self._parts:
-                if child.is_running:
-                    continue
-                if self._restarts[part.name] >= RESTARTS:
-                    raise StackError(f"{part.name} keeps ending: {child.complaint()}")
-                self._restarts[part.name] += 1
-                self._say(f"{part.name} ended and is started again; its log: {child.log}")
-                self._start(part, child)
+    def restart_ended(self) -> None:
+        """Start each part again that has ended. Raises StackError when one keeps ending."""
+        for part, child in self._parts:
+            if child.is_running:
+                continue
+            if self._restarts[part.name] >= RESTARTS:
+                raise StackError(f"{part.name} keeps ending: {child.complaint()}")
+            self._restarts[part.name] += 1
+            self._say(f"{part.name} ended and is started again; its log: {child.log}")
+            self._start(part, child)
 
     def _start(self, part: Part, child: Child) -> None:
         setpriv = shutil.which("setpriv")
