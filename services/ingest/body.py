@@ -165,6 +165,7 @@ class Envelope(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    type: str
+    type: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    """The topic: order.created, order.updated, order.deleted (cancels it) ...; no other object's."""
     timestamp: Moment | None = None
     data: OrderBody

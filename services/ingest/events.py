@@ -11,14 +11,18 @@ from shared.problems import Problem
 from shared.tokens import ApiToken, FindToken
 
 _EVENT = text(
-    "SELECT event.id, event.source, event.external_id AS order_id, event.version, event.door, event.state,"
-    " event.is_head AS is_held, event.problem, event.received_at, event.applied_at,"
+    "SELECT event.id, event.source, event.external_id AS order_id, event.version, event.door,"
+    " coalesce(task.state, event.state) AS state, event.is_head AS is_held,"
+    " CASE WHEN task.state IS NULL THEN event.problem"
+    "  ELSE jsonb_build_array(jsonb_build_object('detail', task.error, 'pointer', '#')) END AS problem,"
+    " event.received_at, event.applied_at,"
     " sales_order.id AS applied_order_id, sales_order.net, sales_order.currency,"
     " (SELECT count(*) FROM signal WHERE occasion = 'order:' || sales_order.id"
     "   AND order_version = event.version) AS signals,"
     " (SELECT reason FROM silence_note WHERE order_id = sales_order.id AND order_version = event.version) AS silence,"
     " (SELECT coalesce(array_agg(public_id), '{}') FROM alert WHERE order_id = sales_order.id) AS alerts"
-    " FROM event LEFT JOIN sales_order ON sales_order.event_id = event.id WHERE event.id = :id"
+    " FROM event LEFT JOIN sales_order ON sales_order.event_id = event.id"
+    " LEFT JOIN task ON task.kind = 'score' AND task.key = event.id::text AND task.state = 'dead' WHERE event.id = :id"
 )
 
 

@@ -11,7 +11,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from services.ingest.desk import OUTCOME, STATUS, Desk, answer
 from services.ingest.faults import Contradiction
-from services.ingest.source import Source
+from services.ingest.source import Source, read_event
 from services.ingest.store import Message, arrival, store, store_unreadable
 from shared.problems import Problem
 from shared.signing import SignatureFault
@@ -50,7 +50,7 @@ def _take(desk: Desk, source: Source, secrets: Sequence[str]) -> Response:
     kept = msgspec.json.encode({name: headers[name] for name in KEPT_HEADERS if name in headers}).decode()
     message = Message(source.name, DOOR, raw, message_id, kept)
     try:
-        order = source.read(raw, receipt)
+        order = read_event(source.read, raw, receipt)
     except Contradiction as contradiction:
         event_id = store_unreadable(desk.database, message, contradiction.faults)
         desk.count(source.name, DOOR, "quarantined")

@@ -25,7 +25,9 @@ TAX_SLACK = Decimal("0.01")
 def line_nets(body: OrderBody, faults: list[Fault]) -> list[Decimal]:
     """Return what each line brought in, four decimals; faults are added to the list."""
     lines = body.lines
-    amounts = [_amount(line, body, index, faults) for index, line in enumerate(lines)]
+    amounts = [
+        _in_range(_amount(line, body, index, faults), index, faults) for index, line in enumerate(lines)
+    ]
     if body.discount:
         amounts = _share_out(body.discount, amounts, lines, faults)
     if body.prices_include_tax:
@@ -33,16 +35,14 @@ def line_nets(body: OrderBody, faults: list[Fault]) -> list[Decimal]:
             _without_tax(amount, line, index, faults)
             for index, (amount, line) in enumerate(zip(amounts, lines, strict=True))
         ]
-    return [_rounded(amount, index, faults) for index, amount in enumerate(amounts)]
+    return [rounded(amount) if amount else NOTHING for amount in amounts]  # 0 x -3 makes a minus nothing
 
 
-def _rounded(amount: Decimal, index: int, faults: list[Fault]) -> Decimal:
-    if not amount:
-        return NOTHING  # not the minus nothing that 0 x -3 makes
-    if not -LARGEST_AMOUNT < amount < LARGEST_AMOUNT:
-        faults.append(Fault("the line's amount is out of range", ("lines", index)))
-        return NOTHING
-    return rounded(amount)
+def _in_range(amount: Decimal, index: int, faults: list[Fault]) -> Decimal:
+    if -LARGEST_AMOUNT < amount < LARGEST_AMOUNT:
+        return amount
+    faults.append(Fault("the line's amount is out of range", ("lines", index)))
+    return NOTHING
 
 
 def _amount(line: LineBody, body: OrderBody, index: int, faults: list[Fault]) -> Decimal:

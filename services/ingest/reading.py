@@ -7,7 +7,12 @@ from services.ingest.body import Envelope, OrderBody
 from services.ingest.faults import Contradiction, Fault, NotJson, misshapen
 from services.ingest.normalise import Receipt, normalise
 from shared import strict_json
-from shared.domain.order import Order
+from shared.domain.order import Order, OrderStatus
+
+ORDER_TOPICS = ("order", "return", "credit")
+"""What the first part of an envelope's type may be."""
+DELETED = ("order.deleted", "return.deleted", "credit.deleted")
+"""An order that is gone upstream counts as cancelled here."""
 
 _ORDER = TypeAdapter(OrderBody)
 _ENVELOPE = TypeAdapter(Envelope)
@@ -30,13 +35,17 @@ def read_envelope(raw: bytes, receipt: Receipt) -> Order:
         envelope = _ENVELOPE.validate_python(value)
     except ValidationError as error:
         raise misshapen(error) from None
+    topic = envelope.type.strip().lower()
+    if topic.partition(".")[0] not in ORDER_TOPICS:
+        raise Contradiction([Fault(f"the topic {topic!r} is not about an order", ("type",))])
     sent_at = envelope.timestamp
     if sent_at is not None and sent_at.tzinfo is None:
         sent_at = sent_at.replace(tzinfo=receipt.zone)
     try:
-        return normalise(envelope.data, replace(receipt, envelope_at=sent_at))
+        order = normalise(envelope.data, replace(receipt, envelope_at=sent_at))
     except Contradiction as contradiction:
         raise contradiction.within(("data",)) from None
+    return replace(order, status=OrderStatus.CANCELLED) if topic in DELETED else order
 
 
 def _value(raw: bytes) -> object:

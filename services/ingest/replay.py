@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from services.ingest.faults import Contradiction, Fault
 from services.ingest.normalise import Receipt
 from services.ingest.receive import Held, Verdict, judge
-from services.ingest.source import Read
+from services.ingest.source import Read, read_event
 from services.ingest.store import QUEUE, as_json, conflict, head, step_down
 from shared import tasks
 from shared.db import Database
@@ -65,7 +65,7 @@ def replay(
 ) -> Replayed:
     """Read the exact body again. With `accept`, one that conflicts with what is held takes its place."""
     try:
-        order = read(waiting.body, replace(receipt, received_at=waiting.received_at))
+        order = read_event(read, waiting.body, replace(receipt, received_at=waiting.received_at))
     except Contradiction as contradiction:
         values = {"id": waiting.id, "problem": as_json(contradiction.faults)}
         connection.execute(_STILL_BAD, values)

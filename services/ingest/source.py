@@ -4,14 +4,18 @@ A source is one file in `services/ingest/sources/` holding a `SOURCE`. Both func
 and the zone come as arguments.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from services.ingest import sources
+from services.ingest.faults import Contradiction, Fault
 from services.ingest.normalise import Receipt
 from shared.domain.order import Order
 from shared.plugins import discover
+
+log = logging.getLogger(__name__)
 
 Verify = Callable[[Mapping[str, str], bytes, Sequence[str], datetime], str]
 """(headers by lower-case name, exact body, secrets, now) -> message id; raises shared.signing.SignatureFault."""
@@ -29,6 +33,17 @@ class Source:
     read: Read
     media_types: frozenset[str] = frozenset({"application/json"})
     """What the body may say it is."""
+
+
+def read_event(read: Read, raw: bytes, receipt: Receipt) -> Order:
+    """Read with a source's reader. Whatever it throws becomes a Contradiction: the event is kept and shown."""
+    try:
+        return read(raw, receipt)
+    except Contradiction:
+        raise
+    except Exception as error:
+        log.exception("the reader of %s failed", receipt.source)
+        raise Contradiction([Fault(f"the reader failed: {error!a}"[:500])]) from error
 
 
 def all_sources() -> dict[str, Source]:

@@ -96,6 +96,11 @@ _UNREADABLE = (
     " VALUES (%s, %s, 'quarantined', %s, %s, %b, %s) RETURNING id"
 )
 
+_SAME_UNREADABLE = (
+    "SELECT id FROM event WHERE source = %s AND external_id IS NULL AND state = 'quarantined'"
+    " AND sha256(body) = sha256(%b) LIMIT 1"
+)
+
 
 def _columns(new: Arrival) -> tuple[Value, ...]:
     order, message = new.order, new.message
@@ -192,7 +197,7 @@ def _id(connection: Connection, statement: str, values: tuple[object, ...]) -> U
 
 
 def store_unreadable(database: Database, message: Message, faults: Sequence[Fault]) -> UUID:
-    """Keep a message that is signed but could not be read, until somebody replays it."""
+    """Keep a message that is signed but could not be read, until somebody replays it. The same bytes: once."""
     values = (
         message.source,
         message.door,
@@ -201,8 +206,12 @@ def store_unreadable(database: Database, message: Message, faults: Sequence[Faul
         message.body,
         as_json(faults),
     )
-    with database.autocommit() as connection:
-        return _id(connection, _UNREADABLE, values)
+    with database.transaction() as connection:
+        connection.exec_driver_sql(
+            "SELECT pg_advisory_xact_lock(hashtextextended('unreadable ' || %s, 0))", (message.source,)
+        )
+        same = connection.exec_driver_sql(_SAME_UNREADABLE, (message.source, message.body)).scalar()
+        return same if isinstance(same, UUID) else _id(connection, _UNREADABLE, values)
 
 
 def as_json(faults: Sequence[Fault]) -> str:

@@ -1,12 +1,16 @@
 """Signed webhooks over the ingest service: what each gets for an answer, and what is stored."""
 
 import json
+from dataclasses import replace
 
 import pytest
+from sqlalchemy import text
 
+from services.ingest.source import all_sources
 from shared.db import Database
+from shared.domain.order import Order
 from shared.signing import new_secret
-from tests.ingest_service import OLD_SECRET, Ingest, an_order, ingest_on
+from tests.ingest_service import OLD_SECRET, Ingest, an_order, ingest_on, rows
 
 
 @pytest.fixture
@@ -73,7 +77,9 @@ def test_one_version_with_two_contents_waits_for_a_person(ingest: Ingest) -> Non
         pytest.param(b'{"type":"order.created"}', "#/data", id="no order"),
         pytest.param(b'{"type":"x","data":{"id":"1","id":"2"}}', "#", id="a name twice"),
         pytest.param(
-            json.dumps({"type": "x", "data": an_order(lines=[{"sku": "A", "quantity": 1}])}).encode(),
+            json.dumps(
+                {"type": "order.created", "data": an_order(lines=[{"sku": "A", "quantity": 1}])}
+            ).encode(),
             "#/data/lines/0",
             id="a line without a price",
         ),
@@ -109,3 +115,56 @@ def test_a_body_over_a_mebibyte_is_refused(ingest: Ingest) -> None:
 def test_an_unknown_connection_is_not_there(ingest: Ingest) -> None:
     answer = ingest.client.post("/hooks/nobody", data=b"{}", content_type="application/json")
     assert (answer.status_code, answer.content_type) == (404, "application/problem+json")
+
+
+@pytest.mark.parametrize("topic", ["ping", "contact.created", "customer.updated", "x"])
+def test_a_topic_that_is_not_an_order_s_never_becomes_a_sale(ingest: Ingest, topic: str) -> None:
+    answer = ingest.hook(None, raw=json.dumps({"type": topic, "data": an_order()}).encode())
+    assert (answer.status_code, answer.get_json()["status"]) == (202, "quarantined")
+    [(problem,)] = ingest.rows("SELECT problem FROM event")
+    assert problem == [{"pointer": "#/type", "detail": f"the topic {topic!r} is not about an order"}]
+
+
+def test_a_deleted_order_is_a_cancelled_one(ingest: Ingest) -> None:
+    ingest.hook(an_order(version=1))
+    gone = ingest.hook(None, raw=json.dumps({"type": "order.deleted", "data": an_order(version=2)}).encode())
+    assert gone.get_json()["status"] == "accepted"
+    [(normal,)] = ingest.rows("SELECT normal FROM event WHERE version = 2")
+    assert json.loads(normal)["status"] == "cancelled"
+
+
+def test_an_unreadable_body_that_comes_again_is_kept_once(ingest: Ingest) -> None:
+    first, again = ingest.hook(None, raw=b"{"), ingest.hook(None, raw=b"{")
+    assert first.json == again.json
+    assert ingest.hook(None, raw=b"{{").json != first.json
+    assert ingest.rows("SELECT count(*) FROM event") == [(2,)]
+
+
+def test_amounts_that_overflow_while_a_discount_is_shared_out_are_kept_and_named(ingest: Ingest) -> None:
+    line = {"sku": "A", "quantity": "999999999999", "unit_price": "999999999999"}
+    answer = ingest.hook(an_order(lines=[line], discount="1"))
+    assert (answer.status_code, answer.get_json()["status"]) == (202, "quarantined")
+
+
+def test_whatever_a_reader_throws_the_event_is_kept_with_the_reason(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(raw: bytes, context: object) -> Order:
+        raise KeyError(len(raw), context is None)
+
+    broken = replace(all_sources()["standard"], read=read)
+    monkeypatch.setattr("services.ingest.app.all_sources", lambda: {"standard": broken})
+    answer = ingest_on(database, database_url).hook(an_order())
+    assert (answer.status_code, answer.get_json()["status"]) == (202, "quarantined")
+    [(state, problem)] = rows(database, "SELECT state, problem FROM event")
+    assert state == "quarantined"
+    assert problem[0]["detail"].startswith("the reader failed: KeyError(")
+
+
+def test_an_event_whose_task_died_is_dead_with_the_reason(ingest: Ingest) -> None:
+    event_id = ingest.hook(an_order()).get_json()["id"]
+    with ingest.database.transaction() as connection:
+        connection.execute(text("UPDATE task SET state = 'dead', error = 'DataError: out of range'"))
+    told = ingest.client.get(f"/v1/events/{event_id}", headers=ingest.token("orders:read")).get_json()
+    assert told["state"] == "dead"
+    assert told["problem"] == [{"detail": "DataError: out of range", "pointer": "#"}]
