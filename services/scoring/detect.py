@@ -1,10 +1,10 @@
-"""This file runs every kind that wakes on orders, and turns what they find into rows that carry their versions."""
+"""Run the kinds that look at orders, and turn signals into rows that carry the versions that made them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from services.scoring.facts import FitFacts, OrderFacts
-from shared.domain.signal import Episode, Signal, SignalKind, Trigger
+from shared.domain.signal import Episode, OrderSignalKind, Signal, SignalKind
 
 Kinds = Mapping[str, SignalKind[OrderFacts]]
 
@@ -12,7 +12,10 @@ Kinds = Mapping[str, SignalKind[OrderFacts]]
 def detect(kinds: Kinds, facts: OrderFacts) -> list[Signal]:
     """Return everything the kinds find in one order."""
     return [
-        signal for kind in kinds.values() if kind.trigger == Trigger.ORDER for signal in kind.detect(facts)
+        signal
+        for kind in kinds.values()
+        if isinstance(kind, OrderSignalKind)
+        for signal in kind.detect(facts)
     ]
 
 
@@ -43,42 +46,48 @@ def _end(kinds: Kinds, facts: OrderFacts, episode: Episode) -> str | None:
 def rows(
     kinds: Kinds, facts: OrderFacts, signals: Sequence[Signal], business_now: datetime
 ) -> list[dict[str, object]]:
-    """Return signals as they are stored: each with its order's version and those of detector and fit."""
-    unproven = {name: why_unproven(kind, facts.fit, business_now) for name, kind in kinds.items()}
+    """Return the signals of an order as they are stored."""
+    order = {"order_id": facts.order_id, "order_version": facts.version}
     return [
-        {
-            "kind": each.kind,
-            "customer_id": each.customer_id,
-            "rep_id": each.rep_id,
-            "occasion": f"order:{facts.order_id}",
-            "subject": each.subject,
-            "cause": each.cause,
-            "order_id": facts.order_id,
-            "order_version": facts.version,
-            "product_id": each.product_id,
-            "as_of": each.as_of,
-            "expires_at": each.expires_at,
-            "probability": each.probability,
-            "basis": each.basis,
-            "stake": each.stake,
-            "value": each.value,
-            "low": each.low,
-            "high": each.high,
-            "revenue": each.revenue,
-            "horizon_days": each.horizon.days,
-            "headline": each.headline,
-            "question": each.question,
-            "evidence": each.evidence,
-            "detail": each.detail,
-            "facts": each.facts,
-            "severity": each.severity,
-            "is_selling": kinds[each.kind].is_selling,
-            "is_proven": unproven[each.kind] is None,
-            "unproven_reason": unproven[each.kind],
-            "assumed_margin": each.assumed_margin,
-            "quiet_days": kinds[each.kind].quiet_for.days,
-            "detector_version": kinds[each.kind].version,
-            "model_run_id": facts.fit.run_id if facts.fit is not None else None,
-        }
+        row(kinds[each.kind], each, f"order:{facts.order_id}", facts.fit, business_now) | order
         for each in signals
     ]
+
+
+def row(
+    kind: SignalKind[OrderFacts], signal: Signal, occasion: str, fit: FitFacts | None, business_now: datetime
+) -> dict[str, object]:
+    """Return one signal as it is stored: with its occasion and the versions of detector and fit."""
+    unproven_reason = why_unproven(kind, fit, business_now)
+    return {
+        "kind": signal.kind,
+        "customer_id": signal.customer_id,
+        "rep_id": signal.rep_id,
+        "subject": signal.subject,
+        "cause": signal.cause,
+        "occasion": occasion,
+        "product_id": signal.product_id,
+        "as_of": signal.as_of,
+        "expires_at": signal.expires_at,
+        "probability": signal.probability,
+        "basis": signal.basis,
+        "stake": signal.stake,
+        "value": signal.value,
+        "low": signal.low,
+        "high": signal.high,
+        "revenue": signal.revenue,
+        "horizon_days": signal.horizon.days,
+        "headline": signal.headline,
+        "question": signal.question,
+        "evidence": signal.evidence,
+        "detail": signal.detail,
+        "facts": signal.facts,
+        "severity": signal.severity,
+        "is_selling": kind.is_selling,
+        "is_proven": unproven_reason is None,
+        "unproven_reason": unproven_reason,
+        "assumed_margin": signal.assumed_margin,
+        "quiet_days": kind.episode_ttl.days,
+        "detector_version": kind.version,
+        "model_run_id": fit.run_id if fit is not None else None,
+    }

@@ -1,4 +1,4 @@
-"""This file says how scoring's tasks are done: score orders in batches, fit the models, rebuild derived state."""
+"""How scoring's tasks are done: score orders in batches, fit models, judge every day, rebuild derived state."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -7,14 +7,14 @@ from sqlalchemy import Connection
 
 from services.scoring import signals
 from services.scoring.detect import Kinds
-from services.scoring.facts import Assumptions
+from services.scoring.facts import Assumptions, OrderFacts
 from services.scoring.scorer import Lane, Notify, Scorer
 from services.scoring.store import refresh, schedule
 from services.scoring.store.catalogue import Catalogue
 from shared import tasks
 from shared.clock import Clock
 from shared.db import Database
-from shared.domain.signal import SignalKind
+from shared.domain.signal import DaySignalKind, SignalKind
 from shared.metrics import Metrics
 from shared.plugins import discover
 from shared.settings import Settings
@@ -53,18 +53,45 @@ def handlers(
         Handler("score", QUEUE, scorer.score, batch=BATCH),
         Handler("refresh", QUEUE, refresher(database, settings.base_currency)),
         Handler("fit", QUEUE, fitter(database, settings, clock)),
+        Handler("judge", QUEUE, judger(database, settings, kinds, clock, notify), batch=100),
     )
 
 
-def periodic(_settings: Settings) -> tuple[Periodic, ...]:
-    """Return what puts tasks by the clock: the nightly fit, and the first one."""
+def periodic(settings: Settings) -> tuple[Periodic, ...]:
+    """Return what puts tasks by the clock: the nightly fit, the first one, and the judgement of the day."""
+    day_kinds = [kind.name for kind in _day_kinds(discover(signals, "KIND", SignalKind))]
 
     def fits(connection: Connection) -> None:
         due = schedule.fits_due(connection)
         if due:
             tasks.put(connection, QUEUE, "fit", due)
 
-    return (fits,)
+    def judgements(connection: Connection) -> None:
+        due = schedule.judgements_due(connection, day_kinds, settings.time_zone)
+        if due:
+            tasks.put(connection, QUEUE, "judge", due)
+
+    return (fits, judgements) if day_kinds else (fits,)
+
+
+def _day_kinds(kinds: Kinds) -> list[DaySignalKind[OrderFacts]]:
+    return [kind for kind in kinds.values() if isinstance(kind, DaySignalKind)]
+
+
+def judger(
+    database: Database, settings: Settings, kinds: Kinds, clock: Clock, notify: Notify
+) -> Callable[[Sequence[Task]], Tally]:
+    """Return how the day kinds are judged: a task for each kind, so that one that fails stops no other."""
+
+    def run(batch: Sequence[Task]) -> Tally:
+        from services.scoring.night import judge  # noqa: PLC0415 - DuckDB and Ibis, as for fits
+
+        refresh.what_waits(database, settings.base_currency)
+        tally = judge(database, settings, _day_kinds(kinds), clock(), batch)
+        notify("alerts")
+        return tally
+
+    return run
 
 
 def fitter(database: Database, settings: Settings, clock: Clock) -> Callable[[Sequence[Task]], Tally]:

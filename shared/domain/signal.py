@@ -1,6 +1,6 @@
 """Signals: what a detector found in one customer's orders, with what is at stake and why it is believed."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -80,20 +80,40 @@ class Episode:
     product_id: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SignalKind(Generic[Facts]):
     """A signal kind: one file in `services/scoring/signals`, discovered by its `KIND`.
 
-    `detect` is pure: facts in, signals out. `ends` answers whether new facts close an open episode, with the
-    reason, or None. `quiet_for` is how long an episode stays open without new evidence. `needs_win` names a
-    grade in the current fit that must hold before the kind may be mailed.
+    `ends` answers whether an order closes an open episode, with the reason, or None. An episode without new
+    evidence ends after `episode_ttl`. `needs_win` names a grade in the current fit that must hold before the kind
+    may be mailed.
     """
 
     name: str
     version: str
-    trigger: Trigger
-    detect: Callable[[Facts], Iterable[Signal]]
     ends: Callable[[Facts, Episode], str | None]
-    quiet_for: timedelta
+    episode_ttl: timedelta
     is_selling: bool
     needs_win: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderSignalKind(SignalKind[Facts]):
+    """A kind that looks at one order. `detect` is pure: facts in, signals out."""
+
+    detect: Callable[[Facts], Iterable[Signal]]
+    trigger: Trigger = Trigger.ORDER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaySignalKind(SignalKind[Facts]):
+    """A kind that looks at every customer, or every rep, once a day.
+
+    `candidates` takes the facts of the night (`services.scoring.fit.facts.Facts`) and its moment, and returns an
+    ibis table of everybody eligible, with a boolean column `fires`. `tell` words one row that fires; the row also
+    carries `as_of`.
+    """
+
+    trigger: Trigger
+    candidates: Callable[[Any, datetime], Any]
+    tell: Callable[[Mapping[str, Any]], Signal]

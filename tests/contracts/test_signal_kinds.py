@@ -7,7 +7,7 @@ import pytest
 
 from services.scoring import signals
 from services.scoring.facts import FitFacts, Neighbour, OrderFacts
-from shared.domain.signal import Signal, SignalKind, Trigger
+from shared.domain.signal import OrderSignalKind, Signal
 from shared.plugins import discover
 from tests.order_facts import (
     BIT,
@@ -21,7 +21,7 @@ from tests.order_facts import (
     facts,
 )
 
-KINDS: dict[str, SignalKind[OrderFacts]] = discover(signals, "KIND", SignalKind)
+KINDS: dict[str, OrderSignalKind[OrderFacts]] = discover(signals, "KIND", OrderSignalKind)
 
 BITS = a_product(DRILL, breaks=(a_break(1, 5), a_break(12, 4.9)), neighbours=(Neighbour(BIT, 0.5, 120, 45),))
 SITUATIONS = [
@@ -41,22 +41,21 @@ def test_every_kind_finds_something_in_these_situations() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
-def test_a_kind_says_when_it_wakes_how_long_it_stays_and_which_version_it_is(
-    kind: SignalKind[OrderFacts],
+def test_a_kind_says_how_long_it_stays_and_which_version_it_is(
+    kind: OrderSignalKind[OrderFacts],
 ) -> None:
-    assert kind.trigger in Trigger
     assert kind.version
-    assert kind.quiet_for >= timedelta(days=1)
+    assert kind.episode_ttl >= timedelta(days=1)
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
-def test_a_kind_gives_the_same_answer_twice(kind: SignalKind[OrderFacts]) -> None:
+def test_a_kind_gives_the_same_answer_twice(kind: OrderSignalKind[OrderFacts]) -> None:
     for given in SITUATIONS:
         assert list(kind.detect(given)) == list(kind.detect(given))
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
-def test_a_kind_ends_its_questions_with_a_reason_or_not_at_all(kind: SignalKind[OrderFacts]) -> None:
+def test_a_kind_ends_its_questions_with_a_reason_or_not_at_all(kind: OrderSignalKind[OrderFacts]) -> None:
     for given in SITUATIONS:
         for product_id in (DRILL, 999, None):
             reason = kind.ends(given, an_episode(kind.name, product_id))
@@ -66,7 +65,7 @@ def test_a_kind_ends_its_questions_with_a_reason_or_not_at_all(kind: SignalKind[
 @pytest.mark.parametrize(
     ("kind", "signal"), FOUND, ids=[f"{kind.name} {signal.cause}" for kind, signal in FOUND]
 )
-def test_a_signal_can_be_checked_and_acted_on(kind: SignalKind[OrderFacts], signal: Signal) -> None:
+def test_a_signal_can_be_checked_and_acted_on(kind: OrderSignalKind[OrderFacts], signal: Signal) -> None:
     assert signal.kind == kind.name
     assert signal.as_of == NOW
     assert signal.as_of < signal.expires_at

@@ -14,7 +14,7 @@ FIRST_ORDER = '''
 from datetime import timedelta
 from decimal import Decimal
 
-from shared.domain.signal import Evidence, Signal, SignalKind, Trigger
+from shared.domain.signal import Evidence, OrderSignalKind, Signal
 
 
 def detect(facts):
@@ -43,7 +43,9 @@ def ends(facts, episode):
     return None
 
 
-KIND = SignalKind("first_order", "1", Trigger.ORDER, detect, ends, timedelta(days=30), is_selling=False)
+KIND = OrderSignalKind(
+    name="first_order", version="1", detect=detect, ends=ends, episode_ttl=timedelta(days=30), is_selling=False
+)
 '''
 
 

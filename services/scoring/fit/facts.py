@@ -53,9 +53,26 @@ _CUSTOMERS = (
 )
 
 
+_OWNERS = """
+SELECT customer.id AS customer_id, owner.rep_id
+FROM customer
+CROSS JOIN LATERAL (
+    SELECT rep_id FROM assignment
+    WHERE valid_from <= ({as_of} AT TIME ZONE 'UTC')::date
+      AND (customer_id = customer.id OR territory_id = customer.territory_id)
+    ORDER BY customer_id IS NULL, valid_from DESC LIMIT 1
+) AS owner
+WHERE customer.merged_into_id IS NULL
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What models are built from. `history` has a row per account and product; times are UTC without a zone."""
+    """What models and day kinds are built from.
+
+    `history` has a row per account and product, `owners` the rep of each customer that somebody looks after; times
+    are UTC without a zone.
+    """
 
     engine: Engine
     as_of: datetime
@@ -63,6 +80,7 @@ class Facts:
     history: ibis.Table
     products: ibis.Table
     customers: ibis.Table
+    owners: ibis.Table
 
     @property
     def accounts(self) -> ibis.Table:
@@ -90,6 +108,7 @@ def read_facts(engine: Engine, connection: dbapi.Connection, as_of: datetime) ->
         history=engine.keep("history", history_of(purchases)),
         products=load("product", _PRODUCTS),
         customers=load("customer", _CUSTOMERS),
+        owners=load("owner", _OWNERS),
     )
 
 
@@ -126,7 +145,7 @@ def before(facts: Facts, as_of: datetime) -> Facts:
     rows = facts.purchases
     purchases = engine.keep("earlier_purchase", rows.filter(rows.at < naive(as_of)))
     history = engine.keep("earlier_history", history_of(purchases))
-    return Facts(engine, as_of, purchases, history, facts.products, facts.customers)
+    return Facts(engine, as_of, purchases, history, facts.products, facts.customers, facts.owners)
 
 
 def history_of(purchases: ibis.Table) -> ibis.Table:

@@ -61,7 +61,7 @@ def fit(database_url: str, as_of: datetime, *, threads: int = 2, memory: str = "
     """
     watch = _Stopwatch()
     found = discover(models, "MODEL", Model)
-    with open_engine(threads=threads, memory=memory) as engine, _connected(database_url) as connection:
+    with open_engine(threads=threads, memory=memory) as engine, connected(database_url) as connection:
         with watch.timing("read"):
             facts = read_facts(engine, connection, as_of)
             connection.commit()
@@ -104,7 +104,7 @@ def _scope(facts: Facts) -> dict[str, Any]:
 
 
 @contextmanager
-def _connected(database_url: str) -> Iterator[dbapi.Connection]:
+def connected(database_url: str) -> Iterator[dbapi.Connection]:
     """Open an ADBC connection on the database the rest of the system knows by its SQLAlchemy address."""
     address = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
     with dbapi.connect(address) as connection:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from services.scoring.facts import LineFacts, Neighbour, OrderFacts, ProductFacts
 from services.scoring.value import HORIZON, Odds, exact, margin_of, number, worth
 from services.scoring.words import REMEMBERED, headline, shortened, variant
-from shared.domain.signal import Episode, Evidence, Signal, SignalKind, Trigger
+from shared.domain.signal import Episode, Evidence, OrderSignalKind, Signal
 
 PRIOR = Odds(0.05)
 """8-9 % of top-10 items were bought within 60 days at one wholesaler: a cautious start until measured here."""
@@ -196,13 +196,12 @@ def ends(facts: OrderFacts, episode: Episode) -> str | None:
     return "the customer bought it" if episode.product_id in facts.basket else None
 
 
-KIND = SignalKind(
-    "cross_sell",
+KIND = OrderSignalKind(
+    name="cross_sell",
     version="1",
-    trigger=Trigger.ORDER,
     detect=detect,
     ends=ends,
-    quiet_for=timedelta(days=90),
+    episode_ttl=timedelta(days=90),
     is_selling=True,
     needs_win="cross_sell",
 )

@@ -14,7 +14,7 @@ from decimal import Decimal
 from services.scoring.facts import LineFacts, OrderFacts, PriceBand, band_of, breaks_on, day_of, last_price
 from services.scoring.value import HORIZON, Odds, exact, number, worth
 from services.scoring.words import headline, shortened
-from shared.domain.signal import Episode, Evidence, Severity, Signal, SignalKind, Trigger
+from shared.domain.signal import Episode, Evidence, OrderSignalKind, Severity, Signal
 
 NOTABLE_GAP = Decimal("0.10")
 """Below this gap, discounting is noise: a rep who is alerted for it stops reading."""
@@ -232,12 +232,11 @@ def ends(facts: OrderFacts, episode: Episode) -> str | None:
     return "sold at the usual price again"
 
 
-KIND = SignalKind(
-    "margin",
+KIND = OrderSignalKind(
+    name="margin",
     version="1",
-    trigger=Trigger.ORDER,
     detect=detect,
     ends=ends,
-    quiet_for=timedelta(days=30),
+    episode_ttl=timedelta(days=30),
     is_selling=False,
 )

@@ -23,7 +23,7 @@ from services.scoring.facts import (
 )
 from services.scoring.value import HORIZON, THIS_ORDER, Odds, exact, margin_of, number, spoken, worth
 from services.scoring.words import headline, shortened
-from shared.domain.signal import Episode, Evidence, Signal, SignalKind, Trigger
+from shared.domain.signal import Episode, Evidence, OrderSignalKind, Signal
 
 BREAK_ODDS = Odds(0.20)
 USUAL_ODDS = Odds(0.20)
@@ -325,12 +325,11 @@ def ends(facts: OrderFacts, episode: Episode) -> str | None:
     return None
 
 
-KIND = SignalKind(
-    "up_sell",
+KIND = OrderSignalKind(
+    name="up_sell",
     version="1",
-    trigger=Trigger.ORDER,
     detect=detect,
     ends=ends,
-    quiet_for=timedelta(days=60),
+    episode_ttl=timedelta(days=60),
     is_selling=True,
 )

@@ -1,4 +1,6 @@
-"""This file puts the fit's tasks when their time has come. Any number of schedulers may call it."""
+"""Say which fits and judgements are due. Any number of schedulers may ask."""
+
+from collections.abc import Sequence
 
 from sqlalchemy import Connection, text
 
@@ -23,3 +25,19 @@ _DUE = text("""
 def fits_due(connection: Connection) -> list[str]:
     """Return the keys of the fits that should be put now."""
     return [row.key for row in connection.execute(_DUE)]
+
+
+# After the night's fit, when there is one: kinds read what it wrote.
+_JUDGEMENTS = text("""
+    SELECT today.day || ':' || kind AS key
+    FROM to_char(now() AT TIME ZONE :zone, 'YYYY-MM-DD') AS today (day), unnest(CAST(:kinds AS text[])) AS kind
+    WHERE (now() AT TIME ZONE :zone)::time >= time '03:00'
+      AND EXISTS (SELECT FROM sales_order)
+      AND NOT EXISTS (SELECT FROM task WHERE kind = 'fit' AND state IN ('ready', 'leased'))
+      AND NOT EXISTS (SELECT FROM task WHERE task.kind = 'judge' AND key = today.day || ':' || kind)
+""")
+
+
+def judgements_due(connection: Connection, kinds: Sequence[str], zone: str) -> list[str]:
+    """Return the keys of the judgements that should be put now: one a day and kind, by the company's calendar."""
+    return [row.key for row in connection.execute(_JUDGEMENTS, {"kinds": list(kinds), "zone": zone})]

@@ -1,12 +1,14 @@
-"""This file stores signals once, withdraws those of older readings, and closes the episodes that ended."""
+"""Store signals once, withdraw those of older revisions, and touch or close the episodes they belong to."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
 from sqlalchemy import Connection, text
 
 from services.scoring.store.rows import as_json
+from shared import tasks
 from shared.domain.signal import Episode
 
 Row = dict[str, object]
@@ -42,7 +44,7 @@ _WITHDRAW = text(
 
 _EPISODES = text(
     "SELECT id, kind, customer_id, subject, opened_at, product_id FROM episode"
-    " WHERE customer_id = ANY(:customers) AND state = 'open'"
+    " WHERE customer_id = ANY(:customers) AND closed_at IS NULL"
 )
 
 _CLOSE = text(
@@ -92,3 +94,55 @@ def close(connection: Connection, ended: Mapping[int, str], now: datetime) -> No
     """Close episodes, each with the reason it ended."""
     if ended:
         connection.execute(_CLOSE, {"ids": list(ended), "reasons": list(ended.values()), "now": now})
+
+
+Key = tuple[str, int | None, str]
+"""(kind, customer, subject): what an episode is about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An open episode of a day kind, and the value it was last stored with."""
+
+    id: int
+    value: Decimal
+
+
+_STANDING = text(
+    "SELECT DISTINCT ON (episode.id) episode.id, episode.kind, episode.customer_id, episode.subject, signal.value"
+    " FROM episode JOIN signal USING (kind, customer_id, subject)"
+    " WHERE episode.closed_at IS NULL AND kind = ANY(:kinds) ORDER BY episode.id, signal.id DESC"
+)
+
+_TOUCH = text(
+    "WITH held AS (SELECT id FROM episode WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE)"
+    " UPDATE episode SET last_seen_at = :now, quiet_after = quiet_after + (:now - last_seen_at) FROM held"
+    " WHERE episode.id = held.id AND last_seen_at < :now"
+)
+
+
+def standing(connection: Connection, kinds: Collection[str]) -> dict[Key, Standing]:
+    """Return the open episodes of these kinds."""
+    rows = connection.execute(_STANDING, {"kinds": list(kinds)})
+    return {(row.kind, row.customer_id, row.subject): Standing(row.id, row.value) for row in rows}
+
+
+def touch(connection: Connection, episodes: Sequence[int], now: datetime) -> None:
+    """Move the end of these episodes along: they were seen again."""
+    if episodes:
+        connection.execute(_TOUCH, {"ids": list(episodes), "now": now})
+
+
+def put_day_decisions(connection: Connection, occasions: Collection[str], judgement: int) -> None:
+    """Have alerts decide about these days, at once.
+
+    The task of an occasion is named by it. One that exists may be decided already: what a later judgement of the
+    same day finds gets a task `<occasion>@<judgement>`.
+    """
+    rows = connection.scalars(
+        text("SELECT key FROM task WHERE kind = 'decide' AND key = ANY(:keys)"), {"keys": list(occasions)}
+    )
+    taken = set(rows)
+    keys = [f"{each}@{judgement}" if each in taken else each for each in occasions]
+    if keys:
+        tasks.put(connection, "alerts", "decide", keys)

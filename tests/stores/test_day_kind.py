@@ -1,0 +1,263 @@
+"""Adding a day kind is adding a file: every night it is run, its signals are stored, and alerts decide on them."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from services.scoring import signals
+from services.scoring.jobs import periodic
+from shared import tasks
+from shared.db import Database
+from shared.drainer import Drainer
+from shared.metrics import Metrics
+from tests.scoring_orders import NOW, Worker, line, order, rows, score, settings
+
+GONE_QUIET = '''
+"""Gone quiet: a customer who ordered every month has not ordered for two."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+from shared.domain.signal import DaySignalKind, Evidence, Signal, Trigger
+
+
+def candidates(facts, as_of):
+    sales = facts.accounts
+    seen = sales.group_by("customer_id").agg(last=sales.day.max(), days=sales.day.nunique(), spent=sales.net.sum())
+    return seen.mutate(fires=seen["last"] < (as_of - timedelta(days=60)).date())
+
+
+def tell(row):
+    value = Decimal(str(row["spent"])) / 10
+    return Signal(
+        kind="gone_quiet",
+        customer_id=row["customer_id"],
+        subject="orders",
+        cause="silence",
+        probability=0.5,
+        basis="prior",
+        stake=value * 2,
+        value=value,
+        low=value,
+        high=value,
+        horizon=timedelta(days=90),
+        headline="No order for two months",
+        question="What has changed?",
+        evidence=(Evidence("Last order", f"On {row['last']}."),),
+        as_of=row["as_of"],
+        expires_at=row["as_of"] + timedelta(days=7),
+    )
+
+
+def ends(facts, episode):
+    return "they ordered"
+
+
+KIND = DaySignalKind(
+    name="gone_quiet", version="1", trigger=Trigger.CUSTOMER_DAY, candidates=candidates, tell=tell, ends=ends,
+    episode_ttl=timedelta(days=30), is_selling=False,
+)
+'''
+
+BROKEN = GONE_QUIET.replace("gone_quiet", "broken").replace("sales = facts", "sales = facts.nothing")
+
+REP_DAY = '''
+"""Customers: how many customers a rep looks after who bought something."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+from shared.domain.signal import DaySignalKind, Evidence, Signal, Trigger
+
+
+def candidates(facts, as_of):
+    owned = facts.accounts.join(facts.owners, "customer_id")
+    reps = owned.group_by("rep_id").agg(customers=owned.customer_id.nunique())
+    return reps.mutate(fires=reps.customers > 0)
+
+
+def tell(row):
+    return Signal(
+        kind="book", customer_id=None, rep_id=row["rep_id"], subject="book", cause="size", probability=0.5,
+        basis="prior", stake=Decimal(2), value=Decimal(1), low=Decimal(0), high=Decimal(2),
+        horizon=timedelta(days=90), headline="Your book", question="Who is missing?",
+        evidence=(Evidence("Customers", str(row["customers"])),), as_of=row["as_of"],
+        expires_at=row["as_of"] + timedelta(days=7),
+    )
+
+
+def ends(facts, episode):
+    return None
+
+
+KIND = DaySignalKind(
+    name="book", version="1", trigger=Trigger.REP_DAY, candidates=candidates, tell=tell, ends=ends,
+    episode_ttl=timedelta(days=30), is_selling=False,
+)
+'''
+
+KINDS = {"gone_quiet": GONE_QUIET, "broken": BROKEN, "book": REP_DAY}
+DAY = NOW.date().isoformat()
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Put kinds into the folder of signals, as a file each."""
+
+    def put(*names: str) -> None:
+        for name in names:
+            (tmp_path / f"{name}.py").write_text(KINDS[name])
+
+    monkeypatch.setattr(signals, "__path__", [*signals.__path__, str(tmp_path)])
+    return put
+
+
+def a_company(database: Database) -> None:
+    """One customer who stopped ordering and one who did not."""
+    score(
+        database,
+        *(order(f"a{days}", line("DRILL", 10, 5), days_ago=days) for days in (150, 120, 90)),
+        *(order(f"b{days}", line("DRILL", 10, 5), days_ago=days, customer="busy") for days in (90, 60, 30)),
+    )
+
+
+def judge(database: Database, *names: str, night: int = 0) -> Worker:
+    """Put the judgement of a night and do it."""
+    now = NOW + timedelta(days=night)
+    with database.transaction() as connection:
+        tasks.put(connection, "scoring", "judge", [f"{now.date()}:{name}" for name in names])
+    worker = Worker(database, now=now, database_url=database.engine.url.render_as_string(hide_password=False))
+    worker.work("judge")
+    return worker
+
+
+def decisions(database: Database) -> Sequence[Any]:
+    return rows(database, "SELECT key FROM task WHERE kind = 'decide' AND key NOT LIKE 'order:%' ORDER BY 1")
+
+
+def test_a_file_is_all_a_new_day_kind_takes(database: Database, install: Any) -> None:
+    install("gone_quiet")
+    a_company(database)
+    worker = judge(database, "gone_quiet")
+    ((customer,),) = rows(database, "SELECT id FROM customer WHERE name = 'Acme'")
+    assert rows(
+        database,
+        "SELECT kind, occasion, customer_id, order_id, order_version, severity, headline, value, facts->>'days'"
+        " FROM signal WHERE kind = 'gone_quiet'",
+    ) == [
+        (
+            "gone_quiet", f"customer:{customer}:{DAY}", customer, None, None, "normal",
+            "No order for two months", 15, "3",
+        )
+    ]  # fmt: skip
+    assert decisions(database) == [(f"customer:{customer}:{DAY}",)]
+    assert worker.notified == ["alerts"]
+
+
+def test_a_night_that_is_done_twice_finds_nothing_twice(database: Database, install: Any) -> None:
+    install("gone_quiet")
+    a_company(database)
+    judge(database, "gone_quiet")
+    with database.transaction() as connection:
+        connection.exec_driver_sql("UPDATE task SET state = 'ready' WHERE kind = 'judge'")
+    judge(database, "gone_quiet")
+    assert rows(database, "SELECT count(*) FROM signal WHERE kind = 'gone_quiet'") == [(1,)]
+
+
+def test_a_rep_is_judged_on_a_day_of_their_own(database: Database, install: Any) -> None:
+    install("book")
+    a_company(database)
+    with database.transaction() as connection:
+        rep = connection.exec_driver_sql(
+            "WITH one AS (INSERT INTO rep (external_id, name) VALUES ('r1', 'Rita') RETURNING id)"
+            " INSERT INTO assignment (customer_id, rep_id, valid_from)"
+            " SELECT customer.id, one.id, DATE '2020-01-01' FROM customer, one RETURNING rep_id"
+        ).scalar()
+    judge(database, "book")
+    assert rows(database, "SELECT occasion, customer_id, rep_id FROM signal WHERE kind = 'book'") == [
+        (f"rep:{rep}:{DAY}", None, rep)
+    ]
+    assert decisions(database) == [(f"rep:{rep}:{DAY}",)]
+
+
+def test_the_judgement_of_the_day_is_put_once_for_each_kind(database: Database, install: Any) -> None:
+    install("gone_quiet", "book")
+    a_company(database)
+    utc_hour = rows(database, "SELECT extract(hour FROM now() AT TIME ZONE 'UTC')")[0][0]
+    zone = "UTC" if utc_hour >= 3 else "Asia/Tokyo"  # where it is past three in the morning
+    _, judgements = periodic(settings(time_zone=zone))
+    for _ in range(2):
+        with database.transaction() as connection:
+            judgements(connection)
+    ((today,),) = rows(database, "SELECT CAST((now() AT TIME ZONE :zone)::date AS text)", zone=zone)
+    keys = [row.key for row in rows(database, "SELECT key FROM task WHERE kind = 'judge' ORDER BY key")]
+    assert keys == [f"{today}:book", f"{today}:gone_quiet"]
+
+
+def test_a_kind_that_fails_stops_no_other(database: Database, install: Any) -> None:
+    install("gone_quiet", "broken")
+    a_company(database)
+    with database.transaction() as connection:
+        tasks.put(connection, "scoring", "judge", [f"{DAY}:broken", f"{DAY}:gone_quiet"])
+    worker = Worker(database, database_url=database.engine.url.render_as_string(hide_password=False))
+    Drainer(database, list(worker.handlers.values()), Metrics("scoring", "test").count).drain()
+    assert rows(database, "SELECT key, state FROM task WHERE kind = 'judge' ORDER BY key") == [
+        (f"{DAY}:broken", "ready"),
+        (f"{DAY}:gone_quiet", "done"),
+    ]
+    assert rows(database, "SELECT count(*) FROM signal WHERE kind = 'gone_quiet'") == [(1,)]
+
+
+def an_episode(database: Database, value: float) -> None:
+    """The episode alerts opened for the signal, whose value was that."""
+    with database.transaction() as connection:
+        connection.execute(
+            text("UPDATE signal SET value = :value WHERE kind = 'gone_quiet'"), {"value": value}
+        )
+        connection.execute(
+            text(
+                "INSERT INTO episode (customer_id, kind, subject, number, opened_at, last_seen_at, quiet_after,"
+                " holdout_bucket, is_holdout, value) SELECT customer_id, kind, subject, 1, as_of, as_of,"
+                " as_of + interval '30 days', 50, false, value FROM signal WHERE kind = 'gone_quiet'"
+            )
+        )
+
+
+@pytest.mark.parametrize(
+    ("stored", "signals_kept"),
+    [
+        pytest.param(15, 1, id="the same: the episode is touched"),
+        pytest.param(13, 1, id="a little more"),
+        pytest.param(10, 2, id="half as much again: news"),
+    ],
+)
+def test_a_second_night_stores_what_is_news(
+    database: Database, install: Any, stored: float, signals_kept: int
+) -> None:
+    install("gone_quiet")
+    a_company(database)
+    judge(database, "gone_quiet")
+    an_episode(database, stored)
+    judge(database, "gone_quiet", night=1)
+    assert rows(database, "SELECT count(*) FROM signal WHERE kind = 'gone_quiet'") == [(signals_kept,)]
+    assert rows(
+        database,
+        "SELECT last_seen_at = opened_at + interval '1 day', quiet_after - last_seen_at FROM episode",
+    ) == [(True, timedelta(days=30))]
+
+
+def test_what_is_no_longer_so_closes(database: Database, install: Any) -> None:
+    install("gone_quiet")
+    a_company(database)
+    judge(database, "gone_quiet")
+    an_episode(database, 15)
+    score(database, order("back", line("DRILL", 10, 5), days_ago=-0.5), business_time=NOW + timedelta(days=1))
+    with database.transaction() as connection:  # as if the order itself had closed nothing
+        connection.exec_driver_sql("UPDATE episode SET state = 'open', closed_at = NULL, close_reason = NULL")
+    judge(database, "gone_quiet", night=1)
+    assert rows(database, "SELECT close_reason FROM episode") == [("it is no longer so",)]
+    assert len(decisions(database)) == 2
