@@ -7,8 +7,8 @@ from psycopg_pool import ConnectionPool
 
 
 def create_app() -> Flask:
-    """The route, with a pool that is opened after the fork."""
-    pool = ConnectionPool(os.environ["BARE_DATABASE_URL"], min_size=8, max_size=8, open=False)
+    """The route and its pool."""
+    pool = ConnectionPool(os.environ["BARE_DATABASE_URL"], min_size=8, max_size=8, open=True)
     app = Flask("bare")
     app.extensions["pool"] = pool
 

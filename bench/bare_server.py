@@ -6,9 +6,5 @@ from bench.bare import create_app
 from shared.serve import run_service
 
 if __name__ == "__main__":
-    run_service(
-        create_app,
-        sys.argv[1],
-        threads=int(sys.argv[2]),
-        after_fork=lambda app: app.extensions["pool"].open(),
-    )
+    host, _, port = sys.argv[1].rpartition(":")
+    run_service(create_app, (host, int(port)), threads=int(sys.argv[2]))

@@ -63,12 +63,11 @@ def _redis_of(settings: Settings) -> str | None:
 @click.pass_obj
 def serve(context: "Context", service: str, bind: tuple[str, int] | None, threads: int) -> None:
     """Run one web service: ingest, scoring or alerts."""
-    from shared.serve import run_service  # noqa: PLC0415 - gunicorn and Flask are for this command alone
+    from shared.serve import run_service  # noqa: PLC0415 - waitress and Flask are for this command alone
 
     settings = context.settings
     address = bind or ("127.0.0.1", PORTS[service])
     metrics = _open(service, settings)
-    # Neither connects nor starts a thread before the server has forked.
     database = Database(
         settings.database_url.get_secret_value(),
         REQUEST,
@@ -88,7 +87,7 @@ def serve(context: "Context", service: str, bind: tuple[str, int] | None, thread
         notifier.close()
         database.close()
 
-    run_service(make, f"{address[0]}:{address[1]}", threads=threads, before_exit=close)
+    run_service(make, address, threads=threads, before_exit=close)
 
 
 @click.command()

@@ -17,7 +17,7 @@ from flask import Request, Response, request
 from flask.globals import request_ctx
 from flask.json.provider import DefaultJSONProvider
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.exceptions import UnsupportedMediaType
 
 from shared import api_docs, health, problems, strict_json
 from shared.health import Check
@@ -25,9 +25,18 @@ from shared.logs import access_log, request_id
 from shared.metrics import Metrics
 from shared.problems import Problem
 
-__all__ = ["LARGEST_BODY", "PAGE_HEADERS", "Check", "accept_any_length", "create_service"]
+__all__ = [
+    "BULK_MEDIA_TYPE",
+    "LARGEST_BODY",
+    "PAGE_HEADERS",
+    "Check",
+    "accept_any_length",
+    "create_service",
+]
 
 LARGEST_BODY = 1024 * 1024
+BULK_MEDIA_TYPE = "application/x-ndjson"
+"""A body of this type may have any number of lines, on the routes that lift the limit."""
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 PAGE_HEADERS = {
@@ -132,14 +141,6 @@ class _Service(APIFlask):
 
 class _StrictRequest(Request):
     """Takes only JSON that says it is, and that everybody reads the same."""
-
-    def get_data(self, *arguments: Any, **values: Any) -> Any:  # noqa: ANN401 - three overloads of Werkzeug's
-        """Return the body, and refuse one without a length that goes on after the limit: Werkzeug cuts it off."""
-        body = super().get_data(*arguments, **values)
-        is_cut = "HTTP_TRANSFER_ENCODING" in self.environ and len(body) == self.max_content_length
-        if is_cut and self.environ["wsgi.input"].read(1):
-            raise RequestEntityTooLarge
-        return body
 
     def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> object:  # noqa: ARG002, FBT001, FBT002 - Flask's signature
         """Return the body's value; `force` is ignored: a body of another type is a 415."""

@@ -1,15 +1,12 @@
-"""This file takes orders as NDJSON, any number in one request, and answers each on a line of its own.
+"""Orders as NDJSON: any number in one request, each answered on a line of its own.
 
-Request and answer stream: a batch is read, stored and answered before the next is read, so memory stays flat. A bad
-line spoils nothing. A sender who does not read while sending is not left waiting for us while we wait for it: what
-it does not take is put aside until it has sent everything.
+The server has received the whole request, on disk where it is long, before this begins. A batch is read, stored and
+answered before the next is read, so memory stays flat. A bad line spoils nothing.
 """
 
-import select
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from tempfile import SpooledTemporaryFile
 
 import msgspec
 from flask import Response, request
@@ -21,9 +18,9 @@ from services.ingest.receive import Verdict
 from services.ingest.store import Arrival, Message, Stored, arrival, conflict
 from services.ingest.store_many import store_many
 from shared.problems import DATABASE_AWAY
-from shared.web import LARGEST_BODY, accept_any_length
+from shared.web import BULK_MEDIA_TYPE, LARGEST_BODY, accept_any_length
 
-MEDIA_TYPE = "application/x-ndjson"
+MEDIA_TYPE = BULK_MEDIA_TYPE
 DOOR = "api"
 BATCH_LINES = 200
 BATCH_BYTES = 1024 * 1024
@@ -43,9 +40,8 @@ class NumberedLine:
 def take(desk: Desk, source: str) -> Response:
     """Answer the request at hand line by line."""
     accept_any_length()
-    read, wire = request.stream.read, request.environ.get("gunicorn.socket")
-    results = (_encode(desk, source, batch) for batch in batches(numbered_lines(read)))
-    return Response(patiently(results, _is_writable(wire)), content_type=MEDIA_TYPE)
+    lines = numbered_lines(request.stream.read)
+    return Response((_encode(desk, source, batch) for batch in batches(lines)), content_type=MEDIA_TYPE)
 
 
 def numbered_lines(read: Callable[[int], bytes]) -> Iterator[NumberedLine]:
@@ -78,28 +74,6 @@ def batches(lines: Iterator[NumberedLine]) -> Iterator[list[NumberedLine]]:
             batch, size = [], 0
     if batch:
         yield batch
-
-
-def patiently(results: Iterator[bytes], is_writable: Callable[[], bool]) -> Iterator[bytes]:
-    """Pass results on as they come; once the receiver is full, keep the rest until there are no more."""
-    with SpooledTemporaryFile(max_size=BATCH_BYTES) as kept:
-        for result in results:
-            if kept.tell() == 0 and is_writable():
-                yield result
-            else:
-                kept.write(result)
-        kept.seek(0)
-        while block := kept.read(BLOCK):
-            yield block
-
-
-def _is_writable(wire: object) -> Callable[[], bool]:
-    """Ask the sender's connection, where the server shows it, whether it takes more without waiting."""
-    if wire is None:
-        return lambda: True
-    poll = select.poll()
-    poll.register(wire, select.POLLOUT)  # type: ignore[arg-type]
-    return lambda: bool(poll.poll(0))
 
 
 def _encode(desk: Desk, source: str, batch: Sequence[NumberedLine]) -> bytes:

@@ -156,12 +156,6 @@ def test_a_stream_is_answered_as_it_comes(ingest: Ingest) -> None:
     assert len(asked) == 1
 
 
-def test_results_nobody_reads_yet_wait_until_everything_is_sent() -> None:
-    ready = iter([True, False, True, True])
-    results = bulk.patiently(iter([b"a", b"b", b"c"]), lambda: next(ready))
-    assert list(results) == [b"a", b"bc"]
-
-
 def test_a_sender_learns_what_became_of_an_order(ingest: Ingest, writer: dict[str, str]) -> None:
     made = post(ingest, writer, an_order())
     told = ingest.client.get(made.headers["Location"], headers=writer).get_json()
