@@ -7,7 +7,17 @@ import pytest
 
 from services.scoring.signals.margin import KIND, detect
 from shared.domain.signal import Severity
-from tests.order_facts import a_band, a_break, a_line, a_product, a_purchase, an_episode, an_item, facts
+from tests.order_facts import (
+    DRILL,
+    a_band,
+    a_break,
+    a_line,
+    a_product,
+    a_purchase,
+    an_episode,
+    an_item,
+    facts,
+)
 
 FAIR = a_product(bands=(a_band(8),))
 """Twenty accounts pay 8."""
@@ -19,6 +29,26 @@ def test_a_line_below_its_floor_is_urgent() -> None:
     assert signal.stake == Decimal("10.00")  # ten units, one pound short of cost each
     assert signal.headline == "Sold Cordless drill below its floor"
     assert signal.evidence[0].text == "Sold at £5.00; cost £6.00, floor £6.00."
+
+
+def test_below_the_floor_is_a_question_of_its_own() -> None:
+    """Held out, dismissed or snoozed, a thin margin of the same product must not hide it."""
+    (below,) = detect(facts(a_line(price=5, cost=6)))
+    (thin,) = detect(facts(a_line(price=5, cost=4)))
+    assert (below.kind, thin.kind) == ("margin", "margin")
+    assert (below.subject, thin.subject) == (f"floor:{DRILL}", f"product:{DRILL}")
+
+
+@pytest.mark.parametrize(
+    ("cost", "reason"),
+    [
+        pytest.param(6, None, id="below its floor still"),
+        pytest.param(4, "sold above its floor again", id="thin, but above its floor"),
+    ],
+)
+def test_a_question_about_the_floor_ends_above_it(cost: float, reason: str | None) -> None:
+    episode = replace(an_episode("margin"), subject=f"floor:{DRILL}")
+    assert KIND.ends(facts(a_line(price=5, cost=cost)), episode) == reason
 
 
 def test_the_products_own_floor_goes_before_the_settings() -> None:

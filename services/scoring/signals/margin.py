@@ -202,7 +202,7 @@ def _signal(facts: OrderFacts, line: LineFacts, leak: _Leak) -> Signal:
     return Signal(
         kind=KIND.name,
         customer_id=facts.customer.id,
-        subject=f"product:{line.product.id}",
+        subject=_subject(line.product.id, is_below_floor=leak.is_urgent),
         cause=f"line:{line.line.id}",
         probability=leak.odds.probability,
         basis=leak.odds.basis,
@@ -224,12 +224,23 @@ def _signal(facts: OrderFacts, line: LineFacts, leak: _Leak) -> Signal:
     )
 
 
+def _subject(product_id: int, *, is_below_floor: bool) -> str:
+    """A mistake below the floor is a question of its own: what is answered about a thin margin never hides it."""
+    return f"floor:{product_id}" if is_below_floor else f"product:{product_id}"
+
+
 def ends(facts: OrderFacts, episode: Episode) -> str | None:
-    """End when the product is sold to this customer as usual again: no leak on any of its lines."""
+    """End when the product is sold to this customer as usual again: no leak on any of its lines.
+
+    A question about the floor ends as soon as no line is below it, whatever else its margin is.
+    """
     lines = [each for each in facts.lines if each.product.id == episode.product_id and each.line.net > 0]
-    if not lines or any(_leak(facts, each) is not None for each in lines):
+    leaks = [leak for each in lines if (leak := _leak(facts, each)) is not None]
+    if not lines:
         return None
-    return "sold at the usual price again"
+    if episode.subject.startswith("floor:"):
+        return None if any(leak.is_urgent for leak in leaks) else "sold above its floor again"
+    return None if leaks else "sold at the usual price again"
 
 
 KIND = OrderSignalKind(
