@@ -1,4 +1,4 @@
-"""This file is the one place that asks the time.
+"""The time: the one place that asks for it.
 
 Two clocks: the business clock (`as_of`, ages, "today") is real unless a setting fixes it; the real clock is the
 database's and gives leases, retries and limits (see `shared.tasks`). Signatures are checked against `real_now`.
@@ -11,12 +11,12 @@ Clock = Callable[[], datetime]
 
 
 def real_now() -> datetime:
-    """The time on the wall, in UTC."""
+    """Return the real time, in UTC."""
     return datetime.now(UTC)
 
 
 def business_clock(fixed_at: datetime | None) -> Clock:
-    """The clock business runs by: fixed when history is replayed, else real."""
+    """Return the clock that business runs by: fixed when history is replayed, else real."""
     if fixed_at is None:
         return real_now
     moment = fixed_at.astimezone(UTC)

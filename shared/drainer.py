@@ -1,12 +1,13 @@
-"""This file does the tasks of one queue: claims batches, splits failing ones, and never lets a neighbour pay.
+"""Doing the tasks of one queue: claim batches, run their handlers, split a batch that fails, recover leases.
 
-It keeps up the leases of what is in hand while its process lives; what it held when the database went away is handed
-back (see shared.handback). Threads may drain at the same time: one kind is done by one thread.
+One bad task costs the others of its batch nothing: neither an attempt nor time. Several threads may drain at once;
+tasks of one kind are done by one thread at a time.
 """
 
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -16,22 +17,65 @@ from sqlalchemy import Connection
 
 from shared import tasks
 from shared.db import DATABASE_ERRORS, Database, is_away, is_contended
-from shared.handback import HandBack
 from shared.tasks import Handler, LeaseLost, Tally, Task
 
 log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 10.0
-LOST_SECONDS = 1.0
+EXPIRED_SECONDS = 1.0
+"""How often to look for tasks whose lease expired."""
+
 CONTENDED_DELAY = timedelta(seconds=1)
 """How long a batch waits that met somebody else's lock."""
+
+RECENT_TOKENS = 256
+"""More than a process uses in the second of commits that a crash of PostgreSQL may take back."""
 
 Claim = Callable[[Connection, Handler, UUID], list[Task]]
 
 
+class LeaseRecovery:
+    """Makes tasks due again that this process left leased, instead of waiting until their lease expires.
+
+    A batch is left leased when its connection breaks, when the answer to a claim is lost, and when a crash of
+    PostgreSQL takes back the commit that completed it. Threads may use it at the same time.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._left: deque[tuple[UUID, timedelta | None]] = deque()
+        self._recent: deque[UUID] = deque(maxlen=RECENT_TOKENS)
+        self._breaks_seen = database.breaks
+        self._lock = threading.Lock()
+
+    def note_left(self, token: UUID, *, isolate_after: timedelta | None = None) -> None:
+        """Note a batch that was not completed; with a delay, its tasks are claimed alone after it."""
+        self._left.append((token, isolate_after))
+
+    def note_completed(self, token: UUID) -> None:
+        """Note a batch that was completed: should a connection break, the server may have crashed and forgotten it."""
+        self._recent.append(token)
+
+    def run(self) -> None:
+        """Recover what was left; after a broken connection also what PostgreSQL has forgotten was completed."""
+        with self._lock:
+            while self._left:
+                token, delay = self._left[0]
+                with self._database.autocommit() as connection:
+                    if delay is None:
+                        tasks.release(connection, [token])
+                    else:
+                        tasks.isolate(connection, token, delay)
+                self._left.popleft()
+            if (breaks := self._database.breaks) != self._breaks_seen:
+                with self._database.autocommit() as connection:
+                    tasks.release(connection, list(self._recent))
+                self._breaks_seen = breaks
+
+
 @dataclass(slots=True)
-class _InHand:
-    """A batch being done: since when, and when its lease was last given."""
+class _Running:
+    """A batch that is being done: since when, and when its lease was last renewed."""
 
     handler: Handler
     batch: Sequence[Task]
@@ -40,7 +84,8 @@ class _InHand:
 
     def needs_lease(self, now: float) -> bool:
         """Is a third of the lease gone, and the batch not hung?"""
-        is_hung = now - self.since > self.handler.longest.total_seconds()
+        limit = self.handler.hung_after
+        is_hung = limit is not None and now - self.since > limit.total_seconds()
         return not is_hung and now - self.leased_at > self.handler.lease.total_seconds() / 3
 
 
@@ -51,20 +96,20 @@ class Drainer:
         self, database: Database, handlers: Sequence[Handler], count: Callable[[Tally], None]
     ) -> None:
         self.kinds = [handler.kind for handler in handlers]
-        self.handback = HandBack(database)
+        self.recovery = LeaseRecovery(database)
         self._database = database
         self._handlers = handlers
         self._add = count
         self._kind_locks = {kind: threading.Lock() for kind in self.kinds}
-        self._in_hand: dict[str, _InHand] = {}
-        self._losses_in_a_row = 0
-        self._looked_for_lost = float("-inf")
-        self._took_at = time.monotonic()
+        self._running: dict[str, _Running] = {}
+        self._breaks_in_a_row = 0
+        self._looked_for_expired_at = float("-inf")
+        self._claimed_at = time.monotonic()
         self._is_database_away = False
         self._stop_asked_at: float | None = None
 
     def stop(self) -> None:
-        """Take no further batch. Safe to call from a signal handler: it takes no lock."""
+        """Claim no further batch. Safe to call from a signal handler: it takes no lock."""
         if self._stop_asked_at is None:
             self._stop_asked_at = time.monotonic()
 
@@ -80,159 +125,152 @@ class Drainer:
 
     @property
     def idle_for(self) -> float:
-        """Seconds since the last batch was begun."""
-        return time.monotonic() - self._took_at
+        """Seconds since a batch was last claimed."""
+        return time.monotonic() - self._claimed_at
 
     def drain(self, seconds: float = DRAIN_SECONDS) -> int:
-        """Work until nothing is due, the time is over or a stop is asked for. Returns how many tasks were taken."""
+        """Work until nothing is due, the time is over or a stop is asked for. Returns how many tasks were claimed."""
         until = time.monotonic() + seconds
-        done = 0
+        claimed = 0
         try:
             while not self.is_stopping and time.monotonic() < until:
-                self.handback.run()
-                if not (taken := self._take_each()):
+                self.recovery.run()
+                if not (number := self._work_each_kind()):
                     break
-                done += taken
+                claimed += number
         except DATABASE_ERRORS as error:
             self.note_database(error)
         else:
             self.note_database(None)
-        return done
+        return claimed
 
     def note_database(self, error: BaseException | None) -> None:
-        """Say once that the database does not answer, and once that it does again."""
+        """Log once that the database does not answer, and once that it does again."""
         if error is not None and not self._is_database_away:
             log.warning("the database does not answer: %s", first_line(error))
         if error is None and self._is_database_away:
             log.info("the database answers again")
         self._is_database_away = error is not None
 
-    def keep_leases(self) -> None:
-        """Renew the leases of what is in hand; to be called several times per lease."""
-        for held in list(self._in_hand.values()):
-            if held.needs_lease(now := time.monotonic()):
+    def renew_leases(self) -> None:
+        """Renew the leases of running batches; to be called several times per lease."""
+        for running in list(self._running.values()):
+            if running.needs_lease(now := time.monotonic()):
                 with self._database.autocommit() as connection:
-                    tasks.renew_lease(connection, held.batch, held.handler.lease)
-                held.leased_at = now
+                    tasks.renew_lease(connection, running.batch, running.handler.lease)
+                running.leased_at = now
 
-    def let_go(self) -> None:
-        """Give back what is in hand: this process is about to end in the middle of it."""
-        for held in list(self._in_hand.values()):
-            with self._database.autocommit() as connection:
-                tasks.release(connection, held.batch)
+    def release_running(self) -> None:
+        """Make running batches due again: this process is about to end in the middle of them."""
+        with self._database.autocommit() as connection:
+            tasks.release(connection, [running.batch[0].token for running in list(self._running.values())])
 
-    def _take_each(self) -> int:
-        taken = sum(self._take(handler, tasks.claim) for handler in self._handlers if not self.is_stopping)
-        if time.monotonic() - self._looked_for_lost > LOST_SECONDS:
-            self._looked_for_lost = time.monotonic()
-            lost = sum(self._take_lost(handler) for handler in self._handlers if not self.is_stopping)
-            if lost:
-                self._looked_for_lost = float("-inf")
-            taken += lost
-        return taken
+    def _work_each_kind(self) -> int:
+        claimed = sum(self._work(handler, tasks.claim) for handler in self._handlers if not self.is_stopping)
+        if time.monotonic() - self._looked_for_expired_at > EXPIRED_SECONDS:
+            self._looked_for_expired_at = time.monotonic()
+            expired = sum(self._work_expired(handler) for handler in self._handlers if not self.is_stopping)
+            if expired:  # there may be more
+                self._looked_for_expired_at = float("-inf")
+            claimed += expired
+        return claimed
 
-    def _take_lost(self, handler: Handler) -> int:
+    def _work_expired(self, handler: Handler) -> int:
         with self._database.autocommit() as connection:
             dead = tasks.dead_letter_expired(connection, handler)
         for key in dead:
             log.error("%s %s is dead: it ended its worker each time", handler.kind, key)
         if dead:
-            self._count(Tally({("tasks", handler.kind, "dead"): len(dead)}))
-        return self._take(handler, tasks.claim_expired)
+            self._count(handler, "dead", len(dead))
+        return self._work(handler, tasks.claim_expired)
 
-    def _take(self, handler: Handler, claim: Claim) -> int:
-        """Do one batch of what `claim` finds: due tasks together, or one whose lease ran out."""
+    def _work(self, handler: Handler, claim: Claim) -> int:
+        """Do one batch of what `claim` finds: due tasks together, or one whose lease expired."""
         lock = self._kind_locks[handler.kind]
         if not lock.acquire(blocking=False):
             return 0
+        token = uuid4()
         try:
-            token = uuid4()
-            with self.handback.noting_a_lost_answer(token), self._database.autocommit() as connection:
-                batch = claim(connection, handler, token)
+            batch = self._claim(handler, claim, token)
             if batch:
-                self._hold(handler, batch)
-                self.handback.through_with(token)
-            return len(batch)
+                self._run_batch(handler, batch)
         finally:
             lock.release()
+        return len(batch)
 
-    def _hold(self, handler: Handler, batch: Sequence[Task]) -> None:
-        self._took_at = time.monotonic()
-        self._in_hand[handler.kind] = _InHand(handler, batch)
+    def _claim(self, handler: Handler, claim: Claim, token: UUID) -> list[Task]:
         try:
-            self._do(handler, batch)
-        except DATABASE_ERRORS:
-            # Once is an accident; alone, or twice in a row, the batch may itself be what breaks the connection.
-            self._losses_in_a_row += 1
-            is_suspect = len(batch) == 1 or self._losses_in_a_row > 1
-            delay = handler.isolation_delay(batch[0].attempts) if is_suspect else None
-            self.handback.owe(batch, suspect_for=delay)
+            with self._database.autocommit() as connection:
+                return claim(connection, handler, token)
+        except DATABASE_ERRORS:  # the claim may be committed and only its answer be lost
+            self.recovery.note_left(token)
             raise
-        else:
-            self._losses_in_a_row = 0
-        finally:
-            del self._in_hand[handler.kind]
 
-    def _do(self, handler: Handler, batch: Sequence[Task]) -> None:
-        """Run a batch; when it raises, run its halves; when one task alone raises, put it off or bury it."""
+    def _run_batch(self, handler: Handler, batch: Sequence[Task]) -> None:
+        token = batch[0].token
+        self._claimed_at = time.monotonic()
+        self._running[handler.kind] = _Running(handler, batch)
         try:
-            tally = handler.run(batch)
+            self._run(handler, batch)
         except LeaseLost as lost:
             log.warning("%s", lost)
-            self._count(Tally({("tasks", handler.kind, "lease_lost"): len(batch)}))
-            self.handback.owe(batch)
+            self._count(handler, "lease_lost", len(batch))
+            self.recovery.note_left(token)
+        except DATABASE_ERRORS:
+            # Once is an accident; alone, or twice in a row, the batch may itself be what breaks the connection.
+            self._breaks_in_a_row += 1
+            is_suspect = len(batch) == 1 or self._breaks_in_a_row > 1
+            delay = handler.isolation_delay(batch[0].attempts) if is_suspect else None
+            self.recovery.note_left(token, isolate_after=delay)
+            raise
+        else:
+            self._breaks_in_a_row = 0
+            self.recovery.note_completed(token)
+        finally:
+            del self._running[handler.kind]
+
+    def _run(self, handler: Handler, batch: Sequence[Task]) -> None:
+        """Run a batch. When it fails, run its halves; when one task alone fails, retry it later or dead-letter it."""
+        try:
+            tally = handler.run(batch)
+        except LeaseLost:
+            raise
         except Exception as error:
             if is_away(error):
                 raise
-            if is_contended(error):
-                self._defer(handler, batch, error)
+            if is_contended(error):  # nobody's fault, and the halves would wait for the same lock
+                log.warning("deferred %d %s tasks: %s", len(batch), handler.kind, first_line(error))
+                with self._database.transaction() as connection:
+                    tasks.defer(connection, batch, CONTENDED_DELAY, first_line(error))
+                self._count(handler, "deferred", len(batch))
+            elif len(batch) > 1:
+                middle = len(batch) // 2
+                self._run(handler, batch[:middle])
+                self._run(handler, batch[middle:])
             else:
-                self._split(handler, batch, error)
+                self._fail(handler, batch[0], error)
         else:
-            self._count_done(handler, batch, tally)
+            counted = sum(number for name, number in tally.items() if name[:2] == ("tasks", handler.kind))
+            self._count(handler, "done", max(0, len(batch) - counted), tally)
 
-    def _defer(self, handler: Handler, batch: Sequence[Task], error: Exception) -> None:
-        """Somebody else's lock was in the way of the batch: not its fault, and its halves would wait for it as well."""
-        log.warning("%d %s tasks stand back: %s", len(batch), handler.kind, first_line(error))
-        try:
-            with self._database.transaction() as connection:
-                tasks.defer(connection, batch, CONTENDED_DELAY, first_line(error))
-        except LeaseLost as lost:
-            log.warning("%s", lost)
-            self.handback.owe(batch)
-        self._count(Tally({("tasks", handler.kind, "retried"): len(batch)}))
-
-    def _split(self, handler: Handler, batch: Sequence[Task], error: Exception) -> None:
-        if len(batch) > 1:
-            middle = len(batch) // 2
-            self._do(handler, batch[:middle])
-            self._do(handler, batch[middle:])
-            return
-        (task,) = batch
+    def _fail(self, handler: Handler, task: Task, error: Exception) -> None:
         reason = f"{type(error).__name__}: {first_line(error)}"
-        is_dead = task.attempts >= handler.max_attempts
         log.error("%s %s failed (attempt %d): %s", task.kind, task.key, task.attempts, reason, exc_info=error)
-        try:
-            with self._database.transaction() as connection:
-                if is_dead:
-                    tasks.dead_letter(connection, task, reason)
-                else:
-                    tasks.retry(connection, task, handler.delay_after(task.attempts), reason)
-        except LeaseLost as lost:
-            log.warning("%s", lost)
-        self._count(Tally({("tasks", handler.kind, "dead" if is_dead else "retried"): 1}))
+        is_dead = task.attempts >= handler.max_attempts
+        with self._database.transaction() as connection:
+            if is_dead:
+                tasks.dead_letter(connection, task, reason)
+            else:
+                tasks.retry(connection, task, handler.delay_after(task.attempts), reason)
+        self._count(handler, "dead" if is_dead else "retried", 1)
 
-    def _count_done(self, handler: Handler, batch: Sequence[Task], tally: Tally) -> None:
-        """Count what the handler did; tasks it did not count itself are done."""
-        counted = sum(number for name, number in tally.items() if name[:2] == ("tasks", handler.kind))
-        self._count(tally + Tally({("tasks", handler.kind, "done"): max(0, len(batch) - counted)}))
-
-    def _count(self, tally: Tally) -> None:
-        """A figure nobody listed is a bug, but no reason to do the work again."""
+    def _count(self, handler: Handler, outcome: str, number: int, tally: Tally | None = None) -> None:
+        """Count how tasks ended and what their handler did. An unlisted figure is a bug, but the work is done."""
+        counted = Tally({("tasks", handler.kind, outcome): number}) + (tally or Tally())
         try:
-            self._add(tally)
+            self._add(counted)
         except (KeyError, ValueError):
-            log.exception("cannot count %s", sorted(tally))
+            log.exception("cannot count %s", sorted(counted))
 
 
 def first_line(error: BaseException) -> str:

@@ -1,6 +1,6 @@
-"""This file answers the doorbell: an RQ worker that knows one job, named `drain`, and reads nothing else from Redis.
+"""Listening for notifications: an RQ worker that knows one job, named `drain`, and reads nothing else from Redis.
 
-Whoever can write to Redis can make workers look for work, and nothing more.
+Whoever can write to Redis can make workers look into the task table, and nothing more.
 """
 
 import json
@@ -18,7 +18,7 @@ from shared import notify
 
 log = logging.getLogger(__name__)
 
-LONGEST_RING = 1000
+MAX_DATA_BYTES = 1000
 JOB_SECONDS = 3600
 REDIS_SECONDS = 5.0
 WAIT_SECONDS = 1
@@ -34,7 +34,7 @@ class SafeJob(Job):
     is_forged = False
 
     def restore(self, raw_data: Mapping[bytes, bytes]) -> None:
-        """Read what is to be called; anything but the drain is marked and forgotten."""
+        """Read what is to be called; anything but the drain is marked as forged and not kept."""
         if b"data" not in raw_data:
             raise NoSuchJobError(self.id)
         self.is_forged = not _is_drain(raw_data[b"data"])
@@ -55,53 +55,55 @@ class SafeJob(Job):
 def _is_drain(data: bytes) -> bool:
     """Does a job's stored data call the drain, without arguments? Never unpacks more than such a call takes."""
     try:
-        call = json.loads(zlib.decompressobj().decompress(data, LONGEST_RING))
+        call = json.loads(zlib.decompressobj().decompress(data, MAX_DATA_BYTES))
     except (zlib.error, ValueError, RecursionError):
         return False
     return bool(call == [notify.JOB, None, [], {}])
 
 
-_answer: Callable[[], object] | None = None
+_on_notified: Callable[[], object] | None = None
 
 
 def drain() -> None:
-    """The only RQ job. Takes no arguments and gives no result: what is due stands in PostgreSQL."""
-    if _answer is None:
+    """Do what is due. The only RQ job; it takes no arguments and has no result: the tasks are in PostgreSQL."""
+    if _on_notified is None:
         return
     try:
-        _answer()
+        _on_notified()
     except Exception:
         log.exception("the drain failed")
         raise
 
 
-def listen(queue_name: str, url: str, answer: Callable[[], object], is_stopping: Callable[[], bool]) -> bool:
-    """Answer rings until asked to stop or Redis fails. False when Redis could not be reached at all."""
-    global _answer  # noqa: PLW0603 - RQ calls its job by name: this is how the job finds its worker
-    _answer = answer
+def listen(
+    queue_name: str, url: str, on_notified: Callable[[], object], is_stopping: Callable[[], bool]
+) -> bool:
+    """Call `on_notified` at each notification, until asked to stop or Redis fails. False when Redis is away."""
+    global _on_notified  # noqa: PLW0603 - RQ calls its job by name: this is how the job finds its worker
+    _on_notified = on_notified
     logging.getLogger("rq").setLevel(logging.ERROR)
     logging.getLogger("rq.worker").addFilter(_is_news)
     try:
         with notify.connect(url, answer_seconds=REDIS_SECONDS) as connection:
             connection.ping()
-            answer()
-            _RingWorker(queue_name, connection, is_stopping).work(logging_level="ERROR")
+            on_notified()
+            _NotifiedWorker(queue_name, connection, is_stopping).work(logging_level="ERROR")
     except (redis.RedisError, OSError):
         return False
     return True
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """RQ's complaints of a Redis that is away, and of jobs refused, are said elsewhere, once."""
+    """Keep what RQ logs, but for a Redis that is away and refused jobs, which are logged elsewhere, once."""
     error = record.exc_info[1] if record.exc_info else None
     return error is not None and not isinstance(error, redis.RedisError | OSError)
 
 
-class _RingWorker(SimpleWorker):
-    """An RQ worker that gives up when Redis does, takes orders from nobody in Redis, and leaves signals alone.
+class _NotifiedWorker(SimpleWorker):
+    """An RQ worker that ends when Redis is away, obeys no command found in Redis, and leaves signals alone.
 
-    RQ's own would wait up to a minute for Redis to return, hear no signal that came while it started, and stop in
-    the middle of a batch when Redis is away as the signal comes.
+    RQ's own worker waits up to a minute for Redis to return, misses a signal that comes while it starts, and stops in
+    the middle of a batch when a signal comes while Redis is away.
     """
 
     def __init__(self, queue_name: str, connection: redis.Redis, is_stopping: Callable[[], bool]) -> None:
@@ -129,7 +131,7 @@ class _RingWorker(SimpleWorker):
         timeout: int | None,  # noqa: ARG002 - RQ's signature
         max_idle_time: int | None = None,  # noqa: ARG002
     ) -> tuple[Job, Queue]:
-        """Wait for a ring a second at a time, so that a stop is noticed; a Redis that fails ends the waiting."""
+        """Wait for a job, a second at a time so that a stop is noticed. Raises when Redis fails."""
         self.set_state(WorkerStatus.IDLE)
         while not self._is_stopping():
             self.heartbeat()
@@ -151,10 +153,10 @@ class _RingWorker(SimpleWorker):
         raise StopRequested
 
     def subscribe(self) -> None:
-        """Hear no remote commands: whoever reaches Redis could stop the workers."""
+        """Take no remote commands: whoever reaches Redis could stop the workers."""
 
     def check_for_suspension(self, burst: bool) -> None:  # noqa: FBT001 - RQ's signature
-        """Heed no suspension: there is a switch for sending, and work is never to stop silently."""
+        """Ignore a suspension: sending has a switch of its own, and work must not stop silently."""
 
     def _install_signal_handlers(self) -> None:
         """Leave signals to the worker process."""

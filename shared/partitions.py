@@ -1,4 +1,4 @@
-"""The monthly partitions of `order_line`: made before lines of a month are loaded, never while one is read."""
+"""The monthly partitions of `order_line`, created before the lines of a month are loaded."""
 
 from datetime import date
 
@@ -6,7 +6,7 @@ from sqlalchemy import Connection, text
 
 
 def month_after(month: date) -> date:
-    """The first day of the following month."""
+    """Return the first day of the following month."""
     return date(month.year + month.month // 12, month.month % 12 + 1, 1)
 
 

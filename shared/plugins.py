@@ -1,4 +1,4 @@
-"""This file finds plugins: one file each, a frozen record under an agreed name, no list to keep."""
+"""Plugins: one file each, holding a frozen record under an agreed name; no list to keep."""
 
 import importlib
 import pkgutil

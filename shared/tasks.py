@@ -1,8 +1,9 @@
-"""The task table: the queue of record. What is put in a fact's transaction is done once, or visibly dead.
+"""The task table: the queue. A task put in the transaction of a fact is done once, or ends visibly dead.
 
-A batch is claimed with a lease and a fence token by the database's clock. Whoever finishes must still hold the
-lease. A task whose lease ran out is claimed alone: its neighbours get their attempt back, so only the task that
-kills its worker dies. RQ is the doorbell (see shared.notify), never the queue.
+A batch is claimed with a lease and a fence token; the database's clock says when the lease expires. Results are stored
+and tasks completed in one transaction, which fails when the lease was given to another worker. A task whose lease
+expired is claimed alone: the others of its batch get their attempt back, so only a task that ends its worker again
+and again is dead-lettered. RQ only wakes workers up (see shared.notify and docs/queue.md).
 """
 
 from collections import Counter
@@ -12,7 +13,11 @@ from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import Connection, CursorResult, text
+from sqlalchemy import BigInteger, Connection, CursorResult, TextClause, any_, bindparam, func, text, update
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import UUID as UUID_TYPE
+
+from shared.tables.task import task as task_table
 
 Tally = Counter[tuple[str, ...]]
 """What a handler did, as (metric name, label values...) -> count; counted where the process lives on."""
@@ -29,7 +34,7 @@ class LeaseLost(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One leased task. `token` is the fence: valid until the lease is given to somebody else."""
+    """One leased task. `token` is the fence: it changes when the task is claimed again."""
 
     id: int
     kind: str
@@ -41,7 +46,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """How tasks of one kind are done. `run` opens its own transactions and finishes its tasks in the last one."""
+    """How tasks of one kind are done. `run` opens its own transactions and completes its tasks in the last one."""
 
     kind: str
     queue: str
@@ -50,16 +55,16 @@ class Handler:
     lease: timedelta = timedelta(seconds=30)
     max_attempts: int = 5
     retry: Schedule = PROMPTLY
-    longest: timedelta = timedelta(minutes=30)
-    """How long the lease is kept up for a batch that still runs; after that it counts as hung."""
-
-    def isolation_delay(self, attempts: int) -> timedelta:
-        """How long to wait with a task that may be why its connection broke: the first time is an accident."""
-        return self.delay_after(attempts - 1) if attempts > 1 else timedelta()
+    hung_after: timedelta | None = timedelta(minutes=30)
+    """A batch that runs longer counts as hung, and its lease is not renewed. None: renewed while the process lives."""
 
     def delay_after(self, attempts: int) -> timedelta:
-        """How long to wait after that many failed attempts."""
+        """Return how long to wait after that many failed attempts."""
         return self.retry[min(attempts, len(self.retry)) - 1]
+
+    def isolation_delay(self, attempts: int) -> timedelta:
+        """Return how long a task waits that may be why its connection broke: not at all the first time."""
+        return self.delay_after(attempts - 1) if attempts > 1 else timedelta()
 
 
 def put(
@@ -67,7 +72,7 @@ def put(
 ) -> None:
     """Store tasks in the caller's transaction; a (kind, key) that exists is left as it is.
 
-    Keys go in sorted, so that two transactions with some keys in common wait for each other, never in a circle.
+    Keys go in sorted, so that two transactions with some keys in common do not deadlock.
     """
     connection.execute(
         text(
@@ -89,20 +94,20 @@ _CLAIM_DUE = text(
 )
 
 _CLAIM_EXPIRED = text(
-    "WITH lost AS (SELECT id FROM task WHERE state = 'leased' AND kind = :kind AND lease_until < now()"
+    "WITH expired AS (SELECT id FROM task WHERE state = 'leased' AND kind = :kind AND lease_until < now()"
     " ORDER BY lease_until LIMIT 1 FOR UPDATE SKIP LOCKED)"
     " UPDATE task SET attempts = attempts + CASE WHEN lease_size > 1 THEN 0 ELSE 1 END, lease_token = :token,"
     " lease_until = now() + :lease, lease_size = 1"
-    " FROM lost WHERE task.id = lost.id"
+    " FROM expired WHERE task.id = expired.id"
     " RETURNING task.id, task.kind, task.key, task.attempts, task.lease_token AS token, task.created_at"
 )
 
 _DEAD_LETTER_EXPIRED = text(
-    "WITH lost AS (SELECT id FROM task WHERE state = 'leased' AND kind = :kind AND lease_until < now()"
+    "WITH expired AS (SELECT id FROM task WHERE state = 'leased' AND kind = :kind AND lease_until < now()"
     " AND lease_size = 1 AND attempts >= :max_attempts FOR UPDATE SKIP LOCKED)"
     " UPDATE task SET state = 'dead', lease_token = NULL, lease_until = NULL, finished_at = now(),"
     " error = 'ended its worker or its connection each of ' || attempts || ' times'"
-    " FROM lost WHERE task.id = lost.id RETURNING task.key"
+    " FROM expired WHERE task.id = expired.id RETURNING task.key"
 )
 
 
@@ -112,118 +117,111 @@ def claim(connection: Connection, handler: Handler, token: UUID) -> list[Task]:
 
 
 def claim_expired(connection: Connection, handler: Handler, token: UUID) -> list[Task]:
-    """Lease one task whose lease ran out, alone. Its attempt counts only when it was alone before."""
+    """Lease one task whose lease expired, alone. Its attempt counts only when it was alone before."""
     return _claim(connection, _CLAIM_EXPIRED, handler, token)
 
 
-def dead_letter_expired(connection: Connection, handler: Handler) -> list[str]:
-    """Give up the tasks that ended their worker too often while alone. Returns their keys."""
-    arguments = {"kind": handler.kind, "max_attempts": handler.max_attempts}
-    return list(connection.scalars(_DEAD_LETTER_EXPIRED, arguments))
-
-
-def _claim(connection: Connection, statement: object, handler: Handler, token: UUID) -> list[Task]:
-    arguments = {"kind": handler.kind, "batch": handler.batch, "token": token, "lease": handler.lease}
-    rows = connection.execute(statement, arguments)  # type: ignore[call-overload]
+def _claim(connection: Connection, statement: TextClause, handler: Handler, token: UUID) -> list[Task]:
+    values = {"kind": handler.kind, "token": token, "lease": handler.lease}
+    if statement is _CLAIM_DUE:
+        values["batch"] = handler.batch
+    rows = connection.execute(statement, values)
     return sorted((Task(**row) for row in rows.mappings()), key=lambda task: task.id)
+
+
+def dead_letter_expired(connection: Connection, handler: Handler) -> list[str]:
+    """Dead-letter the tasks that ended their worker too often while alone. Returns their keys."""
+    values = {"kind": handler.kind, "max_attempts": handler.max_attempts}
+    return list(connection.scalars(_DEAD_LETTER_EXPIRED, values))
 
 
 def complete(connection: Connection, tasks: Sequence[Task]) -> None:
     """Mark tasks done in the transaction that stored their results. Raises LeaseLost unless all are still ours."""
-    _fenced(connection, tasks, f"state = 'done', finished_at = now(), error = NULL, {_NO_LEASE}")
+    _end_lease(connection, tasks, state="done", finished_at=func.now(), error=None)
 
 
 def retry(connection: Connection, task: Task, delay: timedelta, error: str) -> None:
     """Make a failed task due again after `delay`; the attempt counts. Raises LeaseLost."""
-    change = f"state = 'ready', run_at = now() + :delay, error = :error, {_NO_LEASE}"
-    _fenced(connection, [task], change, delay=delay, error=error)
+    _end_lease(connection, [task], state="ready", run_at=func.now() + delay, error=error)
 
 
 def defer(connection: Connection, tasks: Sequence[Task], delay: timedelta, reason: str) -> None:
     """Make tasks due again after `delay`; no attempt counts. Raises LeaseLost."""
-    change = f"{_UNSPENT}, run_at = now() + :delay, error = :reason"
-    _fenced(connection, tasks, change, delay=delay, reason=reason)
+    unspent = task_table.c.attempts - 1
+    _end_lease(connection, tasks, state="ready", attempts=unspent, run_at=func.now() + delay, error=reason)
 
 
 def dead_letter(connection: Connection, task: Task, error: str) -> None:
-    """Give a task up, visibly."""
-    _fenced(
-        connection, [task], f"state = 'dead', finished_at = now(), error = :error, {_NO_LEASE}", error=error
-    )
+    """Give a task up, visibly. Raises LeaseLost."""
+    _end_lease(connection, [task], state="dead", finished_at=func.now(), error=error)
 
 
-def release(connection: Connection, tasks: Sequence[Task]) -> None:
-    """Give tasks back at once, unspent, as far as they are still ours: the database was away, not their fault."""
-    connection.execute(text(f"UPDATE task SET {_UNSPENT} WHERE id IN ({_FREE})"), _held(tasks))  # noqa: S608
+def assert_lease(connection: Connection, tasks: Sequence[Task], lease: timedelta) -> None:
+    """Lease tasks for that long from now; raises LeaseLost when they are no longer ours."""
+    _update_ours(connection, tasks, lease_until=func.now() + lease)
 
 
-def isolate(connection: Connection, tasks: Sequence[Task], delay: timedelta) -> None:
-    """Let the leases run out after `delay`, as far as they are still ours: each task is claimed alone next.
-
-    They may themselves be why the connection broke. Under a new token: nobody renews them by mistake.
-    """
-    connection.execute(
-        text(
-            "UPDATE task SET lease_until = now() + :delay, lease_token = gen_random_uuid()"  # noqa: S608
-            f" WHERE id IN ({_FREE})"
-        ),
-        {**_held(tasks), "delay": delay},
-    )
+def _end_lease(connection: Connection, tasks: Sequence[Task], **changes: object) -> None:
+    _update_ours(connection, tasks, lease_token=None, lease_until=None, **changes)
 
 
-def release_tokens(connection: Connection, tokens: Sequence[UUID]) -> int:
-    """Give back, unspent, what is leased under these tokens though its holder is through with it. Returns how many.
+def _update_ours(connection: Connection, tasks: Sequence[Task], **changes: object) -> None:
+    """Change tasks that still carry the token they were claimed with. Raises LeaseLost unless all do."""
+    result = connection.execute(_OURS.values(changes), _held(tasks))
+    if cast("CursorResult[object]", result).rowcount != len(tasks):
+        raise LeaseLost(f"{len(tasks)} {tasks[0].kind} tasks were leased by another worker meanwhile")
 
-    A crash of the database took back that it was done, or that it was claimed was never heard.
-    """
-    result = connection.execute(
-        text(
-            f"UPDATE task SET {_UNSPENT} WHERE id IN (SELECT id FROM task WHERE state = 'leased'"  # noqa: S608
-            " AND lease_token = ANY(:tokens) ORDER BY id FOR UPDATE SKIP LOCKED)"
-        ),
-        {"tokens": list(tokens)},
-    )
-    return cast("CursorResult[object]", result).rowcount
+
+_OURS = update(task_table).where(
+    task_table.c.id == any_(bindparam("ids", type_=ARRAY(BigInteger))),
+    task_table.c.lease_token == any_(bindparam("tokens", type_=ARRAY(UUID_TYPE))),
+)
+
+
+def _held(tasks: Sequence[Task]) -> dict[str, object]:
+    return {"ids": [task.id for task in tasks], "tokens": list({task.token for task in tasks})}
+
+
+# The three below change only rows that nobody has locked: a transaction may just be completing them, and PostgreSQL may
+# take a while to notice that the client of a transaction is gone.
 
 
 def renew_lease(connection: Connection, tasks: Sequence[Task], lease: timedelta) -> None:
-    """Hold tasks for that long from now, as far as they are still ours and nobody is just finishing them."""
+    """Lease tasks for that long from now, as far as they are still ours."""
     connection.execute(
         text(
-            f"UPDATE task SET lease_until = now() + :lease WHERE id IN ({_FREE})"  # noqa: S608
+            "UPDATE task SET lease_until = now() + :lease WHERE id IN (SELECT id FROM task"
+            " WHERE id = ANY(CAST(:ids AS bigint[])) AND lease_token = ANY(:tokens) ORDER BY id FOR UPDATE SKIP LOCKED)"
         ),
         {**_held(tasks), "lease": lease},
     )
 
 
-def assert_lease(connection: Connection, tasks: Sequence[Task], lease: timedelta) -> None:
-    """Hold tasks for that long from now; raises LeaseLost when they are no longer ours."""
-    _fenced(connection, tasks, "lease_until = now() + :lease", lease=lease)
-
-
-_HELD = "unnest(CAST(:ids AS bigint[]), CAST(:tokens AS uuid[])) AS held (id, token)"
-_STILL_OURS = "task.id = held.id AND task.lease_token = held.token"
-_FREE = (
-    f"SELECT task.id FROM task JOIN {_HELD} ON {_STILL_OURS} ORDER BY task.id FOR UPDATE OF task SKIP LOCKED"  # noqa: S608
-)
-"""Tasks that are still ours and that nobody is just finishing: a broken connection may hold on to one for a while."""
-
-_NO_LEASE = "lease_token = NULL, lease_until = NULL"
-_UNSPENT = f"state = 'ready', attempts = attempts - 1, {_NO_LEASE}"
-
-
-def _held(tasks: Sequence[Task]) -> dict[str, object]:
-    return {"ids": [task.id for task in tasks], "tokens": [task.token for task in tasks]}
-
-
-def _fenced(connection: Connection, tasks: Sequence[Task], change: str, **arguments: object) -> None:
-    """Apply a change only while every task still carries the token it was claimed with."""
-    result = connection.execute(
-        text(f"UPDATE task SET {change} FROM {_HELD} WHERE {_STILL_OURS}"),  # noqa: S608
-        {**_held(tasks), **arguments},
+def release(connection: Connection, tokens: Sequence[UUID]) -> None:
+    """Make what is still leased under these tokens due again; no attempt counts."""
+    connection.execute(
+        text(
+            "UPDATE task SET state = 'ready', attempts = attempts - 1, lease_token = NULL, lease_until = NULL"
+            " WHERE id IN (SELECT id FROM task WHERE state = 'leased' AND lease_token = ANY(:tokens)"
+            " ORDER BY id FOR UPDATE SKIP LOCKED)"
+        ),
+        {"tokens": list(tokens)},
     )
-    if cast("CursorResult[object]", result).rowcount != len(tasks):
-        raise LeaseLost(f"{len(tasks)} {tasks[0].kind} tasks were leased by another worker meanwhile")
+
+
+def isolate(connection: Connection, token: UUID, delay: timedelta) -> None:
+    """Let a lease expire after `delay`: each of its tasks is claimed alone next, for it may break its connection.
+
+    The tasks get another token, so that nobody renews their lease.
+    """
+    connection.execute(
+        text(
+            "UPDATE task SET lease_until = now() + :delay, lease_token = gen_random_uuid()"
+            " WHERE id IN (SELECT id FROM task WHERE state = 'leased' AND lease_token = :token"
+            " ORDER BY id FOR UPDATE SKIP LOCKED)"
+        ),
+        {"token": token, "delay": delay},
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +253,7 @@ def backlog(connection: Connection) -> list[Backlog]:
 
 
 def overdue(connection: Connection, kinds: Sequence[str], by: timedelta) -> bool:
-    """Is there a task of these kinds due that long ago, or one whose lease ran out?"""
+    """Is there a task of these kinds due that long ago, or one whose lease expired?"""
     return bool(
         connection.scalar(
             text(

@@ -1,7 +1,7 @@
-"""A worker process: drains one queue of the task table when the doorbell rings, and without it when Redis is away.
+"""A worker process: does the tasks of one queue when RQ wakes it up, and polls PostgreSQL when Redis is away.
 
-The main thread answers the bell while Redis does and polls while it does not. A second thread sweeps: it puts
-periodic work, rings for what is overdue, and drains itself when nobody comes. A third keeps up leases.
+The main thread waits for notifications, or polls. A second thread sweeps: it puts periodic tasks, notifies when tasks
+are overdue, and does them itself when no worker came. A third renews the leases of running batches.
 """
 
 import logging
@@ -25,15 +25,15 @@ log = logging.getLogger(__name__)
 SWEEP_SECONDS = 0.5
 PERIODIC_SECONDS = 5.0
 OVERDUE = timedelta(seconds=0.2)
-UNANSWERED_SECONDS = 2.0
+UNHEARD_SECONDS = 2.0
 POLL_SECONDS = 0.1
 STOP_SECONDS = 10.0
-"""How long a batch in hand may take after a stop was asked for; then it is given back, and the process ends."""
+"""How long a running batch may take after a stop was asked for; then it is released, and the process ends."""
 
 KEEP_DONE = timedelta(days=30)
 
 Periodic = Callable[[Connection], None]
-"""Puts the tasks whose time has come, by unique keys: any number of schedulers may call it."""
+"""Puts the tasks whose time has come, by unique keys: any number of workers may call it."""
 
 
 class Worker:
@@ -51,21 +51,21 @@ class Worker:
         self._queue = queue
         self._database = database
         self._redis_url = redis_url
-        self._periodic = (*periodic, _forget_done)
+        self._periodic = (*periodic, _prune_done)
         self._tick = min([1.0, *(handler.lease.total_seconds() / 4 for handler in handlers)])
         self.drainer = Drainer(database, handlers, count)
 
     def run(self) -> None:
-        """Serve until SIGTERM or SIGINT; the batch in hand is finished first, or given back after ten seconds."""
+        """Work until SIGTERM or SIGINT; a running batch is completed first, or released after ten seconds."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.drainer.stop())
         sweeper = threading.Thread(target=self._sweep, name="sweeper", daemon=True)
         sweeper.start()
-        threading.Thread(target=self._keep, name="keeper", daemon=True).start()
+        threading.Thread(target=self._renew, name="leases", daemon=True).start()
         self._serve()
         sweeper.join()
-        with suppress(*DATABASE_ERRORS):  # else whoever comes next waits for the leases
-            self.drainer.handback.run()
+        with suppress(*DATABASE_ERRORS):  # else the next worker waits until the leases expire
+            self.drainer.recovery.run()
 
     def _serve(self) -> None:
         is_listening = True
@@ -77,7 +77,7 @@ class Worker:
                 self._poll()
 
     def _listen(self) -> bool:
-        """Answer the bell until asked to stop or Redis fails. False when there is no Redis."""
+        """Drain at each notification until asked to stop or Redis fails. False when there is no Redis."""
         if self._redis_url is None:
             return False
         is_reached = listener.listen(
@@ -89,28 +89,28 @@ class Worker:
 
     def _poll(self) -> None:
         """Drain from PostgreSQL for a while, then let the caller try Redis again."""
-        until = time.monotonic() + UNANSWERED_SECONDS
+        until = time.monotonic() + UNHEARD_SECONDS
         while not self.drainer.is_stopping and time.monotonic() < until:
             if not self.drainer.drain():
                 time.sleep(POLL_SECONDS)
 
-    def _keep(self) -> None:
-        """Keep up the leases of what is in hand, and end the process when a stop takes too long."""
+    def _renew(self) -> None:
+        """Renew the leases of running batches, and end the process when a stop takes too long."""
         while self.drainer.stopping_for < STOP_SECONDS:
             time.sleep(self._tick)
             try:
-                self.drainer.keep_leases()
+                self.drainer.renew_leases()
             except DATABASE_ERRORS as error:
                 self.drainer.note_database(error)
-        log.warning("gave back what was in hand: it took too long to finish")
+        log.warning("released what was running: it took too long to complete")
         try:
-            self.drainer.let_go()
+            self.drainer.release_running()
         finally:
             os._exit(0)
 
     def _sweep(self) -> None:
-        """Put periodic work, ring for what is overdue, drain here when nobody answered for two seconds."""
-        bell = notify.connect(self._redis_url) if self._redis_url else None
+        """Put periodic tasks, notify of overdue ones, and do them here when no worker has for two seconds."""
+        redis = notify.connect(self._redis_url) if self._redis_url else None
         quiet_since = time.monotonic()
         periodic_at = float("-inf")
         while not self.drainer.is_stopping:
@@ -119,16 +119,16 @@ class Worker:
                 if time.monotonic() - periodic_at > PERIODIC_SECONDS:
                     periodic_at = time.monotonic()
                     self._put_periodic()
-                self.drainer.handback.run()
+                self.drainer.recovery.run()
                 if not self._is_overdue():
                     quiet_since = time.monotonic()
                     continue
             except DATABASE_ERRORS as error:
                 self.drainer.note_database(error)
                 continue
-            if bell is not None:
-                notify.wake_up(bell, self._queue)
-            if min(time.monotonic() - quiet_since, self.drainer.idle_for) > UNANSWERED_SECONDS:
+            if redis is not None:
+                notify.wake_up(redis, self._queue)
+            if min(time.monotonic() - quiet_since, self.drainer.idle_for) > UNHEARD_SECONDS:
                 self.drainer.drain()
 
     def _put_periodic(self) -> None:
@@ -136,9 +136,7 @@ class Worker:
             try:
                 with self._database.transaction() as connection:
                     put_due(connection)
-            except (
-                Exception
-            ):  # the boundary: one timer that raises must not stop the others, nor the sweeping
+            except Exception:  # the boundary: one that raises must stop neither the others nor the sweeper
                 log.exception("a periodic task could not be put")
 
     def _is_overdue(self) -> bool:
@@ -146,7 +144,7 @@ class Worker:
             return tasks.overdue(connection, self.drainer.kinds, OVERDUE)
 
 
-def _forget_done(connection: Connection) -> None:
+def _prune_done(connection: Connection) -> None:
     tasks.prune(connection, KEEP_DONE)
 
 

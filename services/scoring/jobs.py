@@ -51,9 +51,8 @@ def handlers(
     scorer = Scorer(database, lane)
     return (
         Handler("score", QUEUE, scorer.score, batch=BATCH),
-        Handler("refresh", QUEUE, refresher(database, settings.base_currency)),
-        Handler("fit", QUEUE, fitter(database, settings, clock)),
-        Handler("judge", QUEUE, judger(database, settings, kinds, clock, notify), batch=100),
+        Handler("refresh", QUEUE, refresher(database, settings.base_currency), hung_after=None),
+        Handler("fit", QUEUE, fitter(database, settings, clock), hung_after=None),
     )
 
 

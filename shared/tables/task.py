@@ -1,4 +1,4 @@
-"""The task table: the queue of record (see shared.tasks)."""
+"""The task table, which is the queue (see shared.tasks)."""
 
 from sqlalchemy import (
     CheckConstraint,

@@ -13,8 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from shared import tasks
 from shared.db import DRAIN, Database, Timeouts, is_away
-from shared.drainer import Drainer
-from shared.handback import HandBack
+from shared.drainer import Drainer, LeaseRecovery
 from shared.tasks import Handler, LeaseLost, Tally, Task
 from tests import task_rows
 from tests.task_rows import SECOND, a_handler, cut, put, standing
@@ -251,7 +250,7 @@ def test_a_row_that_a_broken_connection_still_holds_stops_nobody(
     zombie = Database(database_url, DRAIN)
     with zombie.transaction() as connection:
         connection.execute(text("SELECT FROM task WHERE key = 'held' FOR UPDATE"))
-        bench.drainer.handback.owe(held)
+        bench.drainer.recovery.note_left(held[0].token)
         bench.drainer.drain()
         assert bench.batches == [["free"]]
     zombie.close()
@@ -260,9 +259,9 @@ def test_a_row_that_a_broken_connection_still_holds_stops_nobody(
 def test_an_isolated_task_is_not_renewed_by_who_held_it(database: Database) -> None:
     put(database, "1")
     batch = task_rows.claim(database)
-    handback = HandBack(database)
-    handback.owe(batch, suspect_for=timedelta())
-    handback.run()
+    recovery = LeaseRecovery(database)
+    recovery.note_left(batch[0].token, isolate_after=timedelta())
+    recovery.run()
     with database.autocommit() as connection:
         tasks.renew_lease(connection, batch, timedelta(hours=1))
     assert [task.key for task in task_rows.claim_expired(database)] == ["1"]
@@ -302,7 +301,7 @@ def test_a_task_that_breaks_the_connection_each_time_dies_alone(database: Databa
     put(database, "1", "bad", "3")
     for _ in range(12):
         bench.drainer.drain()
-        bench.drainer._looked_for_lost = float("-inf")
+        bench.drainer._looked_for_expired_at = float("-inf")
         task_rows.let_leases_run_out(database)
     assert standing(database)["bad"].state == "dead"
     assert {standing(database)[key] for key in "13"} == {("done", 1)}
@@ -316,7 +315,7 @@ def test_a_database_that_is_away_is_said_once_and_its_return_once(
     with caplog.at_level("INFO", "shared.drainer"):
         for _ in range(3):
             assert bench.drainer.drain() == 0
-        bench.drainer._database, bench.drainer.handback = database, HandBack(database)
+        bench.drainer._database, bench.drainer.recovery = database, LeaseRecovery(database)
         bench.drainer.drain()
         bench.drainer.drain()
     elsewhere.close()
@@ -378,7 +377,7 @@ def test_a_batch_that_takes_longer_than_its_lease_keeps_it(database: Database) -
     stolen = []
     until = time.monotonic() + 1
     while time.monotonic() < until:
-        bench.drainer.keep_leases()
+        bench.drainer.renew_leases()
         stolen += task_rows.claim_expired(database, bench.handler)
         time.sleep(0.03)
     go_on.set()
@@ -392,7 +391,7 @@ def test_a_hung_batch_loses_its_lease_in_the_end(database: Database) -> None:
         def run(batch: Sequence[Task]) -> Tally:
             until = time.monotonic() + 10
             while time.monotonic() < until:
-                bench.drainer.keep_leases()
+                bench.drainer.renew_leases()
                 if task_rows.claim_expired(database, bench.handler):
                     raise LeaseLost("taken over")
                 time.sleep(0.03)
@@ -400,10 +399,32 @@ def test_a_hung_batch_loses_its_lease_in_the_end(database: Database) -> None:
 
         return run
 
-    bench = bench_that(database, hang, lease=timedelta(seconds=0.3), longest=timedelta(seconds=0.5))
+    bench = bench_that(database, hang, lease=timedelta(seconds=0.3), hung_after=timedelta(seconds=0.5))
     put(database, "1")
     bench.drainer.drain()
     assert bench.outcome("lease_lost") == 1
+
+
+def test_a_batch_that_may_take_any_time_keeps_its_lease_while_its_process_lives(database: Database) -> None:
+    stolen: list[Task] = []
+
+    def long(bench: Bench) -> Run:
+        def run(batch: Sequence[Task]) -> Tally:
+            for running in bench.drainer._running.values():
+                running.since -= timedelta(days=1).total_seconds()  # as if it had run for a day
+            until = time.monotonic() + 1
+            while time.monotonic() < until:
+                bench.drainer.renew_leases()
+                stolen.extend(task_rows.claim_expired(database, bench.handler))
+                time.sleep(0.03)
+            return bench.finish(batch)
+
+        return run
+
+    bench = bench_that(database, long, lease=timedelta(seconds=0.3), hung_after=None)
+    put(database, "fit")
+    bench.drainer.drain()
+    assert (stolen, standing(database)["fit"]) == ([], ("done", 1))
 
 
 def test_another_thread_does_other_kinds_while_one_takes_long_but_never_the_same(database: Database) -> None:
@@ -447,17 +468,17 @@ def test_stopping_takes_no_further_batch(database: Database) -> None:
     assert bench.drainer.drain() == 10
 
 
-def test_letting_go_gives_a_batch_back_that_somebody_else_can_do(database: Database) -> None:
-    def let_go(bench: Bench) -> Run:
+def test_releasing_what_runs_leaves_a_batch_that_somebody_else_can_do(database: Database) -> None:
+    def release_running(bench: Bench) -> Run:
         def run(batch: Sequence[Task]) -> Tally:
-            bench.drainer.let_go()
+            bench.drainer.release_running()
             assert set(standing(database).values()) == {("ready", 0)}
             bench.drainer.stop()
             return bench.finish(batch)
 
         return run
 
-    bench = bench_that(database, let_go)
+    bench = bench_that(database, release_running)
     put(database, "1", "2")
     bench.drainer.drain()
     assert set(standing(database).values()) == {("ready", 0)}

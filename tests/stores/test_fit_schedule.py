@@ -2,7 +2,7 @@
 
 from services.scoring.jobs import periodic
 from shared.db import Database
-from tests.scoring_orders import order, rows, score, settings
+from tests.scoring_orders import Worker, order, rows, score, settings
 
 
 def put(database: Database) -> list[str]:
@@ -49,3 +49,8 @@ def test_a_fit_that_stands_is_not_a_reason_for_another_first_one(database: Datab
             "INSERT INTO model_run (as_of, is_current, version) VALUES (now(), true, '1')"
         )
     assert [key for key in put(database) if key.startswith("first ")] == []
+
+
+def test_a_fit_and_a_refresh_are_not_taken_for_hung(database: Database) -> None:
+    unlimited = {kind for kind, handler in Worker(database).handlers.items() if handler.hung_after is None}
+    assert unlimited == {"refresh", "fit"}

@@ -92,7 +92,7 @@ class Machine:
     def release(self, number: int) -> None:
         """Give everything back, what was lost too."""
         with self.database.transaction() as connection:
-            tasks.release(connection, [*self.held.values(), *self.stale])
+            tasks.release(connection, [each.token for each in (*self.held.values(), *self.stale)])
         self.held.clear()
 
     def leases_run_out(self, number: int) -> None:

@@ -163,8 +163,8 @@ def test_giving_back_what_was_lost_changes_nothing(database: Database) -> None:
     task_rows.let_leases_run_out(database)
     claim_expired(database)
     with database.transaction() as connection:
-        tasks.release(connection, batch)
-        tasks.isolate(connection, batch, timedelta())
+        tasks.release(connection, [batch[0].token])
+        tasks.isolate(connection, batch[0].token, timedelta())
     assert standing(database) == {"1": ("leased", 2)}
     assert claim_expired(database) == []
 
@@ -269,7 +269,7 @@ def test_released_tasks_are_due_at_once_and_unspent(database: Database) -> None:
     batch = claim(database)
     complete(database, batch[:1])
     with database.transaction() as connection:
-        tasks.release(connection, batch)
+        tasks.release(connection, [batch[0].token])
     assert standing(database) == {"1": ("done", 1), "2": ("ready", 0)}
 
 
@@ -277,7 +277,7 @@ def test_isolated_tasks_are_claimed_alone_at_once(database: Database) -> None:
     put(database, "1", "2")
     batch = claim(database)
     with database.transaction() as connection:
-        tasks.isolate(connection, batch, timedelta())
+        tasks.isolate(connection, batch[0].token, timedelta())
     assert claim(database) == []
     assert [len(claim_expired(database)) for _ in range(3)] == [1, 1, 0]
 
@@ -293,7 +293,7 @@ def test_a_task_isolated_again_waits_as_its_schedule_says(database: Database) ->
     put(database, "1")
     batch = claim(database)
     with database.transaction() as connection:
-        tasks.isolate(connection, batch, HOUR)
+        tasks.isolate(connection, batch[0].token, HOUR)
     assert claim_expired(database) == []
     task_rows.let_leases_run_out(database)
     assert len(claim_expired(database)) == 1
