@@ -45,8 +45,8 @@ check: $(READY)  ## Lint, format check, types, import rules
 format: $(READY)  ## Format the code and fix what can be fixed safely
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
-bench: $(READY)  ## Measure, beside peers in the same run; writes docs/benchmarks.md
-	@$(BIN)/python -m bench
+bench: $(READY)  ## Measure, beside peers in the same run; writes docs/benchmarks.md. QUICK=1: a short trial
+	@$(BIN)/python -m bench $(if $(QUICK),--quick)
 
 realday: $(READY)  ## Play one real day from import to mail; needs the reference data (TIPOFF_REFERENCE)
 	@$(BIN)/python -m bench.real_day

@@ -2,13 +2,14 @@
 
 import os
 import shutil
+import statistics
 import time
 from pathlib import Path
 
 import duckdb
 import psycopg
 
-from bench.figures import Figure
+from bench.figures import Figure, Goal
 from bench.system import System, run
 from deploy.embedded_postgres import binaries
 
@@ -28,35 +29,29 @@ TYPES = {
 """The types of the file, as PostgreSQL names them."""
 
 
-def measure(system: System) -> Figure:
+def measure(system: System, *, quick: bool) -> Figure:
     """Lines a second of both, on the real wholesaler's file where it is there, else on the sample's."""
-    file, columns = (
-        (REFERENCE, "online_retail")
-        if REFERENCE.exists()
-        else (system.folder / "sample" / "orders.csv", "standard")
-    )
-    lines, bare_seconds = _copy(system, file)
-    began = time.perf_counter()
-    system.tipoff(
-        "import",
-        "orders",
-        str(file),
-        "--columns",
-        columns,
-        "--source",
-        f"bench-{columns}",
-        "--rejects",
-        str(system.folder / "rejects.csv"),
-    )
-    seconds = time.perf_counter() - began
-    ratio = bare_seconds / seconds
+    sample = system.folder / "sample" / "orders.csv"
+    file, columns = (sample, "standard") if quick or not REFERENCE.exists() else (REFERENCE, "online_retail")
+    pairs = []
+    for number in range(1 if quick else 3):
+        system.vacuum()
+        lines, peer = _copy(system, file)
+        rejects = str(system.folder / "rejects.csv")
+        source = f"bench-{columns}-{number}"  # an order of another source is a new order
+        began = time.perf_counter()
+        system.tipoff(
+            "import", "orders", str(file), "--columns", columns, "--source", source, "--rejects", rejects
+        )
+        pairs.append((time.perf_counter() - began, peer))
+    ratio = statistics.median(peer / mine for mine, peer in pairs)
+    mine, peer = statistics.median(mine for mine, _ in pairs), statistics.median(peer for _, peer in pairs)
     return Figure(
         f"history import of {lines:,} lines",
-        f"{lines / seconds:,.0f} lines/s ({seconds:.1f} s, the command's start included)",
-        f"`psql \\copy` into a bare table: {lines / bare_seconds:,.0f} lines/s ({bare_seconds:.1f} s)",
+        f"{lines / mine:,.0f} lines/s ({mine:.1f} s, the command's start included)",
+        (Goal("at least 1/6 (0.17) of the peer", ratio >= 1 / 6),),
+        f"`psql \\copy` into a bare table: {lines / peer:,.0f} lines/s ({peer:.1f} s)",
         ratio,
-        "at least 1/6 (0.17)",
-        ratio >= 1 / 6,
     )
 
 
@@ -73,17 +68,8 @@ def _copy(system: System, file: Path) -> tuple[int, float]:
         connection.execute(f"CREATE TABLE bare_line ({columns})")
     psql = shutil.which("psql") or str(binaries() / "psql")
     began = time.perf_counter()
-    run(
-        [
-            psql,
-            "-X",
-            "-q",
-            "-d",
-            system.libpq_url,
-            "-c",
-            f"\\copy bare_line FROM '{flat}' (FORMAT csv, HEADER)",
-        ]
-    )
+    copy = f"\\copy bare_line FROM '{flat}' (FORMAT csv, HEADER)"
+    run([psql, "-X", "-q", "-d", system.libpq_url, "-c", copy])
     seconds = time.perf_counter() - began
     with psycopg.connect(system.libpq_url) as connection:
         row = connection.execute("SELECT count(*) FROM bare_line").fetchone()

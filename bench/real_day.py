@@ -19,7 +19,7 @@ import duckdb
 import psycopg
 
 from bench.history import REFERENCE
-from bench.latency import Receiver
+from bench.load_client import Receiver
 from bench.system import ROOT, System, free_port, service, system, wait_for, worker
 from deploy.supervisor import Part
 
@@ -31,8 +31,7 @@ def main() -> int:
     """Run the day and print it."""
     if not REFERENCE.exists():
         sys.exit(f"the real orders are not there: {REFERENCE}")
-    receiver = Receiver()
-    with system(with_company=False) as running:
+    with Receiver() as receiver, system(with_company=False) as running:
         running.settings |= {
             "TIPOFF_BASE_CURRENCY": "GBP",
             "TIPOFF_TIME_ZONE": "Europe/London",
@@ -58,12 +57,11 @@ def main() -> int:
         )
         _timed(running, "import", "assignments", str(running.folder / "assignments.csv"))
         _timed(running, "fit")
-        running.tipoff("endpoints", "add", f"{receiver.origin}/alerts")
+        running.tipoff("endpoints", "add", receiver.url)
         mails = _play(running)
         _account(running)
         _messages(mails)
         print(f"webhooks received: {len(receiver.arrived)} for orders {sorted(receiver.arrived)}")
-    receiver.close()
     return 0
 
 

@@ -27,7 +27,7 @@ THREADS = 8
 
 
 class System:
-    """Where the servers are, and the settings every process shares."""
+    """Where the servers are, and the settings of every process."""
 
     def __init__(self, stack: DevStack, folder: Path) -> None:
         self.stack = stack
@@ -68,8 +68,8 @@ class System:
                     raise RuntimeError(f"tasks are not done: {' '.join(kinds) or 'all'}")
                 time.sleep(0.2)
 
-    def calm(self) -> None:
-        """Let PostgreSQL tidy up after what was measured before: its vacuum would be measured with the next."""
+    def vacuum(self) -> None:
+        """Vacuum and checkpoint now: otherwise PostgreSQL does so by itself while the next part is measured."""
         with psycopg.connect(self.libpq_url, autocommit=True) as connection:
             connection.execute("VACUUM (ANALYZE)")
             connection.execute("CHECKPOINT")

@@ -1,0 +1,40 @@
+"""The peer of ingest in the bench sends PostgreSQL what a bare route needs to, and no more."""
+
+from collections import Counter
+from pathlib import Path
+
+import psycopg
+
+from bench import bare
+
+
+def test_the_bare_route_takes_one_round_trip_for_each_order(database_url: str, tmp_path: Path) -> None:
+    address = database_url.replace("postgresql+psycopg://", "postgresql://")
+    app = bare.create_app(address, connections=1)
+    pool, log = app.extensions["pool"], tmp_path / "messages"
+    try:
+        with pool.connection() as connection:
+            connection.execute(bare.TABLE)
+        client = app.test_client()
+        _post(client, 10)  # psycopg prepares a statement that comes back: two round trips, once
+        with log.open("wb") as file:
+            with pool.connection() as connection:
+                connection.pgconn.trace(file.fileno())
+            _post(client, 10)
+            with pool.connection() as connection:
+                connection.pgconn.untrace()
+    finally:
+        pool.close()
+    # A row of libpq's trace: time, who speaks (F: we, B: the server), length, message, its fields.
+    messages = Counter(tuple(row.split("\t")[1:4:2]) for row in log.read_text().splitlines())
+    assert messages["B", "ReadyForQuery"] == 10, messages
+    assert messages["F", "Execute"] == 10, messages
+    assert messages["F", "Query"] == 0, messages
+    with psycopg.connect(address) as connection:
+        assert connection.execute("SELECT count(*) FROM bare_event").fetchone() == (20,)
+        connection.execute("DROP TABLE bare_event")
+
+
+def _post(client, times: int) -> None:
+    for _ in range(times):
+        assert client.post("/orders", data=b"{}").status_code == 202
