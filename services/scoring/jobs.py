@@ -53,6 +53,7 @@ def handlers(
         Handler("score", QUEUE, scorer.score, batch=BATCH),
         Handler("refresh", QUEUE, refresher(database, settings.base_currency), hung_after=None),
         Handler("fit", QUEUE, fitter(database, settings, clock), hung_after=None),
+        Handler("judge", QUEUE, judger(database, settings, kinds, clock, notify), batch=100),
     )
 
 
