@@ -54,6 +54,9 @@ class Metrics:
             "Orders that came in, by what became of them.",
             ("source", "door", "outcome"),
         )
+        self.orders_flagged = self._counter(
+            "tipoff_orders_flagged_total", "Orders taken in though their totals differ.", ("source",)
+        )
         self.received = cache(self.orders_received.labels)
         self.signals = self._counter("tipoff_signals_total", "Signals found.", ("kind",))
         self.alerts = self._counter(

@@ -97,6 +97,8 @@ class LineBody(Body):
     parent_line_id: MaybeId | None = None
     kind: Annotated[LineKind, _null_means(LineKind.PRODUCT)] = LineKind.PRODUCT
     sku: MaybeId | None = None
+    product_id: MaybeId | None = None
+    """The upstream's own id of the product: names it where there is no sku."""
     title: Words | None = None
     category: MaybeId | None = None
     quantity: Number

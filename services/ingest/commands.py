@@ -159,6 +159,20 @@ def list_(context: "Context", most: int) -> None:
 
 
 @quarantine.command()
+@click.option("--most", type=click.IntRange(1), default=50, show_default=True)
+@click.pass_obj
+def flagged(context: "Context", most: int) -> None:
+    """List orders taken in though their totals are not what their lines make, newest first."""
+    from services.ingest.replay import list_flagged  # noqa: PLC0415 - what it reads with is for this command
+
+    for each in list_flagged(context.database, most):
+        received = f"{each.received_at:%Y-%m-%d %H:%M} UTC"
+        click.echo(
+            f"{each.event_id}  {received}  {each.source}  order {each.order_id}: {'; '.join(each.flags)}"
+        )
+
+
+@quarantine.command()
 @click.argument("event_id", type=click.UUID)
 @click.pass_obj
 def show(context: "Context", event_id: UUID) -> None:

@@ -62,6 +62,8 @@ class Desk:
         """Count a stored reading and wake whoever works on it."""
         verdict = stored.verdict
         self.count(source, door, OUTCOME[verdict] if stored.event_id is not None else "conflict")
+        if stored.is_flagged:
+            self.metrics.orders_flagged.labels(source).inc()
         if verdict is Verdict.NEW or verdict is Verdict.NEWER:
             self.metrics.heard_from(source).set_to_current_time()
             self.notify(QUEUE)

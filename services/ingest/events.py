@@ -14,7 +14,7 @@ _EVENT = text(
     "SELECT event.id, event.source, event.external_id AS order_id, event.version, event.door,"
     " coalesce(task.state, event.state) AS state, event.is_head AS is_held,"
     " CASE WHEN task.state IS NULL THEN event.problem"
-    "  ELSE jsonb_build_array(jsonb_build_object('detail', task.error, 'pointer', '#')) END AS problem,"
+    "  ELSE jsonb_build_array(jsonb_build_object('detail', task.error, 'pointer', '#')) END AS problem, event.flags,"
     " event.received_at, event.applied_at,"
     " sales_order.id AS applied_order_id, sales_order.net, sales_order.currency,"
     " (SELECT count(*) FROM signal WHERE occasion = 'order:' || sales_order.id"

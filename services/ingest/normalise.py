@@ -15,7 +15,7 @@ import msgspec
 from services.ingest.body import CustomerBody, LineBody, OrderBody
 from services.ingest.faults import Contradiction, Fault
 from services.ingest.pricing import ONE, ZERO, check_tax, line_nets
-from services.ingest.totals import check_totals
+from services.ingest.totals import totals_that_differ
 from shared.domain.money import LARGEST_AMOUNT, rounded
 from shared.domain.order import CustomerRef, Line, LineKind, Order, OrderKind
 
@@ -43,7 +43,7 @@ def normalise(body: OrderBody, receipt: Receipt) -> Order:
     faults: list[Fault] = []
     ordered_at = _business_time(body.ordered_at, receipt, faults)
     nets = line_nets(body, faults)
-    check_totals(body, nets, faults)
+    flags = totals_that_differ(body, nets)
     _check_direction(body, faults)
     lines = _lines(body, nets, faults)
     _check_sizes(lines, faults)
@@ -64,6 +64,7 @@ def normalise(body: OrderBody, receipt: Receipt) -> Order:
         rep_id=clean(body.rep_id),
         original_order_id=clean(body.original_order_id),
         customer=_customer(body.customer),
+        flags=tuple(flags),
     )
 
 
@@ -172,9 +173,9 @@ def _base_quantity(line: LineBody, index: int, faults: list[Fault]) -> Decimal:
 
 def _line(line: LineBody, quantity: Decimal, net: Decimal, index: int, faults: list[Fault]) -> Line:
     sku, title, category, returns = line.sku, line.title, line.category, line.returns
-    sku = clean(sku) if sku else None
+    sku = (clean(sku) if sku else None) or clean(line.product_id)
     if sku is None and line.kind is LineKind.PRODUCT:
-        faults.append(Fault("a product line needs a sku", ("lines", index, "sku")))
+        faults.append(Fault("a product line needs a sku or a product_id", ("lines", index, "sku")))
     if line.tax_rate is not None:
         check_tax(line, net, index, faults)
     return Line(
@@ -210,10 +211,13 @@ def _freight(body: OrderBody, nets: Sequence[Decimal], taken: set[str], sign: in
     """The order's freight as a line; where prices include tax, at the tax rate of the lines together."""
     freight = body.freight or ZERO
     if body.prices_include_tax:
-        net = sum(nets, ZERO)
-        gross = sum(((line.unit_price or ZERO) * line.quantity for line in body.lines), ZERO)
-        taxed = net + sum((line.tax for line in body.lines if line.tax is not None), ZERO) or gross
-        freight = freight * net / taxed if taxed and net else freight
+        net = with_tax = ZERO
+        for line, line_net in zip(body.lines, nets, strict=True):
+            if line.tax is not None:
+                net, with_tax = net + line_net, with_tax + line_net + abs(line.tax).copy_sign(line_net)
+            elif line.tax_rate is not None:
+                net, with_tax = net + line_net, with_tax + line_net * (ONE + line.tax_rate)
+        freight = freight * net / with_tax if net and with_tax else freight
     line_id = "freight" if "freight" not in taken else f"freight {len(taken) + 1}"
     return Line(id=line_id, kind=LineKind.FREIGHT, quantity=ONE * sign, net=rounded(freight * sign))
 

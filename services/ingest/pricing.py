@@ -28,12 +28,13 @@ def line_nets(body: OrderBody, faults: list[Fault]) -> list[Decimal]:
     amounts = [
         _in_range(_amount(line, body, index, faults), index, faults) for index, line in enumerate(lines)
     ]
+    with_tax = amounts
     if body.discount:
         amounts = _share_out(body.discount, amounts, lines, faults)
     if body.prices_include_tax:
         amounts = [
-            _without_tax(amount, line, index, faults)
-            for index, (amount, line) in enumerate(zip(amounts, lines, strict=True))
+            _net_of_tax(amount, given, line, index, faults)
+            for index, (amount, given, line) in enumerate(zip(amounts, with_tax, lines, strict=True))
         ]
     return [rounded(amount) if amount else NOTHING for amount in amounts]  # 0 x -3 makes a minus nothing
 
@@ -64,7 +65,7 @@ def _amount(line: LineBody, body: OrderBody, index: int, faults: list[Fault]) ->
     if line.net_unit_price is None:
         return amount
     _compare_net(line, amount, body, index, faults)
-    return line.net_unit_price * quantity
+    return amount if body.prices_include_tax else line.net_unit_price * quantity
 
 
 def _discounted(
@@ -98,8 +99,18 @@ def _compare_net(line: LineBody, amount: Decimal, body: OrderBody, index: int, f
         faults.append(Fault(detail, ("lines", index, "net_unit_price")))
 
 
+def _net_of_tax(amount: Decimal, given: Decimal, line: LineBody, index: int, faults: list[Fault]) -> Decimal:
+    """The amount without tax. `given` is the line before the order's discount; a net price has no tax."""
+    if line.net_unit_price is None:
+        return _without_tax(amount, line, index, faults)
+    if line.unit_price is None:
+        return amount
+    net = line.net_unit_price * line.quantity
+    return net if amount == given else net * amount / given
+
+
 def _without_tax(amount: Decimal, line: LineBody, index: int, faults: list[Fault]) -> Decimal:
-    if not amount or (line.net_unit_price is not None and line.unit_price is None):
+    if not amount:
         return amount
     rate, tax = line.tax_rate, line.tax
     if rate is not None and not 0 <= rate < 1:

@@ -12,7 +12,7 @@ from services.ingest.faults import Contradiction, Fault
 from services.ingest.normalise import Receipt
 from services.ingest.receive import Held, Verdict, judge
 from services.ingest.source import Read, read_event
-from services.ingest.store import QUEUE, as_json, conflict, head, step_down
+from services.ingest.store import QUEUE, as_json, conflict, flags_json, head, step_down
 from shared import tasks
 from shared.db import Database
 from shared.domain.order import Order, digest, encode
@@ -20,10 +20,14 @@ from shared.domain.order import Order, digest, encode
 _COLUMNS = "id, source, door, external_id, received_at, problem, body"
 _LIST = text(f"SELECT {_COLUMNS} FROM event WHERE state = 'quarantined' ORDER BY received_at LIMIT :most")  # noqa: S608
 _SHOW = text(f"SELECT {_COLUMNS} FROM event WHERE id = :id AND state = 'quarantined' FOR UPDATE")  # noqa: S608
+_FLAGGED = text(
+    "SELECT id, source, external_id, received_at, flags FROM event WHERE flags IS NOT NULL AND is_head"
+    " ORDER BY received_at DESC LIMIT :most"
+)
 _STILL_BAD = text("UPDATE event SET problem = :problem WHERE id = :id")
 _READ = text(
     "UPDATE event SET external_id = :external_id, version = :version, digest = :digest, normal = :normal,"
-    " state = :state, is_head = :is_head, problem = NULL WHERE id = :id"
+    " flags = :flags, state = :state, is_head = :is_head, problem = NULL WHERE id = :id"
 )
 
 
@@ -41,6 +45,17 @@ class Quarantined:
 
 
 @dataclass(frozen=True, slots=True)
+class Flagged:
+    """An order that was taken, and what a person should know of it."""
+
+    event_id: UUID
+    source: str
+    order_id: str
+    received_at: datetime
+    flags: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Replayed:
     """What became of it: the verdict once it could be read, else the faults it still has."""
 
@@ -52,6 +67,12 @@ def list_quarantined(database: Database, most: int) -> list[Quarantined]:
     """Return the oldest quarantined messages."""
     with database.transaction() as connection:
         return [Quarantined(*row) for row in connection.execute(_LIST, {"most": most})]
+
+
+def list_flagged(database: Database, most: int) -> list[Flagged]:
+    """Return the newest orders that were taken though something about them should be known."""
+    with database.transaction() as connection:
+        return [Flagged(*row) for row in connection.execute(_FLAGGED, {"most": most})]
 
 
 def find(connection: Connection, event_id: UUID) -> Quarantined | None:
@@ -93,6 +114,7 @@ def _take_in(
         "version": order.version,
         "digest": digest(order),
         "normal": encode(order).decode(),
+        "flags": flags_json(order),
         "state": "accepted" if is_held else "superseded",
         "is_head": is_held,
     }

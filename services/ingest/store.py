@@ -49,6 +49,7 @@ class Stored:
 
     verdict: Verdict
     event_id: str | None
+    is_flagged: bool = False
 
 
 def arrival(order: Order, message: Message) -> Arrival:
@@ -57,8 +58,8 @@ def arrival(order: Order, message: Message) -> Arrival:
 
 
 _INSERT = (
-    "INSERT INTO event (source, external_id, version, digest, is_head, door, state, message_id, headers, body, normal)"
-    " VALUES (%s, %s, %s, %b, true, %s, 'accepted', %s, %s, %b, %s)"
+    "INSERT INTO event (source, external_id, version, digest, is_head, door, state, message_id, headers, body, normal,"
+    " flags) VALUES (%s, %s, %s, %b, true, %s, 'accepted', %s, %s, %b, %s, %s)"
     " ON CONFLICT (source, external_id) WHERE is_head DO NOTHING RETURNING id"
 )
 
@@ -77,8 +78,8 @@ _STEP_DOWN = (
 )
 
 _ASIDE = (
-    "INSERT INTO event (source, external_id, version, digest, door, message_id, headers, body, normal, state, problem)"
-    " VALUES (%s, %s, %s, %b, %s, %s, %s, %b, %s, %s, %s) RETURNING id"
+    "INSERT INTO event (source, external_id, version, digest, door, message_id, headers, body, normal, flags, state,"
+    " problem) VALUES (%s, %s, %s, %b, %s, %s, %s, %b, %s, %s, %s, %s) RETURNING id"
 )
 
 _SAME_ASIDE = (
@@ -106,7 +107,7 @@ def _columns(new: Arrival) -> tuple[Value, ...]:
     order, message = new.order, new.message
     return (
         order.source, order.id, order.version, new.digest, message.door, message.message_id, message.headers,
-        message.body, new.normal,
+        message.body, new.normal, flags_json(order),
     )  # fmt: skip
 
 
@@ -114,7 +115,7 @@ def store(database: Database, new: Arrival) -> Stored:
     """Store one reading, committed when this returns."""
     row = database.execute_raw(_STORE_NEW, _columns(new))
     if row is not None:
-        return Stored(Verdict.NEW, row[0])
+        return Stored(Verdict.NEW, row[0], bool(new.order.flags))
     with database.transaction() as connection:
         return store_beside(connection, new)
 
@@ -127,12 +128,13 @@ def store_beside(connection: Connection, new: Arrival) -> Stored:
         if held is None:  # the head moved while we waited for its lock, or was never there
             row = connection.exec_driver_sql(_STORE_NEW, _columns(new)).first()
             if row is not None:
-                return Stored(Verdict.NEW, str(row[0]))
+                return Stored(Verdict.NEW, str(row[0]), bool(new.order.flags))
             continue
         if verdict is Verdict.NEWER and (came_before := _came_before(connection, new)) is not None:
             return Stored(Verdict.SUPERSEDED, str(came_before))
         event_id = _take_effect(connection, new, held, verdict)
-        return Stored(verdict, None if event_id is None else str(event_id))
+        is_flagged = verdict is Verdict.NEWER and bool(new.order.flags)
+        return Stored(verdict, None if event_id is None else str(event_id), is_flagged)
 
 
 def _came_before(connection: Connection, new: Arrival) -> UUID | None:
@@ -212,6 +214,11 @@ def store_unreadable(database: Database, message: Message, faults: Sequence[Faul
         )
         same = connection.exec_driver_sql(_SAME_UNREADABLE, (message.source, message.body)).scalar()
         return same if isinstance(same, UUID) else _id(connection, _UNREADABLE, values)
+
+
+def flags_json(order: Order) -> str | None:
+    """Return an order's flags as they are stored; None for none."""
+    return msgspec.json.encode(order.flags).decode() if order.flags else None
 
 
 def as_json(faults: Sequence[Fault]) -> str:

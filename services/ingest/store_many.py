@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from services.ingest.receive import Held, Verdict, judge
-from services.ingest.store import Arrival, Stored, store_beside
+from services.ingest.store import Arrival, Stored, flags_json, store_beside
 from shared.db import Database
 
 _STORE_NEW = (
-    "WITH stored AS (INSERT INTO event (source, door, external_id, version, digest, body, normal, is_head, state)"
-    " SELECT %s, %s, external_id, version, digest, body, normal, true, 'accepted'"
-    " FROM unnest(%s::text[], %s::bigint[], %s::bytea[], %s::bytea[], %s::text[])"
-    " AS new (external_id, version, digest, body, normal) ORDER BY external_id"
+    "WITH stored AS (INSERT INTO event (source, door, external_id, version, digest, body, normal, flags,"
+    " is_head, state) SELECT %s, %s, external_id, version, digest, body, normal, flags, true, 'accepted'"
+    " FROM unnest(%s::text[], %s::bigint[], %s::bytea[], %s::bytea[], %s::text[], %s::jsonb[])"
+    " AS new (external_id, version, digest, body, normal, flags) ORDER BY external_id"
     " ON CONFLICT (source, external_id) WHERE is_head DO NOTHING RETURNING id, external_id),"
     " put AS (INSERT INTO task (queue, kind, key) SELECT 'scoring', 'score', id::text FROM stored)"
     " SELECT id, external_id FROM stored"
@@ -37,7 +37,7 @@ def store_many(database: Database, arrivals: Sequence[Arrival]) -> list[Stored]:
     left = [each for each in arrivals if first[each.order.id] is not each or each.order.id not in made]
     held = _heads(database, source, sorted({each.order.id for each in left}))
     return [
-        Stored(Verdict.NEW, str(made[each.order.id]))
+        Stored(Verdict.NEW, str(made[each.order.id]), bool(each.order.flags))
         if first[each.order.id] is each and each.order.id in made
         else _decide(database, each, held.get(each.order.id))
         for each in arrivals
@@ -52,6 +52,7 @@ def _store_new(database: Database, source: str, door: str, new: Sequence[Arrival
         [each.digest for each in new],
         [each.message.body for each in new],
         [each.normal for each in new],
+        [flags_json(each.order) for each in new],
     )
     with database.autocommit() as connection:
         rows = connection.exec_driver_sql(_STORE_NEW, (source, door, *columns)).all()

@@ -1,14 +1,13 @@
 """This file compares the sums a sender gives with the lines it gives. They are compared, never used.
 
 Senders mean different things by "subtotal" and "total" (before or after discounts, with freight or without), so a
-sum is a contradiction only when it fits none of the readings it may have.
+sum differs only when it fits none of the readings it may have. Such an order is a sale all the same: it is flagged.
 """
 
 from collections.abc import Sequence
 from decimal import Decimal
 
 from services.ingest.body import OrderBody
-from services.ingest.faults import Fault
 from services.ingest.pricing import ZERO
 from shared.domain.order import LineKind
 
@@ -18,11 +17,12 @@ SLACK_PER_LINE = Decimal("0.01")
 MOST_TAX = Decimal("0.5")
 
 
-def check_totals(body: OrderBody, nets: Sequence[Decimal], faults: list[Fault]) -> None:
-    """Add a fault for each sum that fits the lines in no reading. `nets` are the lines', before returns turn sign."""
+def totals_that_differ(body: OrderBody, nets: Sequence[Decimal]) -> list[str]:
+    """Return what is said of each sum that fits the lines in no reading. `nets` are before returns turn sign."""
     totals = body.totals
     if totals is None:
-        return
+        return []
+    differing: list[str] = []
     slack = SLACK_PER_LINE * (len(body.lines) + 2)
     net, freight, tax = sum(nets, ZERO), _freight(body, nets), _tax(body)
     for name, given, readings in (
@@ -35,8 +35,10 @@ def check_totals(body: OrderBody, nets: Sequence[Decimal], faults: list[Fault]) 
             continue
         if not any(abs(abs(given) - abs(reading)) <= slack for reading in readings):
             likely = ", ".join(dict.fromkeys(f"{reading:.2f}" for reading in readings))
-            faults.append(Fault(f"{name} {given} is not what the lines make: {likely}", ("totals", name)))
-    _check_untaxed_total(body, net + freight, tax, slack, faults)
+            differing.append(f"{name} {given} is not what the lines make: {likely}")
+    if not _is_likely_untaxed_total(body, net + freight, tax, slack):
+        differing.append(f"total {totals.total} is not what the lines make: {net + freight:.2f}")
+    return differing
 
 
 def _freight(body: OrderBody, nets: Sequence[Decimal]) -> Decimal:
@@ -86,15 +88,10 @@ def _totals(body: OrderBody, net: Decimal, freight: Decimal, tax: Decimal | None
     return (net + freight + sign * abs(told), net + freight, _gross(body) + freight)
 
 
-def _check_untaxed_total(
-    body: OrderBody, net: Decimal, tax: Decimal | None, slack: Decimal, faults: list[Fault]
-) -> None:
+def _is_likely_untaxed_total(body: OrderBody, net: Decimal, tax: Decimal | None, slack: Decimal) -> bool:
     """A total whose tax nobody tells must at least lie between the lines and the lines with a high tax."""
     totals = body.totals
     if totals is None or totals.total is None or totals.tax is not None or tax is not None:
-        return
+        return True
     total, lines = abs(totals.total), abs(net)
-    if not lines - slack <= total <= lines * (1 + MOST_TAX) + slack:
-        faults.append(
-            Fault(f"total {totals.total} is not what the lines make: {net:.2f}", ("totals", "total"))
-        )
+    return lines - slack <= total <= lines * (1 + MOST_TAX) + slack

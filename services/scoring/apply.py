@@ -10,19 +10,22 @@ from services.scoring.placed import PlacedLine, PlacedOrder, purchases, rounded
 from services.scoring.store import identities, items, orders
 from services.scoring.store.catalogue import Catalogue
 from services.scoring.store.events import Reading
-from shared.domain.order import Line, LineKind, Order
+from shared.domain.order import CustomerRef, Line, LineKind, Order
 
 
 def place(connection: Connection, readings: Sequence[Reading], catalogue: Catalogue) -> list[PlacedOrder]:
     """Give readings our ids, and hold their customers until commit. Nothing of the orders is written yet."""
-    customer_of = identities.customer_ids(
-        connection,
-        {
-            (each.order.source, each.order.customer.id): each.order.customer
-            for each in readings
-            if each.order.customer
-        },
-    )
+    named = {
+        (each.order.source, each.order.customer.id): each.order.customer
+        for each in readings
+        if each.order.customer
+    }
+    parents = {
+        (source, customer.parent_id): CustomerRef(customer.parent_id)
+        for (source, _), customer in named.items()
+        if customer.parent_id
+    }
+    customer_of = identities.customer_ids(connection, parents | named)
     product_of = identities.product_ids(connection, _named_products(readings))
     catalogue.load(connection, set(product_of.values()))
     catalogue.load_rates(
@@ -31,6 +34,14 @@ def place(connection: Connection, readings: Sequence[Reading], catalogue: Catalo
     held = orders.held(connection, readings)
     before = {each.customer_id for each in held.values() if each.customer_id is not None}
     customers = identities.lock_customers(connection, list({*customer_of.values(), *before}))
+    identities.name_parents(
+        connection,
+        {
+            customer_of[source, customer.id]: (source, customer.parent_id)
+            for (source, _), customer in named.items()
+            if customer.parent_id
+        },
+    )
     placed = []
     for reading in readings:
         order = reading.order
@@ -171,6 +182,7 @@ def _line_rows(placed: PlacedOrder) -> list[orders.LineRow]:
             customer_id,
             each.product.id if each.product else None,
             each.line.id,
+            each.line.parent_id,
             each.line.kind,
             counts,
             each.line.quantity,

@@ -99,6 +99,8 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
     rep_id: str | None = None
     original_order_id: str | None = None
     customer: CustomerRef | None = None
+    flags: tuple[str, ...] = ()
+    """What a person should know of it, though it is taken: totals that its lines do not make."""
 
     @property
     def net(self) -> Decimal:
@@ -120,5 +122,5 @@ def decode(raw: bytes | str) -> Order:
 
 
 def digest(order: Order) -> bytes:
-    """SHA-256 of the content without its version: two readings that say the same have the same digest."""
-    return sha256(encode(replace(order, version=0))).digest()
+    """SHA-256 of the content without version and flags: two readings that say the same have the same digest."""
+    return sha256(encode(replace(order, version=0, flags=()))).digest()

@@ -22,6 +22,9 @@ event = Table(
     Column("source", Text, nullable=False),
     Column("external_id", Text, comment="the order's id; NULL while the body could not be read"),
     Column("version", BigInteger, comment="which reading is newer; microseconds when it came from a time"),
+    Column(
+        "revision", BigInteger, comment="rises with every revision that was current; NULL: the version does"
+    ),
     Column("digest", LargeBinary, comment="SHA-256 of the normalised order without its version"),
     Column("is_head", Boolean, nullable=False, server_default=text("false"), comment="the reading held"),
     Column("door", Text, nullable=False, comment="webhook, api or import"),
@@ -31,12 +34,14 @@ event = Table(
     Column("headers", Json),
     Column("body", LargeBinary, comment="exact bytes; NULL for imports, whose file is the body"),
     Column("normal", Text, comment="canonical JSON of shared.domain.order.Order; NULL for imports"),
+    Column("flags", Json, comment="what a person should know of an order that was taken: totals that differ"),
     Column("import_run_id", Id),
     Column("received_at", Moment, nullable=False, server_default=text("now()")),
     Column("applied_at", Moment),
     CheckConstraint("NOT is_head OR external_id IS NOT NULL", name="head_is_readable"),
     Index("uq_event_head", "source", "external_id", unique=True, postgresql_where=text("is_head")),
     Index("ix_event_aside", "source", "external_id", "version", postgresql_where=text("NOT is_head")),
+    Index("ix_event_flagged", "received_at", postgresql_where=text("flags IS NOT NULL")),
     Index("ix_event_quarantined", "received_at", postgresql_where=text("state IN ('quarantined', 'dead')")),
 )
 

@@ -59,6 +59,9 @@ order_line = Table(
     Column("customer_id", Id, comment="copied from the order: lines are read by customer"),
     Column("product_id", Id, comment="NULL for freight, fees and manual lines"),
     Column("external_id", Text, nullable=False, comment="the line's id, else its position"),
+    Column(
+        "parent_line_id", Text, comment="external_id of the line this one is part of: a bundle's, a set's"
+    ),
     Column("kind", Text, nullable=False),
     Column("counts", Boolean, nullable=False, comment="copied from the order"),
     Column("quantity", Quantity, nullable=False, comment="base units; negative when given back"),

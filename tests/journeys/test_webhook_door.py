@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text
 
+from services.ingest.replay import list_flagged
 from services.ingest.source import all_sources
 from shared.db import Database
 from shared.domain.order import Order
@@ -168,3 +169,14 @@ def test_an_event_whose_task_died_is_dead_with_the_reason(ingest: Ingest) -> Non
     told = ingest.client.get(f"/v1/events/{event_id}", headers=ingest.token("orders:read")).get_json()
     assert told["state"] == "dead"
     assert told["problem"] == [{"detail": "DataError: out of range", "pointer": "#"}]
+
+
+def test_an_order_whose_totals_differ_is_taken_flagged_counted_and_listed(ingest: Ingest) -> None:
+    event_id = ingest.hook(an_order(totals={"total": "99"})).get_json()["id"]
+    flags = ["total 99 is not what the lines make: 7.50"]
+    told = ingest.client.get(f"/v1/events/{event_id}", headers=ingest.token("orders:read")).get_json()
+    assert (told["state"], told["flags"]) == ("accepted", flags)
+    assert [(str(each.event_id), each.flags) for each in list_flagged(ingest.database, 9)] == [
+        (event_id, flags)
+    ]
+    assert 'tipoff_orders_flagged_total{source="standard"} 1.0' in ingest.client.get("/metrics").text

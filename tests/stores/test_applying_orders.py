@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as some
+from msgspec.structs import replace
 
 from services.scoring.store import refresh
 from shared.db import Database
-from shared.domain.order import LineKind, Order, OrderKind, OrderStatus
+from shared.domain.order import CustomerRef, LineKind, Order, OrderKind, OrderStatus
 from shared.partitions import ensure_months
 from tests import databases
 from tests.scoring_orders import NOW, Worker, line, order, receive, rows, score
@@ -91,6 +92,24 @@ def test_guests_count_for_items_and_never_for_customers(database: Database) -> N
     stood = facts(database)
     assert stood["items"] == []
     assert [(row[3], row[4]) for row in stood["lines"]] == [(None, "DRILL")]
+
+
+def test_the_line_a_line_is_part_of_and_the_account_a_customer_belongs_to_are_kept(
+    database: Database,
+) -> None:
+    branch = CustomerRef("branch", parent_id="group")
+    set_of_two = order("1", line("SET"), customer=None)
+    lines = (set_of_two.lines[0], replace(line("BIT"), id="2", parent_id="1"))
+    score(database, replace(set_of_two, lines=lines, customer=branch))
+    assert rows(database, "SELECT external_id, parent_line_id FROM order_line ORDER BY line_no") == [
+        ("1", None),
+        ("2", "1"),
+    ]
+    parents = (
+        "SELECT child.external_id, parent.external_id FROM customer JOIN customer_ref child ON child.customer_id = id"
+        " JOIN customer_ref parent ON parent.customer_id = parent_id"
+    )
+    assert rows(database, parents) == [("branch", "group")]
 
 
 def test_a_late_older_reading_changes_nothing(database: Database) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from services.ingest.imports.file_orders import Incoming
 from services.ingest.imports.identities import Names
 from services.ingest.imports.rates import ONE, Rates
+from services.ingest.store import flags_json
 from shared.domain.order import Line, LineKind, Order, OrderStatus
 
 NOTHING = "\\N"
@@ -18,15 +19,15 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 EVENTS = (
     "event (id, source, external_id, version, digest, is_head, door, state, import_run_id, received_at,"
-    " applied_at)"
+    " applied_at, flags)"
 )
 ORDERS = (
     "sales_order (id, source, external_id, version, digest, event_id, number, channel, status, kind, is_test,"
     " is_history, counts, ordered_at, currency, customer_id, rep_external_id, original_order_id, net, base_net)"
 )
 LINES = (
-    "order_line (order_id, line_no, ordered_at, customer_id, product_id, external_id, kind, counts, quantity, net,"
-    " base_net, base_unit_cost, title, returns_order_id, returns_line_id, return_reason)"
+    "order_line (order_id, line_no, ordered_at, customer_id, product_id, external_id, parent_line_id, kind, counts,"
+    " quantity, net, base_net, base_unit_cost, title, returns_order_id, returns_line_id, return_reason)"
 )
 
 
@@ -42,7 +43,7 @@ def event_row(new: Incoming, event_id: UUID, run_id: int, now: str) -> str:
     order = new.order
     return (
         f"{event_id}\t{field(order.source)}\t{field(order.id)}\t{order.version}\t\\\\x{new.digest.hex()}\tt\timport"
-        f"\tapplied\t{run_id}\t{now}\t{now}\n"
+        f"\tapplied\t{run_id}\t{now}\t{now}\t{field(flags_json(order))}\n"
     )
 
 
@@ -71,7 +72,8 @@ def line_rows(new: Incoming, order_id: int, names: Names, rates: Rates) -> Itera
         product = products[line.sku] if line.kind is LineKind.PRODUCT and line.sku is not None else NOTHING
         cost = NOTHING if line.unit_cost is None else _money(line.unit_cost, rate)
         yield (
-            f"{order_id}\t{number}\t{at}\t{customer}\t{product}\t{field(line.id)}\t{line.kind.value}\t{order_counts}"
+            f"{order_id}\t{number}\t{at}\t{customer}\t{product}\t{field(line.id)}\t{field(line.parent_id)}"
+            f"\t{line.kind.value}\t{order_counts}"
             f"\t{line.quantity!s}\t{line.net!s}\t{_money(line.net, rate)}\t{cost}\t{field(line.title)}"
             f"\t{_given_back(line)}\n"
         )

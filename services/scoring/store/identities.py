@@ -54,6 +54,23 @@ def customer_ids(connection: Connection, named: Mapping[Name, CustomerRef]) -> d
     return _known_or_made(connection, named, _FIND_CUSTOMERS, _MAKE_CUSTOMERS, row)
 
 
+_NAME_PARENTS = text(
+    "UPDATE customer SET parent_id = parent.customer_id"
+    " FROM unnest(CAST(:ids AS bigint[]), CAST(:sources AS text[]), CAST(:names AS text[])) AS told (id, source, name)"
+    " JOIN customer_ref AS parent ON parent.source = told.source AND parent.external_id = told.name"
+    " WHERE customer.id = told.id AND customer.parent_id IS NULL AND parent.customer_id <> customer.id"
+)
+
+
+def name_parents(connection: Connection, parent_of: Mapping[int, Name]) -> None:
+    """Note the account that locked customers belong to, where nobody said so before."""
+    if not parent_of:
+        return
+    ids = as_array(parent_of)
+    sources, names = zip(*parent_of.values(), strict=True)
+    connection.execute(_NAME_PARENTS, {"ids": ids, "sources": list(sources), "names": list(names)})
+
+
 def product_ids(connection: Connection, named: Mapping[Name, Line]) -> dict[Name, int]:
     """Return our id for every product named, making those we do not know with the category of their line."""
     return _known_or_made(

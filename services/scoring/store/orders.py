@@ -28,6 +28,7 @@ class LineRow(msgspec.Struct, frozen=True):
     customer_id: int | None
     product_id: int | None
     external_id: str
+    parent_line_id: str | None
     kind: str
     counts: bool
     quantity: Decimal
@@ -76,12 +77,12 @@ _UPSERT = text(
 )
 
 _LINES = text(
-    "INSERT INTO order_line (order_id, line_no, ordered_at, customer_id, product_id, external_id, kind, counts,"
-    " quantity, net, base_net, base_unit_cost, title, returns_order_id, returns_line_id, return_reason)"
+    "INSERT INTO order_line (order_id, line_no, ordered_at, customer_id, product_id, external_id, parent_line_id, kind,"
+    " counts, quantity, net, base_net, base_unit_cost, title, returns_order_id, returns_line_id, return_reason)"
     " SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS new (order_id bigint, line_no integer,"
-    " ordered_at timestamptz, customer_id bigint, product_id bigint, external_id text, kind text, counts boolean,"
-    " quantity numeric, net numeric, base_net numeric, base_unit_cost numeric, title text, returns_order_id text,"
-    " returns_line_id text, return_reason text)"
+    " ordered_at timestamptz, customer_id bigint, product_id bigint, external_id text, parent_line_id text, kind text,"
+    " counts boolean, quantity numeric, net numeric, base_net numeric, base_unit_cost numeric, title text,"
+    " returns_order_id text, returns_line_id text, return_reason text)"
 )
 
 _DROP_LINES = text(

@@ -23,6 +23,36 @@ def upgrade() -> None:
 
 def upgrade_orders() -> None:
     """Events, order revisions, orders and lines."""
+    op.add_column(
+        "event",
+        sa.Column(
+            "flags",
+            postgresql.JSONB(astext_type=sa.Text()),
+            nullable=True,
+            comment="what a person should know of an order that was taken: totals that differ",
+        ),
+    )
+    op.add_column(
+        "event",
+        sa.Column(
+            "revision",
+            sa.BigInteger(),
+            nullable=True,
+            comment="rises with every revision that was current; NULL: the version does",
+        ),
+    )
+    op.create_index(
+        "ix_event_flagged", "event", ["received_at"], postgresql_where=sa.text("flags IS NOT NULL")
+    )
+    op.add_column(
+        "order_line",
+        sa.Column(
+            "parent_line_id",
+            sa.Text(),
+            nullable=True,
+            comment="external_id of the line this one is part of: a bundle's, a set's",
+        ),
+    )
 
 
 def upgrade_signals() -> None:
