@@ -1,4 +1,4 @@
-"""This file writes logs: one JSON object a line for machines, one plain line for people at a terminal.
+"""Logs: one JSON object a line for machines, one plain line for people at a terminal.
 
 Only fields named here leave the process, and what looks like a secret is cut short in every text, tracebacks too.
 """
@@ -32,13 +32,42 @@ _SECRETS = re.compile(
 
 def configure(service: str, *, json: bool, stream: TextIO | None = None) -> None:
     """Send every log of this process to one stream (standard error), from level INFO."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+    output.to(stream or sys.stderr)
+    handler = logging.StreamHandler(output)
     handler.setFormatter(JsonLines(service) if json else PlainLines(service))
-    access_log.configure(service, json=json, stream=handler.stream)
+    access_log.configure(service, json=json)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+class Output:
+    """Where log lines go. A line that cannot be written is counted and dropped: a full disk stops no answer."""
+
+    def __init__(self) -> None:
+        self._stream: TextIO | None = None
+        self.lost = 0
+
+    def to(self, stream: TextIO | None) -> None:
+        """Write to this stream from now on; nowhere when None."""
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write one line."""
+        if self._stream is None:
+            return
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except OSError:
+            self.lost += 1
+
+    def flush(self) -> None:
+        """Do nothing: every line is flushed when it is written."""
+
+
+output = Output()
 
 
 def masked(text: str) -> str:
@@ -88,19 +117,18 @@ class PlainLines(logging.Formatter):
 
 
 class AccessLog:
-    """One line a request. Past the logging machinery, which would take as long as the rest of the request's care.
+    """One line a request, written without the logging module, which takes as long as the rest of the answer.
 
-    Routes are rules, not paths: an id or a token in a path is nobody's business.
+    Routes are rules, not paths: an id or a token in a path does not belong in a log.
     """
 
     def __init__(self) -> None:
-        self._stream: TextIO | None = None
         self._json = False
         self._service = ""
 
-    def configure(self, service: str, *, json: bool, stream: TextIO) -> None:
-        """Write from now on; before, nothing is written."""
-        self._service, self._json, self._stream = service, json, stream
+    def configure(self, service: str, *, json: bool) -> None:
+        """Say who answers, and whether in JSON."""
+        self._service, self._json = service, json
 
     def fields(self, route: str, method: str, status: int) -> str:
         """What is the same in every line of this route, method and status; to be made once and kept."""
@@ -111,16 +139,13 @@ class AccessLog:
 
     def write(self, fields: str, current: str, seconds: float) -> None:
         """Write the line of one answer. `current` is the request's id."""
-        if self._stream is None:
-            return
         now = datetime.now(UTC)
         if self._json:
             time = f'"time": "{now.isoformat(timespec="milliseconds")}"'
             line = f'{{{time}, {fields}, "request_id": "{current}", "milliseconds": {seconds * 1000:.2f}}}\n'
         else:
             line = f"{now:%H:%M:%S}{fields} in {seconds * 1000:.1f} ms request_id={current}\n"
-        self._stream.write(line)
-        self._stream.flush()
+        output.write(line)
 
 
 access_log = AccessLog()

@@ -1,4 +1,4 @@
-"""This file lists every metric of Tipoff; each process holds them in a registry of its own.
+"""Every metric of Tipoff; each process holds them in a registry of its own.
 
 Label values come from code (kinds, channels, outcomes, route rules), never from data: no customer, product or
 order is a label. What stands in the database is read from it when somebody asks, not kept in step by hand. Where
@@ -10,15 +10,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from threading import Lock
 from time import monotonic
+from typing import Generic, TypeVar
 
 import psycopg
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
+from shared.logs import output
 from shared.tasks import Backlog
 
 log = logging.getLogger(__name__)
@@ -26,6 +28,9 @@ log = logging.getLogger(__name__)
 REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 ORDER_TO_ALERT_SECONDS = (0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900, 1800, 3600, 7200)
 CACHE_SECONDS = 1.0
+QUARANTINE_CACHE_SECONDS = 15.0
+
+Figures = TypeVar("Figures")
 
 
 class Metrics:
@@ -35,6 +40,7 @@ class Metrics:
         self.service = service
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
+        self.registry.register(LogCollector())
         self._count_requests()
         self._count_orders_and_alerts()
         build = self._gauge("tipoff_build_info", "What runs here; always 1.", ("service", "version"))
@@ -52,7 +58,7 @@ class Metrics:
         self.orders_received = self._counter(
             "tipoff_orders_received_total",
             "Orders that came in, by what became of them.",
-            ("source", "door", "outcome"),
+            ("source", "entry_point", "outcome"),
         )
         self.orders_flagged = self._counter(
             "tipoff_orders_flagged_total", "Orders taken in though their totals differ.", ("source",)
@@ -75,7 +81,7 @@ class Metrics:
             "tipoff_tasks_finished_total", "Tasks, by how they ended.", ("kind", "outcome")
         )
         self.model_fit = self._gauge(
-            "tipoff_model_fit_timestamp_seconds", "When a model was last fitted.", ("model",)
+            "tipoff_model_fit_timestamp_seconds", "When a model was last fitted; 0: never.", ("model",)
         )
         self.last_order = self._gauge(
             "tipoff_last_order_timestamp_seconds", "When a source last sent an order.", ("source",)
@@ -110,21 +116,29 @@ class Metrics:
         return Histogram(name, meaning, labels, buckets=buckets, registry=self.registry)
 
 
+class LogCollector(Collector):
+    """Says how many log lines this process could not write."""
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Yield the count."""
+        yield CounterMetricFamily(
+            "tipoff_log_lines_lost_total",
+            "Log lines that could not be written, as on a full disk.",
+            value=output.lost,
+        )
+
+
 class TaskCollector(Collector):
     """Reads the backlog when somebody scrapes, at most once a second. A database away is a figure, not an error."""
 
     def __init__(
         self, read: Callable[[], Iterable[Backlog]], *, tick: Callable[[], float] = monotonic
     ) -> None:
-        self._read = read
-        self._tick = tick
-        self._lock = Lock()
-        self._known: list[Backlog] | None = None
-        self._known_until = float("-inf")
+        self._read = _Remembered(lambda: list(read()), CACHE_SECONDS, tick)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield the gauges."""
-        backlog = self._backlog()
+        backlog = self._read()
         up = GaugeMetricFamily("tipoff_database_up", "Whether the database answered this scrape.")
         up.add_metric([], 0 if backlog is None else 1)
         yield up
@@ -143,16 +157,41 @@ class TaskCollector(Collector):
                 family.add_metric([each.queue, each.kind], float(getattr(each, field)))
             yield family
 
-    def _backlog(self) -> list[Backlog] | None:
+
+class QuarantineCollector(Collector):
+    """Reads how many messages of each source wait in quarantine when somebody scrapes."""
+
+    def __init__(self, read: Callable[[], Mapping[str, int]]) -> None:
+        self._read = _Remembered(read, QUARANTINE_CACHE_SECONDS, monotonic)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the gauge; no figures while the database is away."""
+        family = GaugeMetricFamily(
+            "tipoff_events_quarantined", "Messages that wait in quarantine.", labels=("source",)
+        )
+        for source, number in (self._read() or {}).items():
+            family.add_metric([source], number)
+        yield family
+
+
+class _Remembered(Generic[Figures]):
+    """Figures read from the database, kept for some seconds; None while it is away."""
+
+    def __init__(self, read: Callable[[], Figures], seconds: float, tick: Callable[[], float]) -> None:
+        self._read = read
+        self._seconds = seconds
+        self._tick = tick
+        self._lock = Lock()
+        self._known: Figures | None = None
+        self._known_until = float("-inf")
+
+    def __call__(self) -> Figures | None:
         with self._lock:
             if self._tick() >= self._known_until:
-                self._known = self._read_now()
-                self._known_until = self._tick() + CACHE_SECONDS
+                try:
+                    self._known = self._read()
+                except (SQLAlchemyError, psycopg.Error, OSError) as error:
+                    log.warning("no figures from the database: %s", type(error).__name__)
+                    self._known = None
+                self._known_until = self._tick() + self._seconds
             return self._known
-
-    def _read_now(self) -> list[Backlog] | None:
-        try:
-            return list(self._read())
-        except (SQLAlchemyError, psycopg.Error, OSError) as error:
-            log.warning("no figures of the task table: %s", type(error).__name__)
-            return None

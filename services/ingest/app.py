@@ -11,11 +11,12 @@ from sqlalchemy import text
 from services.ingest import events, hooks, orders
 from services.ingest.describe import describe_bodies
 from services.ingest.desk import OUTCOME, Desk
+from services.ingest.replay import quarantined_by_source
 from services.ingest.source import all_sources
 from shared import migrations
 from shared.clock import Clock, real_now
 from shared.db import Database
-from shared.metrics import Metrics
+from shared.metrics import Metrics, QuarantineCollector
 from shared.settings import Settings
 from shared.tokens import ApiToken, FindToken, remembered
 from shared.web import Check, create_service
@@ -48,6 +49,9 @@ def create_app(
         name: tuple(secret.get_secret_value() for secret in each)
         for name, each in settings.hook_secrets.items()
     }
+    metrics.registry.register(
+        QuarantineCollector(lambda: dict.fromkeys(secrets, 0) | quarantined_by_source(database))
+    )
     find_token = remembered(_token_finder(database))
     for connection in secrets:  # a rate needs its zero before the first order
         for outcome in (*OUTCOME.values(), "unsigned"):

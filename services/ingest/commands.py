@@ -199,11 +199,13 @@ def replay(context: "Context", event_ids: tuple[UUID, ...], accept: bool) -> Non
     from services.ingest.source import all_sources  # noqa: PLC0415
 
     sources, settings = all_sources(), context.settings
+    unknown = 0
     for event_id in event_ids:
         with context.database.transaction() as connection:
             waiting = replaying.find(connection, event_id)
             if waiting is None:
-                click.echo(f"{event_id}: not in quarantine")
+                click.echo(f"{event_id}: not in quarantine", err=True)
+                unknown += 1
                 continue
             read = sources[waiting.source].read if waiting.door == "webhook" else read_order
             zone = ZoneInfo(settings.time_zone)
@@ -211,6 +213,10 @@ def replay(context: "Context", event_ids: tuple[UUID, ...], accept: bool) -> Non
             made = replaying.replay(connection, waiting, read, receipt, accept=accept)
         faults = "; ".join(fault.detail for fault in made.faults)
         click.echo(f"{event_id}: {'still ' + faults if faults else made.verdict}")
+    if unknown:
+        raise click.ClickException(
+            f"{unknown} of {len(event_ids)} are not in quarantine\nhint: `tipoff quarantine list`"
+        )
 
 
 @click.group()

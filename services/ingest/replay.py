@@ -75,6 +75,15 @@ def list_flagged(database: Database, most: int) -> list[Flagged]:
         return [Flagged(*row) for row in connection.execute(_FLAGGED, {"most": most})]
 
 
+def quarantined_by_source(database: Database) -> dict[str, int]:
+    """Return how many messages of each source wait in quarantine."""
+    with database.autocommit() as connection:
+        rows = connection.execute(
+            text("SELECT source, count(*) FROM event WHERE state = 'quarantined' GROUP BY 1")
+        )
+        return {source: number for source, number in rows}  # noqa: C416 - dict() would ask the result for keys
+
+
 def find(connection: Connection, event_id: UUID) -> Quarantined | None:
     """Return one, held until the transaction ends; None when it is not (or no longer) in quarantine."""
     row = connection.execute(_SHOW, {"id": event_id}).first()

@@ -561,6 +561,13 @@ def test_what_can_be_read_today_is_taken_in(context: Context, database: Database
     assert ingest.rows("SELECT state, is_head, external_id FROM event") == [("accepted", True, "o1")]
 
 
+def test_replaying_what_is_not_there_fails(context: Context) -> None:
+    unknown = "5c3b0d0e-0000-4000-8000-000000000000"
+    done = CliRunner().invoke(quarantine, ["replay", unknown], obj=context)
+    assert done.exit_code == 1
+    assert f"{unknown}: not in quarantine" in done.output
+
+
 @pytest.mark.needs_reference
 def test_fifteen_months_of_a_real_wholesaler_settle_to_the_penny(
     context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

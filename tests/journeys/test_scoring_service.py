@@ -58,6 +58,10 @@ def test_the_current_fit_is_shown_with_its_age(app: APIFlask, database: Database
     assert f'tipoff_model_fit_timestamp_seconds{{model="cross_sell"}} {fitted:.10g}' in scraped(app)
 
 
+def test_a_model_that_was_never_fitted_says_so(app: APIFlask) -> None:
+    assert 'tipoff_model_fit_timestamp_seconds{model="cross_sell"} 0' in scraped(app)
+
+
 def scraped(app: APIFlask) -> str:
     text_of = app.test_client().get("/metrics").get_data(as_text=True)
     return "\n".join(

@@ -101,7 +101,10 @@ def test_a_wrong_signature_is_refused_without_a_reason_and_not_stored(ingest: In
     assert answer.content_type == "application/problem+json"
     assert ingest.rows("SELECT id FROM event") == []
     counted = ingest.client.get("/metrics").text
-    assert 'tipoff_orders_received_total{door="webhook",outcome="unsigned",source="standard"} 1.0' in counted
+    assert (
+        'tipoff_orders_received_total{entry_point="webhook",outcome="unsigned",source="standard"} 1.0'
+        in counted
+    )
 
 
 def test_a_body_that_is_not_json_is_refused(ingest: Ingest) -> None:
@@ -180,3 +183,12 @@ def test_an_order_whose_totals_differ_is_taken_flagged_counted_and_listed(ingest
         (event_id, flags)
     ]
     assert 'tipoff_orders_flagged_total{source="standard"} 1.0' in ingest.client.get("/metrics").text
+
+
+def test_what_waits_in_quarantine_is_counted(ingest: Ingest) -> None:
+    def counted() -> list[str]:
+        lines = ingest.client.get("/metrics").get_data(as_text=True).splitlines()
+        return [line for line in lines if line.startswith("tipoff_events_quarantined{")]
+
+    ingest.hook(None, raw=b'{"type": "order.created", "data": {}}')
+    assert counted() == ['tipoff_events_quarantined{source="standard"} 1.0']

@@ -4,10 +4,13 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from prometheus_client import generate_latest
 
 from shared import logs
+from shared.metrics import Metrics
 from shared.signing import new_secret
 from shared.tokens import new_token
 
@@ -21,6 +24,7 @@ def restored() -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(level)
     logs.access_log.__init__()  # type: ignore[misc]
+    logs.output.__init__()  # type: ignore[misc]
 
 
 def written(*, as_json: bool = True) -> io.StringIO:
@@ -111,3 +115,14 @@ def test_an_answer_is_one_line(*, as_json: bool) -> None:
         assert (entry["route"], entry["status"], entry["request_id"]) == ("/v1/events/<id>", 200, "abcdefgh")
     else:
         assert line.endswith("ingest: GET /v1/events/<id> 200 in 12.3 ms request_id=abcdefgh")
+
+
+def test_a_full_disk_stops_nothing_and_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    full = io.TextIOWrapper(Path("/dev/full").open("wb", buffering=0), write_through=True)  # noqa: SIM115 - closed below
+    metrics = Metrics("ingest", "1")
+    logs.configure("ingest", json=True, stream=full)
+    logging.getLogger("x").warning("not written")
+    logs.access_log.write(logs.access_log.fields("/healthz", "GET", 200), "abcdefgh", 0.01)
+    assert b"tipoff_log_lines_lost_total 2.0" in generate_latest(metrics.registry)
+    assert capsys.readouterr().err == ""
+    full.detach().close()

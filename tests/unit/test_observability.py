@@ -11,7 +11,7 @@ import pytest
 import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
-from shared.metrics import Metrics, TaskCollector
+from shared.metrics import LogCollector, Metrics, QuarantineCollector, TaskCollector
 from shared.tasks import Backlog
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +64,19 @@ def table() -> dict[str, tuple[str, tuple[str, ...], str]]:
     backlog = Backlog("scoring", "score", due=1, waiting=1, leased=1, dead=1, oldest_due_seconds=1)
     for family in TaskCollector(lambda: [backlog]).collect():
         rows[family.name] = (family.type, tuple(family.samples[0].labels), family.documentation)
+    for other in (*QuarantineCollector(lambda: {"standard": 1}).collect(), *LogCollector().collect()):
+        name = other.name + ("_total" if other.type == "counter" else "")
+        rows[name] = (other.type, tuple(other.samples[0].labels), other.documentation)
     return rows
+
+
+def test_the_runbook_is_at_an_address() -> None:
+    told = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
+    assert told["global"]["external_labels"] == {"runbook": "${TIPOFF_RUNBOOK_URL}"}
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["prometheus"]
+    assert ":-http://" in compose["environment"]["TIPOFF_RUNBOOK_URL"]
+    assert "./docs/runbook.md:/etc/prometheus/user/runbook.md:ro" in compose["volumes"]
+    assert "--web.user-assets=/etc/prometheus/user" in compose["command"]
 
 
 @needs_promtool
@@ -100,7 +112,9 @@ def test_queries_name_only_metrics_that_exist() -> None:
 def test_an_alert_says_what_is_wrong_how_bad_it_is_and_what_to_do(alert: dict[str, Any]) -> None:
     assert alert["labels"]["severity"] in ("page", "ticket")
     assert alert["annotations"]["summary"]
-    assert alert["annotations"]["runbook_url"] == f"docs/runbook.md#{alert['alert'].lower()}"
+    assert (
+        alert["annotations"]["runbook_url"] == f"{{{{ $externalLabels.runbook }}}}#{alert['alert'].lower()}"
+    )
     assert f"\n## {alert['alert']}\n" in RUNBOOK
 
 

@@ -34,13 +34,13 @@ def token(database: Database, digest: bytes) -> ApiToken | None:
 
 
 def fitted_at(database: Database) -> float:
-    """Return when the current fit was made, in seconds since 1970; not a number while nobody can tell."""
+    """Return when the current fit was made, in seconds since 1970; 0: never; nan while the database is away."""
     try:
         with database.autocommit() as connection:
             moment = connection.scalar(text("SELECT finished_at FROM model_run WHERE is_current"))
     except DATABASE_ERRORS:
         return nan
-    return moment.timestamp() if moment is not None else nan
+    return moment.timestamp() if moment is not None else 0
 
 
 def current_fit(database: Database, business_now: datetime) -> dict[str, Any] | None:
