@@ -7,6 +7,8 @@
 # has here, and the processes in the containers are other users than you.
 set -eu
 cd "$(dirname "$0")/.."
+# What docker-compose.yml mounts from here is read by other users too, also in a checkout made under umask 027.
+chmod -R a+rX deploy/postgres deploy/prometheus deploy/grafana docs/runbook.md
 folder=${1:-secrets}
 umask 077
 mkdir -p "$folder"

@@ -1,6 +1,7 @@
 """The containers keep the promises of docs/operations.md: what docker-compose.yml says is read here, not run."""
 
 import re
+import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -11,6 +12,8 @@ import yaml
 from click.testing import CliRunner
 
 from services import cli
+from shared.setting_rules import shown_name
+from shared.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -100,6 +103,55 @@ def test_make_secrets_makes_each_of_them_once_behind_a_closed_door(tmp_path: Pat
     assert len(set(made.values())) == len(made)
     subprocess.run([script, folder], check=True, capture_output=True)
     assert {file.name: file.read_text() for file in folder.iterdir()} == made
+
+
+def test_what_is_mounted_can_be_read_in_a_checkout_that_was_closed_to_others(tmp_path: Path) -> None:
+    for folder in ("deploy", "docs"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in tmp_path.rglob("*"):
+        path.chmod(0o750 if path.is_dir() or path.suffix == ".sh" else 0o640)
+    subprocess.run([tmp_path / "deploy" / "make_secrets.sh"], check=True, capture_output=True)
+    mounted = {
+        volume.split(":")[0]
+        for service in SERVICES.values()
+        for volume in service.get("volumes", ())
+        if volume.startswith("./")
+    }
+    files = [path for name in mounted for path in (tmp_path / name, *(tmp_path / name).rglob("*"))]
+    assert len(files) > 5
+    assert [path for path in files if not stat.S_IMODE(path.stat().st_mode) & stat.S_IROTH] == []
+
+
+def test_files_of_the_images_can_be_read_whatever_the_umask_of_the_checkout() -> None:
+    into_runtime = re.findall(r"^COPY (?!--from)(.*/opt/.*)$", DOCKERFILE, re.MULTILINE)
+    assert into_runtime
+    assert [each for each in into_runtime if not each.startswith("--chmod=755 ")] == []
+
+
+def test_postgres_is_well_when_tipoff_can_log_in() -> None:
+    check = " ".join(SERVICES["postgres"]["healthcheck"]["test"])
+    assert "psql" in check
+    assert "--username=tipoff --dbname=tipoff" in check
+    assert "/run/secrets/tipoff_database_password" in check
+    assert "tipoff_database_password" in SERVICES["postgres"]["secrets"]
+
+
+def test_rows_an_import_refuses_outlive_its_container() -> None:
+    worker = SERVICES["scoring-worker"]
+    assert worker["working_dir"] == "/imports"
+    assert worker["volumes"] == ["imports:/imports"]
+    assert "imports" in COMPOSE["volumes"]
+    assert "--chown=10001:10001 /imports /imports" in DOCKERFILE
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_passes_every_setting_on(name: str) -> None:
+    known = {shown_name(field) for field in Settings.model_fields}
+    service = SERVICES[name]
+    secrets = {"DATABASE_URL", "REDIS_URL", "TIPOFF_SECRET_KEY", "TIPOFF_HOOK_SECRETS", "TIPOFF_SMTP_URL"}
+    assert {f"TIPOFF_{each.removeprefix('TIPOFF_')}".lower() for each in secrets} == set(service["secrets"])
+    pages_only = {"TIPOFF_NEIGHBOURS", "TIPOFF_PAGES_WITHOUT_SIGN_IN"} if name != "alerts" else set()
+    assert set(service["environment"]) - {"TIPOFF_SECRETS_DIR"} == known - secrets - pages_only
 
 
 @pytest.mark.parametrize("name", OURS)
