@@ -64,7 +64,7 @@ class DevStack:
 
     @property
     def redis_url(self) -> str | None:
-        """Address of the doorbell, None where there is none."""
+        """Address of Redis, None where there is none."""
         return self.redis.url() if self.redis is not None else self._environment.get("REDIS_URL") or None
 
     def start(self) -> Self:

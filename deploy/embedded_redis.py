@@ -1,4 +1,4 @@
-"""This file runs a real Redis that keeps nothing: the doorbell of a laptop or a test run."""
+"""A real Redis that keeps nothing, for notifications on a laptop or in a test run."""
 
 import importlib.util
 import os

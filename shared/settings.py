@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = Field(
         default=None,
         validation_alias=AliasChoices("REDIS_URL", "TIPOFF_REDIS_URL", "redis_url"),
-        description="Redis or Valkey for the doorbell; without it workers poll PostgreSQL",
+        description="Redis or Valkey to wake workers up; without it workers poll PostgreSQL",
     )
     prepare_statements: bool = Field(default=True, description="off behind pgbouncer in transaction mode")
     secret_key: SecretStr = Field(
