@@ -64,6 +64,7 @@ def normalise(body: OrderBody, receipt: Receipt) -> Order:
         rep_id=clean(body.rep_id),
         original_order_id=clean(body.original_order_id),
         customer=_customer(body.customer),
+        is_unversioned=body.version is None and body.updated_at is None and receipt.envelope_at is None,
         flags=tuple(flags),
     )
 

@@ -12,7 +12,7 @@ from services.ingest.faults import Contradiction, Fault
 from services.ingest.normalise import Receipt
 from services.ingest.receive import Held, Verdict, judge
 from services.ingest.source import Read, read_event
-from services.ingest.store import QUEUE, as_json, conflict, flags_json, head, step_down
+from services.ingest.store import QUEUE, as_json, conflict, flags_json, head, revision_after, step_down
 from shared import tasks
 from shared.db import Database
 from shared.domain.order import Order, digest, encode
@@ -27,7 +27,7 @@ _FLAGGED = text(
 _STILL_BAD = text("UPDATE event SET problem = :problem WHERE id = :id")
 _READ = text(
     "UPDATE event SET external_id = :external_id, version = :version, digest = :digest, normal = :normal,"
-    " flags = :flags, state = :state, is_head = :is_head, problem = NULL WHERE id = :id"
+    " flags = :flags, revision = :revision, state = :state, is_head = :is_head, problem = NULL WHERE id = :id"
 )
 
 
@@ -103,8 +103,7 @@ def replay(
     held = head(connection, order)
     verdict = judge(held, order.version, digest(order))
     if verdict is Verdict.CONFLICT and held is not None and accept:
-        # Decided by a person: newer than what is held, so that the old content is no conflict any more.
-        order, verdict = replace(order, version=held.version + 1), Verdict.NEWER
+        verdict = Verdict.NEWER  # decided by a person; the version stays the sender's own
     if verdict is Verdict.CONFLICT:
         return Replayed(verdict, [conflict(order)])
     _take_in(connection, waiting.id, order, held, is_held=verdict in (Verdict.NEW, Verdict.NEWER))
@@ -122,6 +121,7 @@ def _take_in(
         "external_id": order.id,
         "version": order.version,
         "digest": digest(order),
+        "revision": revision_after(held, order.version) if is_held and held is not None else None,
         "normal": encode(order).decode(),
         "flags": flags_json(order),
         "state": "accepted" if is_held else "superseded",

@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from services.ingest.faults import Fault
-from services.ingest.receive import Held, Verdict, judge
+from services.ingest.receive import FIRST_TIME, Held, Verdict, is_time, judge, version_to_keep
 from shared.db import Database
 from shared.domain.order import Order, digest, encode
 from shared.raw_executor import Value
@@ -59,7 +59,7 @@ def arrival(order: Order, message: Message) -> Arrival:
 
 _INSERT = (
     "INSERT INTO event (source, external_id, version, digest, is_head, door, state, message_id, headers, body, normal,"
-    " flags) VALUES (%s, %s, %s, %b, true, %s, 'accepted', %s, %s, %b, %s, %s)"
+    " flags, revision) VALUES (%s, %s, %s, %b, true, %s, 'accepted', %s, %s, %b, %s, %s, %s)"
     " ON CONFLICT (source, external_id) WHERE is_head DO NOTHING RETURNING id"
 )
 
@@ -68,8 +68,8 @@ _PUT = "INSERT INTO task (queue, kind, key) SELECT 'scoring', 'score', id::text 
 _STORE_NEW = f"WITH stored AS ({_INSERT}), put AS ({_PUT}) SELECT id FROM stored"  # noqa: S608 - our own text
 
 _HEAD = (
-    "SELECT id, version, digest FROM event WHERE source = %s AND external_id = %s AND is_head"
-    " FOR NO KEY UPDATE"
+    "SELECT id, version, digest, coalesce(revision, version) FROM event"
+    " WHERE source = %s AND external_id = %s AND is_head FOR NO KEY UPDATE"
 )
 
 _STEP_DOWN = (
@@ -87,9 +87,16 @@ _SAME_ASIDE = (
     " AND NOT is_head LIMIT 1"
 )
 
+_REMEMBER = "UPDATE event SET version = %s, revision = coalesce(revision, version) WHERE id = %s"
+
+_HIGHEST_NUMBER = (
+    "SELECT id FROM event WHERE source = %s AND external_id = %s AND NOT is_head AND version >= %s AND version < %s"
+    " AND state <> 'quarantined' ORDER BY version DESC LIMIT 1"
+)
+
 _SAME_MESSAGE = (
-    "SELECT id FROM event WHERE source = %s AND external_id = %s AND NOT is_head AND message_id = %s AND digest = %b"
-    " LIMIT 1"
+    "SELECT id FROM event WHERE source = %s AND external_id = %s AND NOT is_head"
+    " AND message_id IS NOT DISTINCT FROM %s AND digest = %b AND state <> 'quarantined' LIMIT 1"
 )
 
 _UNREADABLE = (
@@ -113,7 +120,7 @@ def _columns(new: Arrival) -> tuple[Value, ...]:
 
 def store(database: Database, new: Arrival) -> Stored:
     """Store one reading, committed when this returns."""
-    row = database.execute_raw(_STORE_NEW, _columns(new))
+    row = database.execute_raw(_STORE_NEW, (*_columns(new), None))
     if row is not None:
         return Stored(Verdict.NEW, row[0], bool(new.order.flags))
     with database.transaction() as connection:
@@ -126,43 +133,51 @@ def store_beside(connection: Connection, new: Arrival) -> Stored:
         held = head(connection, new.order)
         verdict = judge(held, new.order.version, new.digest)
         if held is None:  # the head moved while we waited for its lock, or was never there
-            row = connection.exec_driver_sql(_STORE_NEW, _columns(new)).first()
+            row = connection.exec_driver_sql(_STORE_NEW, (*_columns(new), None)).first()
             if row is not None:
                 return Stored(Verdict.NEW, str(row[0]), bool(new.order.flags))
             continue
-        if verdict is Verdict.NEWER and (came_before := _came_before(connection, new)) is not None:
+        if verdict is Verdict.NEWER and (came_before := _came_before(connection, new, held)) is not None:
             return Stored(Verdict.SUPERSEDED, str(came_before))
         event_id = _take_effect(connection, new, held, verdict)
         is_flagged = verdict is Verdict.NEWER and bool(new.order.flags)
         return Stored(verdict, None if event_id is None else str(event_id), is_flagged)
 
 
-def _came_before(connection: Connection, new: Arrival) -> UUID | None:
-    """Return the event of this very message, overtaken since: one without a version seems newer each time it comes."""
+def _came_before(connection: Connection, new: Arrival, held: Held) -> UUID | None:
+    """Return the event of what comes again late, overtaken since, though it seems newer than the current revision.
+
+    A message is known by its id; one without an id or any version of its own, by its content; a number that comes
+    after a time, by the numbers before it.
+    """
     order, message = new.order, new.message
-    if message.message_id is None:
-        return None
-    asked = (order.source, order.id, message.message_id, new.digest)
-    return cast("UUID | None", connection.exec_driver_sql(_SAME_MESSAGE, asked).scalar())
+    if message.message_id is not None or order.is_unversioned or order.version == held.version:
+        asked = (order.source, order.id, message.message_id, new.digest)
+        found = connection.exec_driver_sql(_SAME_MESSAGE, asked).scalar()
+        if found is not None:
+            return cast("UUID", found)
+    if is_time(held.version) and not is_time(order.version):
+        asked_number = (order.source, order.id, order.version, FIRST_TIME)
+        return cast("UUID | None", connection.exec_driver_sql(_HIGHEST_NUMBER, asked_number).scalar())
+    return None
 
 
 def head(connection: Connection, order: Order) -> Held | None:
     """Return the reading held of an order, locked until the transaction ends."""
     row = connection.exec_driver_sql(_HEAD, (order.source, order.id)).first()
-    return None if row is None else Held(row[0], row[1], bytes(row[2]))
+    return None if row is None else Held(row[0], row[1], bytes(row[2]), row[3])
 
 
 def _take_effect(connection: Connection, new: Arrival, held: Held, verdict: Verdict) -> UUID | None:
     """Do what the verdict asks for and return the event that tells what became of the reading."""
     if verdict is Verdict.REPEAT:
-        if new.order.version > held.version:
-            connection.exec_driver_sql(
-                "UPDATE event SET version = %s WHERE id = %s", (new.order.version, held.event_id)
-            )
+        version = version_to_keep(held.version, new.order.version)
+        if version != held.version:
+            connection.exec_driver_sql(_REMEMBER, (version, held.event_id))
         return held.event_id
     if verdict is Verdict.NEWER:
         step_down(connection, held)
-        return _id(connection, _STORE_NEW, _columns(new))
+        return _id(connection, _STORE_NEW, (*_columns(new), revision_after(held, new.order.version)))
     if verdict is Verdict.SUPERSEDED:
         return _set_aside(connection, new, "superseded", ())
     return (
@@ -170,6 +185,11 @@ def _take_effect(connection: Connection, new: Arrival, held: Held, verdict: Verd
         if new.message.door == "webhook"
         else None
     )
+
+
+def revision_after(held: Held, version: int) -> int:
+    """Return the revision of what takes the place of the current one."""
+    return max(version, held.revision + 1)
 
 
 def step_down(connection: Connection, held: Held) -> None:

@@ -7,7 +7,7 @@ two streams of the same orders, and the scoring of them, can never wait for each
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from services.ingest.receive import Held, Verdict, judge
+from services.ingest.receive import Held, Verdict, judge, version_to_keep
 from services.ingest.store import Arrival, Stored, flags_json, store_beside
 from shared.db import Database
 
@@ -70,7 +70,11 @@ def _heads(database: Database, source: str, ids: Sequence[str]) -> Mapping[str, 
 def _decide(database: Database, new: Arrival, held: Held | None) -> Stored:
     """A repeat needs no lock: it changes nothing."""
     verdict = judge(held, new.order.version, new.digest)
-    if held is not None and verdict is Verdict.REPEAT and new.order.version <= held.version:
+    if (
+        held is not None
+        and verdict is Verdict.REPEAT
+        and version_to_keep(held.version, new.order.version) == held.version
+    ):
         return Stored(verdict, str(held.event_id))
     with database.transaction() as connection:
         return store_beside(connection, new)

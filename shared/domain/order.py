@@ -99,6 +99,8 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
     rep_id: str | None = None
     original_order_id: str | None = None
     customer: CustomerRef | None = None
+    is_unversioned: bool = False
+    """Its version is the time of receipt: nothing in it says when it was true."""
     flags: tuple[str, ...] = ()
     """What a person should know of it, though it is taken: totals that its lines do not make."""
 
@@ -121,6 +123,16 @@ def decode(raw: bytes | str) -> Order:
     return _DECODER.decode(raw)
 
 
+DIGEST_OF = b"\x02"
+"""The version of what a digest covers. Raise it when a reader is mended: its orders differ from those before."""
+
+
 def digest(order: Order) -> bytes:
-    """SHA-256 of the content without version and flags: two readings that say the same have the same digest."""
-    return sha256(encode(replace(order, version=0, flags=()))).digest()
+    """Return SHA-256 of the facts, after the version of what it covers.
+
+    Versions, flags and display names (the customer's, the lines' titles) are left out: to rename is no other fact.
+    """
+    customer = order.customer and replace(order.customer, name=None)
+    lines = tuple(replace(line, title=None) for line in order.lines)
+    facts = replace(order, version=0, is_unversioned=False, flags=(), customer=customer, lines=lines)
+    return DIGEST_OF + sha256(encode(facts)).digest()

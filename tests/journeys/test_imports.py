@@ -542,10 +542,47 @@ def test_a_quarantined_conflict_can_be_accepted(
     assert "still" in ask("replay", waiting)
     assert "newer" in ask("replay", waiting, "--accept")
     assert ask("list") == ""
-    assert ingest.rows("SELECT id::text, version FROM event WHERE is_head") == [(waiting, 2)]
+    assert ingest.rows("SELECT id::text, version, revision FROM event WHERE is_head") == [(waiting, 1, 2)]
     assert ingest.rows(
         "SELECT count(*) FROM task WHERE key = (SELECT id::text FROM event WHERE is_head)"
     ) == [(1,)]
+
+
+def test_the_sender_s_next_version_is_newer_than_an_accepted_one(
+    context: Context, database: Database, database_url: str
+) -> None:
+    ingest = ingest_on(database, database_url)
+    ingest.hook(an_order())
+    waiting = ingest.hook(an_order(number="other")).get_json()["id"]
+    CliRunner().invoke(quarantine, ["replay", waiting, "--accept"], obj=context)
+    assert ingest.hook(an_order(version=2, number="next")).get_json()["status"] == "accepted"
+    assert ingest.rows("SELECT version, revision FROM event WHERE is_head") == [(2, 3)]
+
+
+def test_a_number_that_comes_after_an_import_without_versions_is_newer(
+    context: Context, database: Database, database_url: str, tmp_path: Path
+) -> None:
+    ingest = ingest_on(database, database_url)
+    file = tmp_path / "history.csv"
+    file.write_text("order_id,ordered_at,currency,customer_id,sku,quantity,unit_price\n"
+                    "o1,2026-03-02T09:00:00+00:00,EUR,c1,A,3,2.5\n")  # fmt: skip
+    run(context, "orders", file)
+    assert ingest.hook(an_order(version=2, status="cancelled")).get_json()["status"] == "accepted"
+    assert ingest.hook(an_order(version=3, status="confirmed")).get_json()["status"] == "accepted"
+
+
+def test_a_repeat_by_import_raises_the_version(
+    context: Context, database: Database, database_url: str, tmp_path: Path
+) -> None:
+    ingest = ingest_on(database, database_url)
+    line = {"sku": "A", "quantity": "3", "unit_price": "2.50"}
+    ingest.hook(an_order(customer={"id": "c1"}, lines=[line]))
+    file = tmp_path / "same.csv"
+    file.write_text("order_id,version,ordered_at,currency,customer_id,sku,quantity,unit_price\n"
+                    "o1,7,2026-03-02T09:00:00+00:00,EUR,c1,A,3,2.5\n")  # fmt: skip
+    assert "1 repeat" in run(context, "orders", file).output
+    assert ingest.rows("SELECT version, revision FROM event") == [(7, 1)]
+    assert ingest.hook(an_order(version=5, number="old")).get_json()["status"] == "superseded"
 
 
 def test_what_can_be_read_today_is_taken_in(context: Context, database: Database, database_url: str) -> None:

@@ -5,6 +5,7 @@ import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -73,6 +74,87 @@ def test_a_message_that_comes_again_after_a_newer_one_undoes_nothing(database: D
     assert come(1, "second", "msg_2") is Verdict.NEWER
     assert come(2, "first", "msg_1") is Verdict.SUPERSEDED
     assert come(3, "first", "msg_3") is Verdict.NEWER
+
+
+SECOND = 1_772_712_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("held", "version", "digest", "verdict"),
+    [
+        pytest.param((SECOND, b"a"), 2, b"b", Verdict.NEWER, id="a number after a time"),
+        pytest.param((2, b"a"), SECOND, b"b", Verdict.NEWER, id="a time after a number"),
+        pytest.param((SECOND, b"a"), SECOND, b"b", Verdict.NEWER, id="two edits in one second"),
+        pytest.param(
+            (SECOND + 1, b"a"), SECOND + 1, b"b", Verdict.CONFLICT, id="two edits in one microsecond"
+        ),
+        pytest.param((3, bytes(32)), 3, b"\x02" + b"b" * 32, Verdict.REPEAT, id="one version by two readers"),
+    ],
+)
+def test_versions_of_two_sorts_compare(
+    held: tuple[int, bytes], version: int, digest: bytes, verdict: Verdict
+) -> None:
+    assert judge(Held(uuid4(), *held), version, digest) is verdict
+
+
+def come(
+    database: Database,
+    number: str,
+    version: int | None = None,
+    *,
+    minute: int = 0,
+    message_id: str | None = None,
+    **changes: object,
+) -> Verdict:
+    """Store an order as it would come in that minute."""
+    receipt = replace(RECEIPT, received_at=RECEIPT.received_at + timedelta(minutes=minute, microseconds=7))
+    body = OrderBody.model_validate(an_order(number=number, version=version, **changes))
+    message = Message("standard", "webhook" if message_id else "api", b"{}", message_id)
+    return store(database, arrival(normalise(body, receipt), message)).verdict
+
+
+def test_an_order_first_seen_without_a_version_is_not_stale_for_ever(database: Database) -> None:
+    assert come(database, "first") is Verdict.NEW
+    assert come(database, "second", 2) is Verdict.NEWER
+    assert come(database, "older", 1) is Verdict.SUPERSEDED
+    assert come(database, "third", 3) is Verdict.NEWER
+    assert rows(database, "SELECT version FROM event WHERE is_head") == [(3,)]
+    [(newest,)] = rows(database, "SELECT max(coalesce(revision, version)) FROM event")
+    assert rows(database, "SELECT revision FROM event WHERE is_head") == [(newest,)]
+
+
+def test_a_number_is_not_newer_than_a_later_one_because_a_time_came_between(database: Database) -> None:
+    assert come(database, "fifth", 5) is Verdict.NEW
+    assert come(database, "unversioned", minute=1) is Verdict.NEWER
+    assert come(database, "fourth", 4, minute=2) is Verdict.SUPERSEDED
+    assert come(database, "sixth", 6, minute=3) is Verdict.NEWER
+
+
+def test_a_late_retry_without_a_version_rolls_nothing_back(database: Database) -> None:
+    assert come(database, "first") is Verdict.NEW
+    assert come(database, "second", minute=1) is Verdict.NEWER
+    assert come(database, "first", minute=2) is Verdict.SUPERSEDED
+    [(number,)] = rows(database, "SELECT normal::json->>'number' FROM event WHERE is_head")
+    assert number == "second"
+
+
+def test_of_two_edits_in_one_second_the_later_receipt_holds(database: Database) -> None:
+    at: dict[str, Any] = {"updated_at": "2026-03-04T10:00:00Z"}
+    assert come(database, "first", **at) is Verdict.NEW
+    assert come(database, "second", **at) is Verdict.NEWER
+    assert come(database, "first", **at) is Verdict.SUPERSEDED
+
+
+def test_a_new_name_of_a_customer_is_no_other_fact(database: Database) -> None:
+    assert come(database, "one", 1, customer={"id": "c1", "name": "Contoso"}) is Verdict.NEW
+    assert come(database, "one", 1, customer={"id": "c1", "name": "Contoso GmbH"}) is Verdict.REPEAT
+
+
+def test_a_repeat_keeps_the_revision_and_raises_the_version(database: Database) -> None:
+    come(database, "one", 1)
+    assert come(database, "one", 9) is Verdict.REPEAT
+    assert rows(database, "SELECT version, revision FROM event") == [(9, 1)]
+    assert come(database, "two", 8) is Verdict.SUPERSEDED
 
 
 def at_once(database: Database, readings: list[Arrival]) -> list[Stored]:

@@ -18,7 +18,7 @@ HUNDREDTH_CENT = Decimal("0.0001")
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 EVENTS = (
-    "event (id, source, external_id, version, digest, is_head, door, state, import_run_id, received_at,"
+    "event (id, source, external_id, version, revision, digest, is_head, door, state, import_run_id, received_at,"
     " applied_at, flags)"
 )
 ORDERS = (
@@ -38,22 +38,22 @@ def field(text: str | None) -> str:
     return text if text.isprintable() and "\\" not in text else text.translate(_ESCAPES)
 
 
-def event_row(new: Incoming, event_id: UUID, run_id: int, now: str) -> str:
+def event_row(new: Incoming, event_id: UUID, revision: int, run_id: int, now: str) -> str:
     """The event of an imported order: its file is its body."""
     order = new.order
     return (
-        f"{event_id}\t{field(order.source)}\t{field(order.id)}\t{order.version}\t\\\\x{new.digest.hex()}\tt\timport"
+        f"{event_id}\t{field(order.source)}\t{field(order.id)}\t{order.version}\t{revision}\t\\\\x{new.digest.hex()}\tt\timport"
         f"\tapplied\t{run_id}\t{now}\t{now}\t{field(flags_json(order))}\n"
     )
 
 
-def order_row(new: Incoming, order_id: int, event_id: UUID, names: Names, rates: Rates) -> str:
+def order_row(new: Incoming, order_id: int, event_id: UUID, revision: int, names: Names, rates: Rates) -> str:
     """The order itself."""
     order = new.order
     net = order.net
     rate = rates.on(order.currency, order.ordered_at.date())
     return (
-        f"{order_id}\t{field(order.source)}\t{field(order.id)}\t{order.version}\t\\\\x{new.digest.hex()}\t{event_id}"
+        f"{order_id}\t{field(order.source)}\t{field(order.id)}\t{revision}\t\\\\x{new.digest.hex()}\t{event_id}"
         f"\t{field(order.number)}\t{field(order.channel)}\t{order.status.value}\t{order.kind.value}"
         f"\t{_flag(order.is_test)}\tt\t{_flag(counts(order))}\t{order.ordered_at.isoformat()}\t{order.currency}"
         f"\t{_customer(order, names)}\t{field(order.rep_id)}\t{field(order.original_order_id)}"

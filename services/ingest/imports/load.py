@@ -14,7 +14,8 @@ from services.ingest.imports import copy_text
 from services.ingest.imports.file_orders import Incoming
 from services.ingest.imports.identities import Names
 from services.ingest.imports.rates import Rates
-from services.ingest.receive import Held, Verdict, judge
+from services.ingest.receive import Held, Verdict, judge, version_to_keep
+from services.ingest.store import revision_after
 from shared import tasks
 from shared.clock import real_now
 from shared.db import Database
@@ -22,13 +23,18 @@ from shared.db import Database
 TRIES = 3
 
 _HELD = text(
-    "SELECT external_id, id, version, digest FROM event"
+    "SELECT external_id, id, version, digest, coalesce(revision, version) AS revision FROM event"
     " WHERE source = :source AND external_id = ANY(:ids) AND is_head"
 )
 
 _LOCK = text(
-    "SELECT external_id, id, version, digest FROM event"
+    "SELECT external_id, id, version, digest, coalesce(revision, version) AS revision FROM event"
     " WHERE source = :source AND external_id = ANY(:ids) AND is_head ORDER BY id FOR NO KEY UPDATE"
+)
+
+_REMEMBER = text(
+    "UPDATE event SET version = told.version, revision = coalesce(revision, event.version)"
+    " FROM unnest(CAST(:ids AS uuid[]), CAST(:versions AS bigint[])) AS told (id, version) WHERE event.id = told.id"
 )
 
 _STEP_DOWN = text(
@@ -94,21 +100,46 @@ def _load(connection: Connection, run: Run, batch: Sequence[Incoming]) -> list[V
     wanted = [
         each for each, verdict in zip(batch, verdicts, strict=True) if verdict in (Verdict.NEW, Verdict.NEWER)
     ]
+    _remember_versions(connection, held, batch, verdicts)
     if wanted:
         order_ids = _make_room(connection, run.source, held, _newer(batch, verdicts))
+        revisions = {
+            each.order.id: revision_after(held[each.order.id], each.order.version)
+            for each in _newer(batch, verdicts)
+        }
         run.names.learn(connection, [each.order for each in wanted])
-        _copy_all(connection, run, wanted, order_ids)
-        _withdraw(connection, wanted, order_ids)
+        _copy_all(connection, run, wanted, order_ids, revisions)
+        _withdraw(connection, wanted, order_ids, revisions)
     return verdicts
 
 
-def _withdraw(connection: Connection, wanted: Sequence[Incoming], kept: dict[str, int]) -> None:
+def _remember_versions(
+    connection: Connection, held: dict[str, Held], batch: Sequence[Incoming], verdicts: Sequence[Verdict]
+) -> None:
+    """A repeat changes nothing, but the higher version is remembered."""
+    kept: dict[UUID, int] = {}
+    for each, verdict in zip(batch, verdicts, strict=True):
+        current = held.get(each.order.id)
+        if verdict is Verdict.REPEAT and current is not None:
+            version = version_to_keep(current.version, each.order.version)
+            if version != current.version:
+                kept[current.event_id] = version
+    if kept:
+        values = {"ids": list(kept), "versions": list(kept.values())}
+        connection.execute(_REMEMBER, values)
+
+
+def _withdraw(
+    connection: Connection, wanted: Sequence[Incoming], kept: dict[str, int], revisions: dict[str, int]
+) -> None:
     """Take back what was said of orders that are replaced, and have alerts draw its conclusions."""
     newer = [each for each in wanted if each.order.id in kept]
     if not newer:
         return
     ids = [kept[each.order.id] for each in newer]
-    rows = connection.execute(_WITHDRAW, {"ids": ids, "versions": [each.order.version for each in newer]})
+    rows = connection.execute(
+        _WITHDRAW, {"ids": ids, "versions": [revisions[each.order.id] for each in newer]}
+    )
     if keys := {f"order:{row.order_id}@{row.version}" for row in rows}:
         tasks.put(connection, "alerts", "decide", sorted(keys))
 
@@ -120,7 +151,7 @@ def _newer(batch: Sequence[Incoming], verdicts: Sequence[Verdict]) -> list[Incom
 def _held(connection: Connection, source: str, batch: Sequence[Incoming], *, lock: bool) -> dict[str, Held]:
     ids = [each.order.id for each in batch]
     rows = connection.execute(_LOCK if lock else _HELD, {"source": source, "ids": ids})
-    return {row.external_id: Held(row.id, row.version, bytes(row.digest)) for row in rows}
+    return {row.external_id: Held(row.id, row.version, bytes(row.digest), row.revision) for row in rows}
 
 
 def _verdicts(held: dict[str, Held], batch: Sequence[Incoming]) -> list[Verdict]:
@@ -139,18 +170,26 @@ def _make_room(
     return {row.external_id: row.id for row in rows}
 
 
-def _copy_all(connection: Connection, run: Run, new: Sequence[Incoming], kept: dict[str, int]) -> None:
+def _copy_all(
+    connection: Connection,
+    run: Run,
+    new: Sequence[Incoming],
+    kept: dict[str, int],
+    revision_of: dict[str, int],
+) -> None:
     """Copy events, orders and lines."""
     fresh = iter(connection.execute(_NEW_IDS, {"number": len(new) - len(kept)}).scalars().all())
     order_ids = [kept[each.order.id] if each.order.id in kept else next(fresh) for each in new]
     event_ids: list[UUID] = [uuid4() for _ in new]
+    revisions = [revision_of.get(each.order.id, each.order.version) for each in new]
     now = real_now().isoformat()
     copy_text.copy_rows(connection, copy_text.EVENTS, [
-        copy_text.event_row(each, event_id, run.id, now) for each, event_id in zip(new, event_ids, strict=True)
+        copy_text.event_row(each, event_id, revision, run.id, now)
+        for each, event_id, revision in zip(new, event_ids, revisions, strict=True)
     ])  # fmt: skip
     copy_text.copy_rows(connection, copy_text.ORDERS, [
-        copy_text.order_row(each, order_id, event_id, run.names, run.rates)
-        for each, order_id, event_id in zip(new, order_ids, event_ids, strict=True)
+        copy_text.order_row(each, order_id, event_id, revision, run.names, run.rates)
+        for each, order_id, event_id, revision in zip(new, order_ids, event_ids, revisions, strict=True)
     ])  # fmt: skip
     copy_text.copy_rows(connection, copy_text.LINES, [
         row

@@ -41,7 +41,7 @@ def read(connection: Connection, event_ids: Sequence[str]) -> dict[str, Reading]
     """Read the newest readings among these events, by event id. Nothing is held yet."""
     rows = connection.execute(
         text(
-            "SELECT id, door, version, digest, normal FROM event"
+            "SELECT id, door, coalesce(revision, version) AS version, digest, normal FROM event"
             " WHERE id = ANY(CAST(:ids AS uuid[])) AND is_head AND normal IS NOT NULL"
         ),
         {"ids": list(event_ids)},
