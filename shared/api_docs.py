@@ -1,4 +1,4 @@
-"""This file shows a service's API on a page that needs no network: /openapi.json drawn by a vendored Redoc."""
+"""A service's API: its description at /openapi.json, and a page that draws it by a vendored Redoc, without a network."""
 
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,7 @@ def register(app: APIFlask) -> None:
     app.config["HTTP_ERROR_SCHEMA"] = PROBLEM_SCHEMA
     app.config["VALIDATION_ERROR_SCHEMA"] = PROBLEM_SCHEMA
     app.config["OPENAPI_VERSION"] = "3.1.0"
+    app.config["AUTO_SERVERS"] = False  # they would be whatever Host the first request named, for everyone
     app.security_schemes = {"ApiToken": {"type": "http", "scheme": "bearer", "bearerFormat": "tip_..."}}
 
     @app.get("/docs")

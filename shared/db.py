@@ -1,4 +1,4 @@
-"""This file opens transactions: the one place where a commit happens."""
+"""Connections and transactions: the one place where a commit happens."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -46,7 +46,7 @@ AWAY_STATES = ("08", "53", "57P", "25006")
 
 
 class Database:
-    """A pool of connections to PostgreSQL. Make it after a fork, never before."""
+    """A pool of connections to PostgreSQL, opened when first used."""
 
     def __init__(self, url: str, timeouts: Timeouts, *, pool_size: int = 5, prepare: bool = True) -> None:
         options = {
@@ -125,7 +125,11 @@ def is_away(error: BaseException) -> bool:
         return True
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or (error.orig is not None and is_away(error.orig))
-    if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | psycopg.InternalError):
+    # What libpq itself says of a broken connection has no state and is a plain DatabaseError.
+    is_of_server = isinstance(
+        error, psycopg.OperationalError | psycopg.InterfaceError | psycopg.InternalError
+    )
+    if not is_of_server and type(error) is not psycopg.DatabaseError:
         return False
     return error.sqlstate is None or error.sqlstate.startswith(AWAY_STATES)
 

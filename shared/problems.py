@@ -1,4 +1,4 @@
-"""This file answers everything that went wrong in one form: RFC 9457 problem details, never a stack."""
+"""Everything that went wrong, answered in one form: RFC 9457 problem details, never a stack."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
+from shared.db import is_away
 from shared.logs import request_id
 
 MEDIA_TYPE = "application/problem+json"
@@ -90,8 +91,8 @@ def register(app: APIFlask) -> None:
     app.register_error_handler(Problem, Problem.response)
     app.register_error_handler(HTTPException, _of_werkzeug)
     app.register_error_handler(HTTPError, _of_apiflask)
-    for away in DATABASE_AWAY:
-        app.register_error_handler(away, _database_away(app))
+    for failure in (sqlalchemy.exc.DBAPIError, sqlalchemy.exc.TimeoutError, psycopg.Error):
+        app.register_error_handler(failure, _of_database(app))
 
 
 def _of_werkzeug(error: HTTPException) -> Response:
@@ -113,8 +114,10 @@ def _of_apiflask(error: HTTPError) -> Response:
     return Problem(422, "What was sent does not fit the schema.", faults=faults).response()
 
 
-def _database_away(app: APIFlask) -> Callable[[Exception], Response]:
+def _of_database(app: APIFlask) -> Callable[[Exception], Response]:
     def answer(error: Exception) -> Response:
+        if not isinstance(error, DATABASE_AWAY) and not is_away(error):
+            raise error
         app.logger.warning("the database is away: %s", str(error).split("\n", 1)[0][:200])
         headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
         return Problem(503, "The database does not answer; nothing was stored.", headers=headers).response()

@@ -1,6 +1,6 @@
-"""This file makes a web service: errors, health, metrics, request ids, limits, strict JSON and API docs in place.
+"""The ground of every web service: errors, health, metrics, request ids, limits, strict JSON and API docs.
 
-What is done for every request is little, as ingest is counted in microseconds: two hooks, one log line.
+What runs for every request is kept small: two methods, one log line.
 """
 
 import re
@@ -17,7 +17,7 @@ from flask import Request, Response, request
 from flask.globals import request_ctx
 from flask.json.provider import DefaultJSONProvider
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from shared import api_docs, health, problems, strict_json
 from shared.health import Check
@@ -98,26 +98,29 @@ class _Outcome:
 
 
 class _Service(APIFlask):
-    """Gives each request an id, refuses compressed bodies, counts and logs the answer.
+    """Gives each request an id, refuses compressed bodies and NULs, counts and logs the answer.
 
-    Done in the two methods Flask has for it: registered hooks would cost another tenth of a request.
+    It overrides the two methods Flask has for it: registered hooks would cost another tenth of a request.
     """
 
     metrics: Metrics
     outcomes: dict[tuple[str, str, int], _Outcome]
 
     def preprocess_request(self) -> ResponseReturnValue | None:
-        """Begin."""
+        """Give the request an id; refuse what no route can read."""
         environment = request.environ
         environment["tipoff.began"] = perf_counter()
         asked = environment.get("HTTP_X_REQUEST_ID")
         request_id.set(asked if asked and _REQUEST_ID.fullmatch(asked) else token_hex(8))
         if environment.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
             raise UnsupportedMediaType("Send the body without Content-Encoding.")
+        # PostgreSQL keeps no NUL in text, so no identifier and no search can hold one.
+        if "\0" in environment["PATH_INFO"] or "%00" in environment["QUERY_STRING"]:
+            raise BadRequest("An address must not hold a NUL (%00).")
         return super().preprocess_request()
 
     def process_response(self, response: Response) -> Response:
-        """End."""
+        """Count and log the answer."""
         response = super().process_response(response)
         asked = request_ctx.request
         rule = asked.url_rule
@@ -135,8 +138,11 @@ class _Service(APIFlask):
         return response
 
     def log_exception(self, exc_info: tuple[Any, ...]) -> None:
-        """Log what made an answer a 500, with its stack and without the query string."""
-        self.logger.error("%s %s failed", request.method, request.path, exc_info=exc_info)
+        """Log what made an answer a 500, with its stack and by its route: a path may hold a working token."""
+        rule = request.url_rule
+        self.logger.error(
+            "%s %s failed", request.method, "unmatched" if rule is None else rule.rule, exc_info=exc_info
+        )
 
 
 class _StrictRequest(Request):

@@ -98,6 +98,7 @@ def a_service(**checks: Check) -> APIFlask:
             "<p>", headers={"Content-Security-Policy": "default-src 'self'"}, mimetype="text/html"
         )
 
+    app.add_url_rule("/bug/<token>", "tokened", lambda token: raising(FAILURES["bug"])())
     for name, error in FAILURES.items():
         app.add_url_rule(f"/{name}", name, raising(error))
     return app
@@ -110,6 +111,9 @@ FAILURES = {
     "sqlalchemy": sqlalchemy.exc.OperationalError("SELECT secret", {}, GONE),
     "pool": sqlalchemy.exc.TimeoutError("pool limit reached"),
     "psycopg": psycopg.OperationalError("connection to server at 10.0.0.5 failed"),
+    "read-only": psycopg.errors.ReadOnlySqlTransaction("cannot execute INSERT"),
+    "broken-pipe": psycopg.DatabaseError("could not send data to server: Broken pipe"),
+    "crash": sqlalchemy.exc.DatabaseError("SELECT 1", {}, psycopg.DatabaseError("Broken pipe")),
     "mistake": sqlalchemy.exc.ProgrammingError("SELECT nonsense", {}, Exception("no such column")),
 }
 
@@ -343,3 +347,29 @@ def test_whatever_is_sent_the_service_stays_calm(body: bytes, path: str, header:
 
 
 CALM = a_service()
+
+
+@pytest.mark.parametrize("path", ["/baskets/a%00b", "/baskets?limit=%00", "/nowhere?x=%00"])
+def test_a_nul_in_an_address_is_refused(client: FlaskClient, path: str) -> None:
+    answer = client.get(path)
+    assert (answer.status_code, answer.content_type) == (400, "application/problem+json")
+
+
+@pytest.mark.parametrize("path", ["/read-only", "/broken-pipe", "/crash"])
+def test_a_database_that_cannot_write_or_broke_off_asks_to_come_again(client: FlaskClient, path: str) -> None:
+    answer = client.get(path)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+
+
+def test_a_bug_never_logs_the_path_as_it_may_hold_a_token(
+    client: FlaskClient, log_lines: io.StringIO
+) -> None:
+    client.get("/bug/private-token")
+    assert "ZeroDivisionError" in log_lines.getvalue()
+    assert "private-token" not in log_lines.getvalue()
+
+
+def test_the_description_never_repeats_a_foreign_host(client: FlaskClient) -> None:
+    described = client.get("/openapi.json", headers={"Host": "evil.example"}).text
+    assert "evil.example" not in described
+    assert "servers" not in json.loads(described)

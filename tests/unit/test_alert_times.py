@@ -81,9 +81,19 @@ OPEN_TO_ANYONE = Access("0.0.0.0", "https://tipoff.example.com", is_open_to_anyo
             LOOPBACK, {"host": "127.0.0.1", "forwarded": "for=x"}, False, True, id="forwarded, newer way"
         ),
         pytest.param(OPEN_ADDRESS, {"host": "127.0.0.1"}, False, True, id="bound to every address"),
+        pytest.param(LOOPBACK, {"host": "127.0.0.1", "via": "1.1 x"}, False, True, id="by a proxy, via"),
+        pytest.param(
+            LOOPBACK, {"host": "127.0.0.1", "x-real-ip": "::1"}, False, True, id="by a proxy, nginx"
+        ),
+        pytest.param(
+            LOOPBACK, {"host": "127.0.0.1", "cf-connecting-ip": "x"}, False, True, id="by a proxy, a CDN"
+        ),
         pytest.param(
             OPEN_TO_ANYONE, {"host": "tipoff.example.com"}, True, True, id="open by a setting that says so"
         ),
+        pytest.param(OPEN_TO_ANYONE, {"host": "127.0.0.1:8003"}, True, True, id="open, on this machine"),
+        pytest.param(OPEN_TO_ANYONE, {"host": "evil.example:8003"}, False, False, id="open, a rebound name"),
+        pytest.param(OPEN_TO_ANYONE, {}, False, False, id="open, no name at all"),
     ],
 )
 def test_who_may_open_pages_and_links(
@@ -91,6 +101,19 @@ def test_who_may_open_pages_and_links(
 ) -> None:
     assert (access.refuses_page(headers) is None) == page
     assert (access.refuses_link(headers) is None) == link
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_ours"),
+    [
+        ({"host": "127.0.0.1:8003", "origin": "http://127.0.0.1:8003"}, True),
+        ({"host": "127.0.0.1:8003", "origin": "http://evil.example"}, False),
+        ({"host": "127.0.0.1:8003", "origin": "http://["}, False),
+        ({"host": "127.0.0.1:8003", "origin": "null"}, False),
+    ],
+)
+def test_a_form_is_ours_by_its_origin(headers: dict[str, str], is_ours: bool) -> None:
+    assert guard.is_own_form(headers) == is_ours
 
 
 @pytest.mark.parametrize(

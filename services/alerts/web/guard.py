@@ -1,4 +1,4 @@
-"""This file keeps strangers from the pages while nobody signs in: who may ask, under which name, from which page."""
+"""Who may open the pages while nobody signs in: from which address, under which host name, from which form."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +9,24 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 FORM_SECONDS = 12 * 3600
 FORM_PURPOSE = "tipoff: a form of ours"
+
+PROXY_HEADERS = frozenset(
+    {
+        "cdn-loop",
+        "client-ip",
+        "fastly-client-ip",
+        "forwarded",
+        "true-client-ip",
+        "via",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-host",
+        "x-real-ip",
+        "x-rewrite-url",
+    }
+)
+PROXY_PREFIXES = ("x-forwarded", "x-envoy-", "x-original-", "x-proxy", "x-amzn-", "x-azure-", "cf-")
+"""What a browser on this machine never sends: such a request came through somebody's proxy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,21 +40,24 @@ class Access:
     def refuses_page(self, headers: Mapping[str, str]) -> str | None:
         """Why a page is not served to this request, or None. Header names are lower case."""
         if self.is_open_to_anyone:
-            return None
+            return self.refuses_link(headers)
         if not is_loopback(self.bind_host):
             return "The inbox is served on loopback only, and this service listens on another address."
-        if any(name == "forwarded" or name.startswith("x-forwarded-") for name in headers):
+        if any(name in PROXY_HEADERS or name.startswith(PROXY_PREFIXES) for name in headers):
             return "The inbox is served on loopback only, and this request was forwarded."
         if not is_loopback(host_of(headers)):
             return "The inbox is served on loopback only, and this request came under another name."
         return None
 
     def refuses_link(self, headers: Mapping[str, str]) -> str | None:
-        """Why the page behind a mail's link is not served to this request, or None."""
+        """Why the page behind a mail's link is not served to this request, or None.
+
+        A page of another site can make a browser ask us under that site's name (DNS rebinding): only names of ours pass.
+        """
         host = host_of(headers)
-        if self.is_open_to_anyone or is_loopback(host) or host == (urlsplit(self.public_url).hostname or ""):
+        if is_loopback(host) or (host and host == urlsplit(self.public_url).hostname):
             return None
-        return "This link belongs to another address."
+        return "This page is served under TIPOFF_PUBLIC_URL and on loopback only, and this request came under another name."
 
 
 def is_loopback(host: str) -> bool:
@@ -62,7 +83,12 @@ def is_own_form(headers: Mapping[str, str]) -> bool:
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return False
     origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == headers.get("host")
+    if origin is None:
+        return True
+    try:
+        return urlsplit(origin).netloc == headers.get("host")
+    except ValueError:
+        return False
 
 
 def form_token(secret_key: str, about: str) -> str:

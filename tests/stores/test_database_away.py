@@ -1,0 +1,75 @@
+"""What the services answer while PostgreSQL is read-only or has crashed."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from deploy.devstack import DevStack
+from shared.db import REQUEST, Database
+from shared.migrations import upgrade
+from tests.ingest_service import an_order, ingest_on
+
+
+def crash(stack: DevStack) -> None:
+    """Kill PostgreSQL and whoever serves its connections, as a kernel out of memory would."""
+    pid_file = next(stack.folder.rglob("postmaster.pid"))
+    postmaster = int(pid_file.read_text().splitlines()[0])
+    backends = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+    for pid in (postmaster, *map(int, backends)):
+        os.kill(pid, signal.SIGKILL)
+    time.sleep(0.5)
+
+
+@pytest.mark.parametrize("ways", [("hook", "api"), ("api", "hook")], ids=" then ".join)
+def test_a_crash_seen_over_a_unix_socket_asks_to_come_again(
+    own_stack: DevStack, ways: tuple[str, str]
+) -> None:
+    upgrade(own_stack.database_url)
+    database = Database(own_stack.database_url, REQUEST)
+    ingest = ingest_on(database, own_stack.database_url)
+    writer = ingest.token("orders:write")
+    send = {
+        "hook": lambda: ingest.hook(an_order()),
+        "api": lambda: ingest.client.post("/v1/orders", json=an_order(), headers=writer),
+    }
+    for way in ways:
+        assert send[way]().status_code < 300
+    crash(own_stack)
+    for way in ways:
+        answer = send[way]()
+        assert (answer.status_code, answer.headers.get("Retry-After")) == (503, "5"), answer.text
+    database.close()
+
+
+def test_a_read_only_database_asks_to_come_again(database_url: str) -> None:
+    database = Database(database_url, REQUEST)
+    ingest = ingest_on(database, database_url)
+    writer = ingest.token("orders:write")
+    with database.autocommit() as connection:
+        name = connection.execute(text("SELECT current_database()")).scalar_one()
+        connection.execute(text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'))
+    database.close()
+    read_only = Database(database_url, REQUEST)
+    try:
+        ingest = ingest_on(read_only, database_url)
+        for answer in (
+            ingest.hook(an_order()),
+            ingest.client.post("/v1/orders", json=an_order(), headers=writer),
+        ):
+            assert (answer.status_code, answer.headers.get("Retry-After")) == (503, "5"), answer.text
+        lines = ingest.client.post(
+            "/v1/orders",
+            data=b'{"id":"o1"}',
+            headers=writer | {"Content-Type": "application/x-ndjson"},
+        )
+        assert lines.status_code == 200
+    finally:
+        with read_only.autocommit() as connection:
+            connection.execute(text("SET transaction_read_only = off"))
+            connection.execute(text("SET default_transaction_read_only = off"))
+            connection.execute(text(f'ALTER DATABASE "{name}" RESET default_transaction_read_only'))
+        read_only.close()
