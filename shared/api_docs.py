@@ -1,4 +1,4 @@
-"""A service's API: its description at /openapi.json, and a page that draws it by a vendored Redoc, without a network."""
+"""A service's API: its description at /openapi.json, and a page that draws it by a vendored Redoc, offline."""
 
 from pathlib import Path
 from typing import Any

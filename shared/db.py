@@ -125,12 +125,9 @@ def is_away(error: BaseException) -> bool:
         return True
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or (error.orig is not None and is_away(error.orig))
-    # What libpq itself says of a broken connection has no state and is a plain DatabaseError.
-    is_of_server = isinstance(
-        error, psycopg.OperationalError | psycopg.InterfaceError | psycopg.InternalError
-    )
-    if not is_of_server and type(error) is not psycopg.DatabaseError:
-        return False
+    if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | psycopg.InternalError):
+        # What libpq itself says of a broken connection has no state and is a plain DatabaseError.
+        return type(error) is psycopg.DatabaseError and error.sqlstate is None
     return error.sqlstate is None or error.sqlstate.startswith(AWAY_STATES)
 
 

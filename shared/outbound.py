@@ -1,7 +1,8 @@
-"""This file sends one HTTP request to an address other people chose, and waits no longer than it was told.
+"""One HTTP request to an address other people chose, within a deadline.
 
-No redirect is followed, no proxy setting is read, no body over 4 KB is taken in, and the deadline is for all
-of it: name, connection, TLS, sending, and an answer that may arrive one byte at a time.
+No redirect is followed and no proxy setting is read. The deadline is for all of it: name, connection, TLS, sending, and
+an answer that may arrive one byte at a time (urllib3 and requests bound each wait instead, so ten bytes may cost ten
+waits). Of an answer that refuses, 4 KB are read for the log; of one that accepts, its status.
 """
 
 import http.client
@@ -21,6 +22,8 @@ from shared.netguard import Forbidden, Resolve, Unresolved, Vetted, resolve_by_s
 
 LONGEST_BODY = 4096
 CONNECT_SECONDS = 5.0
+REFUSAL_SECONDS = 1.0
+"""How long the body of a refusal is read once its status is known."""
 
 __all__ = ["Forbidden", "Response", "TimedOut", "Unreachable", "post"]
 
@@ -40,7 +43,7 @@ class TimedOut(Unreachable):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What a receiver answered. Header names are lower case; the body ends at 4 KB or at the deadline."""
+    """What a receiver answered. Header names are lower case. The body is empty after a 2xx and ends at 4 KB."""
 
     status: int
     headers: Mapping[str, str]
@@ -58,7 +61,7 @@ class Network:
 THE_INTERNET = Network()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Deadline:
     """A moment of the monotonic clock by which everything must be done."""
 
@@ -92,7 +95,7 @@ def post(
     with _connect(vetted, until, network.trust) as channel:
         connection.sock = _TimedSocket(channel, until)
         try:
-            return _exchange(connection, vetted.target, body, request)
+            return _exchange(connection, vetted.target, body, request, until)
         except TimeoutError:
             raise TimedOut("no answer in time", maybe_sent=True) from None
         except (OSError, http.client.HTTPException):
@@ -171,7 +174,11 @@ def _request_headers(headers: Mapping[str, str], vetted: Vetted, body: bytes) ->
 
 
 def _exchange(
-    connection: http.client.HTTPConnection, target: str, body: bytes, headers: Mapping[str, str]
+    connection: http.client.HTTPConnection,
+    target: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    until: _Deadline,
 ) -> Response:
     connection.putrequest("POST", target, skip_host=True, skip_accept_encoding=True)
     for name, value in headers.items():
@@ -179,6 +186,9 @@ def _exchange(
     connection.endheaders(body)
     answer = connection.getresponse()
     found = {name.lower(): value for name, value in answer.getheaders()}
+    if 200 <= answer.status < 300:
+        return Response(answer.status, found, b"")
+    until.at = min(until.at, monotonic() + REFUSAL_SECONDS)
     return Response(answer.status, found, _beginning(answer))
 
 

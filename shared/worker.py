@@ -16,7 +16,7 @@ from datetime import timedelta
 from sqlalchemy import Connection
 
 from shared import listener, notify, tasks
-from shared.db import DATABASE_ERRORS, Database
+from shared.db import DATABASE_ERRORS, Database, is_away
 from shared.drainer import Drainer
 from shared.tasks import Handler, Tally
 
@@ -136,7 +136,12 @@ class Worker:
             try:
                 with self._database.transaction() as connection:
                     put_due(connection)
-            except Exception:  # the boundary: one that raises must stop neither the others nor the sweeper
+            except (
+                Exception
+            ) as error:  # the boundary: one that raises must stop neither the others nor the sweeper
+                if is_away(error):
+                    self.drainer.note_database(error)
+                    return
                 log.exception("a periodic task could not be put")
 
     def _is_overdue(self) -> bool:

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from deploy.devstack import DevStack
 from shared.db import REQUEST, Database
 from shared.migrations import upgrade
+from shared.worker import Worker
 from tests.ingest_service import an_order, ingest_on
 
 
@@ -73,3 +74,13 @@ def test_a_read_only_database_asks_to_come_again(database_url: str) -> None:
             connection.execute(text("SET default_transaction_read_only = off"))
             connection.execute(text(f'ALTER DATABASE "{name}" RESET default_transaction_read_only'))
         read_only.close()
+
+
+def test_a_worker_says_once_and_in_a_line_that_the_database_is_away(caplog: pytest.LogCaptureFixture) -> None:
+    nowhere = Database("postgresql+psycopg://tipoff@127.0.0.1:1/tipoff", REQUEST)
+    worker = Worker("scoring", nowhere, [], None, lambda _: None, [lambda _: None])
+    for _ in range(3):
+        worker._put_periodic()
+    [line] = [record for record in caplog.records if record.name.startswith("shared")]
+    assert (line.levelname, line.exc_info) == ("WARNING", None)
+    assert "the database does not answer" in line.getMessage()

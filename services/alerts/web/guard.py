@@ -52,12 +52,12 @@ class Access:
     def refuses_link(self, headers: Mapping[str, str]) -> str | None:
         """Why the page behind a mail's link is not served to this request, or None.
 
-        A page of another site can make a browser ask us under that site's name (DNS rebinding): only names of ours pass.
+        Another site can make a browser ask us under that site's name (DNS rebinding): only names of ours pass.
         """
         host = host_of(headers)
         if is_loopback(host) or (host and host == urlsplit(self.public_url).hostname):
             return None
-        return "This page is served under TIPOFF_PUBLIC_URL and on loopback only, and this request came under another name."
+        return "This page is served on loopback and under TIPOFF_PUBLIC_URL only; this request came under another name."
 
 
 def is_loopback(host: str) -> bool:
