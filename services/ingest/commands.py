@@ -23,6 +23,8 @@ DAY = click.DateTime(["%Y-%m-%d"])
 def _rejects_of(file: Path, rejects: Path | None) -> Path:
     """Where refused rows go. Asked before anything is stored: afterwards it would be too late to say no."""
     path = rejects or Path(f"{file.stem}.rejects.csv")
+    if path.resolve() == file.resolve():
+        raise click.ClickException(f"refused rows would overwrite {file}\nhint: --rejects names another file")
     if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
         raise click.ClickException(
             f"refused rows cannot be written to {path}\nhint: --rejects names another file"

@@ -277,33 +277,6 @@ ROWS = b"order_id,ordered_at,sku,quantity,unit_price,id\n" + b"".join(
 @pytest.mark.parametrize(
     ("name", "content", "complaint"),
     [
-        pytest.param(
-            "latin.csv",
-            ROWS + "o,2026-01-05,Bär,1,5,Bär\n".encode("latin-1"),
-            "line 30002 is not UTF-8\nhint: save",
-            id="another encoding, late",
-        ),
-        pytest.param(
-            "latin.csv",
-            ROWS.splitlines()[0] + "\no,2026-01-05,Bär,1,5,Bär\n".encode("latin-1"),
-            "line 2 is not UTF-8\nhint: save",
-            id="another encoding, early",
-        ),
-        pytest.param(
-            "many.csv", ROWS + b"o,2026-01-05,A,1,5,o,6\n", "line 30002 cannot be read: ", id="too many"
-        ),
-        pytest.param(
-            "few.csv",
-            ROWS[:2000].rpartition(b"\n")[0] + b"\no,2026-01-05\n" + ROWS[-2000:].partition(b"\n")[2],
-            "cannot be read: ",
-            id="too few, early",
-        ),
-        pytest.param(
-            "quote.csv",
-            ROWS.splitlines()[0] + b'\no,2026-01-05,"A,1,5,o\n',
-            "cannot be read: ",
-            id="a quote that never ends",
-        ),
         pytest.param("empty.csv", b"", "is empty\nhint: ", id="nothing at all"),
         pytest.param("text.parquet", ROWS, "is no whole Parquet file: ", id="a text named Parquet"),
         pytest.param("blank.parquet", b"", "is no whole Parquet file: ", id="nothing"),

@@ -55,7 +55,10 @@ class ColumnMap:
         missing = [word for word, name in found.items() if name is None and word not in self.optional]
         if missing:
             wanted = ", ".join(" or ".join(self.headers[word]) for word in missing)
-            raise MapFault(f"the file has no column {wanted}; it has {', '.join(present)}")
+            raise MapFault(
+                f"the file has no column {wanted}; it has {', '.join(present)}\n"
+                "hint: the first line names the columns; --columns names a map of other names: docs/imports.md"
+            )
         return found
 
     def ignored(self, present: Collection[str]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from services.ingest.imports.copy_text import copy_rows, field
 from services.ingest.imports.noun_rows import POSTGRES_TYPES, bad_rows, create_checked, good_rows
-from services.ingest.imports.nouns import Noun
+from services.ingest.imports.nouns import IDS, Noun
 from services.ingest.imports.rejects import Rejects
 from services.ingest.imports.runs import begin_run, finish_run
 from services.ingest.imports.table import FileTable, identifier, open_table
@@ -103,7 +103,7 @@ def _refuse_dangling(connection: Connection, wish: NounWish, rejects: Rejects) -
         refused = 0
         for each in references:
             own = each.refers_to == wish.noun.name
-            statement = _dangling(each.name, each.refers_to or "", is_list=each.kind == "ids", own=own)
+            statement = _dangling(each.name, each.refers_to or "", is_list=each.kind == IDS, own=own)
             gone = connection.execute(text(statement), _arguments(statement, wish)).all()
             refused += len(gone)
             for row_no, name in gone:

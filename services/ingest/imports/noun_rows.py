@@ -4,11 +4,15 @@ from collections.abc import Sequence
 from zoneinfo import available_timezones
 
 from services.ingest.imports.columns import MapFault
-from services.ingest.imports.nouns import AMOUNT, DAY, FLAG, Column, Noun
+from services.ingest.imports.nouns import AMOUNT, DAY, EXCHANGE_RATE, FLAG, ID, SHARE, Column, Noun
 from services.ingest.imports.table import FileTable, identifier, quoted
 
-POSTGRES_TYPES = {AMOUNT: "numeric", DAY: "date", FLAG: "boolean"}
-_NUMBER = "DECIMAL(26, 8)"
+POSTGRES_TYPES = {AMOUNT: "numeric", EXCHANGE_RATE: "numeric", SHARE: "numeric", DAY: "date", FLAG: "boolean"}
+# As the tables hold them: what rounds to 0 there is 0 here.
+_NUMBERS = {AMOUNT: "DECIMAL(18, 4)", EXCHANGE_RATE: "DECIMAL(18, 8)", SHARE: "DECIMAL(6, 4)"}
+_PLAIN_NUMBER = r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?"
+LONGEST_ID = 200
+LONGEST_TEXT = 4000
 _ATOM = r'[^\pC\pZ@<>()\[\]\\,;:".]+'
 _MAIL = rf"{_ATOM}(\.{_ATOM})*@{_ATOM}(\.{_ATOM})*"
 
@@ -22,22 +26,39 @@ def create_checked(table: FileTable, noun: Noun, base_currency: str) -> list[str
     missing = [each.name for each in noun.columns if each.is_required and each.name not in present]
     if missing:
         known = ", ".join(each.name for each in noun.columns)
-        raise MapFault(f"the file has no column {', '.join(missing)}; {noun.name} have {known}")
+        raise MapFault(
+            f"the file has no column {', '.join(missing)}; {noun.name} have {known}\n"
+            "hint: the first line names the columns"
+        )
     texts = [f"{_text(present.get(each.name))} AS {identifier(each.name)}" for each in noun.columns]
-    table.connection.execute(f"CREATE VIEW texts AS SELECT row_no, {', '.join(texts)} FROM file")  # noqa: S608
+    table.connection.execute(f"CREATE VIEW texts AS SELECT row_no, unreadable, {', '.join(texts)} FROM file")  # noqa: S608
     together = (
         f"CASE WHEN {condition.replace('$base', quoted(base_currency))} THEN {quoted(reason)} END"
         for condition, reason in noun.refuses
     )
     faults = ", ".join((*map(_fault, noun.columns), *together))
-    key = ", ".join(identifier(name) for name in noun.key)
+    key = ", ".join(
+        _key_value(column, base_currency)
+        for name in noun.key
+        for column in noun.columns
+        if column.name == name
+    )
+    is_second = ""
+    if noun.only_one is not None:
+        flag = _value(next(column for column in noun.columns if column.name == noun.only_one))
+        is_set = f"coalesce({flag} IN ('true', 'yes', '1'), false)"
+        is_second = (
+            f" WHEN {is_set} AND row_number() OVER (PARTITION BY wrong IS NULL, {is_set} ORDER BY row_no) > 1"
+            f" THEN {quoted(f'an earlier row is the {noun.only_one} already')}"
+        )
     table.connection.execute(
-        f"CREATE VIEW tried AS SELECT *, nullif(concat_ws('; ', {faults}), '') AS wrong FROM texts"  # noqa: S608
+        f"CREATE VIEW tried AS SELECT *, coalesce(unreadable, nullif(concat_ws('; ', {faults}), '')) AS wrong"  # noqa: S608
+        " FROM texts"
     )
     table.connection.execute(
         "CREATE VIEW checked AS SELECT *, CASE WHEN wrong IS NOT NULL THEN wrong"  # noqa: S608 - our own columns
         f" WHEN row_number() OVER (PARTITION BY wrong IS NULL, {key} ORDER BY row_no) > 1"
-        f" THEN 'the same {' and '.join(noun.key)} stands in an earlier row' END AS fault FROM tried"
+        f" THEN 'the same {' and '.join(noun.key)} stands in an earlier row'{is_second} END AS fault FROM tried"
     )
     return sorted(set(present) - {each.name for each in noun.columns})
 
@@ -59,11 +80,19 @@ def _text(name: str | None) -> str:
 
 def _value(column: Column) -> str:
     name = identifier(column.name)
-    if column.kind == AMOUNT:
-        return f"CAST(TRY_CAST({name} AS {_NUMBER}) AS VARCHAR)"
+    if column.kind in _NUMBERS:
+        return f"CAST(TRY_CAST({name} AS {_NUMBERS[column.kind]}) AS VARCHAR)"
     if column.kind == DAY:
         return f"CAST(TRY_CAST({name} AS DATE) AS VARCHAR)"
-    return f"lower({name})" if column.kind == FLAG else name
+    return f"lower({name})" if column.kind == FLAG or column.one_of else name
+
+
+def _key_value(column: Column, base_currency: str) -> str:
+    """Return the SQL by which values are the same: 10 and 10.0, no day and the first, no currency and the base's."""
+    value = _value(column)
+    if column.kind == DAY:
+        return f"coalesce({value}, '1990-01-01')"
+    return f"coalesce({value}, {quoted(base_currency)})" if column.kind == "currency" else value
 
 
 def _fault(column: Column) -> str:
@@ -72,7 +101,7 @@ def _fault(column: Column) -> str:
     cases = [f"WHEN {name} IS NULL THEN {quoted(f'{column.name} is missing')}"] if column.is_required else []
     cases += [
         f"WHEN {name} IS NOT NULL AND NOT coalesce({condition}, false)"
-        f" THEN {quoted(column.name + ' ')} || {quoted('“')} || {name} || {quoted('” ' + complaint)}"
+        f" THEN {quoted(column.name + ' ')} || {quoted('“')} || left({name}, 60) || {quoted('” ' + complaint)}"
         for condition, complaint in _rules(column, name)
     ]
     return f"CASE {' '.join(cases)} END" if cases else "NULL"
@@ -82,12 +111,16 @@ def _rules(column: Column, name: str) -> Sequence[tuple[str, str]]:
     """Conditions a value must meet, each with what is said when it does not."""
     if column.one_of:
         words = ", ".join(quoted(each) for each in column.one_of)
-        return ((f"{name} IN ({words})", f"is none of {', '.join(column.one_of)}"),)
-    if column.kind == AMOUNT:
-        rules = [(f"TRY_CAST({name} AS {_NUMBER}) IS NOT NULL", "is no number")]
+        return ((f"lower({name}) IN ({words})", f"is none of {', '.join(column.one_of)}"),)
+    if column.kind in _NUMBERS:
+        number = f"TRY_CAST({name} AS {_NUMBERS[column.kind]})"
+        rules = [(f"regexp_full_match({name}, {quoted(_PLAIN_NUMBER)})", "is no number")]
+        if column.kind == SHARE:
+            return (*rules, (f"{number} BETWEEN 0 AND 1", "must be a share from 0 to 1: 15 % is 0.15"))
+        rules.append((f"{number} IS NOT NULL", "is too large"))
         if column.least is not None:
             bound, sign = column.least.removeprefix(">"), ">" if column.least.startswith(">") else ">="
-            rules.append((f"TRY_CAST({name} AS {_NUMBER}) {sign} {bound}", f"must be {sign} {bound}"))
+            rules.append((f"{number} {sign} {bound}", f"must be {sign} {bound}"))
         return rules
     if column.kind == DAY:
         bounds = "BETWEEN DATE '1990-01-01' AND DATE '2199-12-31'"
@@ -102,4 +135,8 @@ def _rules(column: Column, name: str) -> Sequence[tuple[str, str]]:
     if column.kind == "zone":
         zones = ", ".join(quoted(each) for each in sorted(available_timezones()))
         return ((f"{name} IN ({zones})", "is no time zone as Europe/Berlin"),)
-    return ((f"length({name}) <= 4000", "is too long"),)
+    longest = LONGEST_ID if column.kind == ID else LONGEST_TEXT
+    return (
+        (f"length({name}) <= {longest}", f"is longer than {longest} characters"),
+        (f"NOT contains({name}, chr(0))", "holds a NUL character"),
+    )

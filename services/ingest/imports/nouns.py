@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from services.ingest.imports import noun_sql as sql
 
-ID, WORDS, AMOUNT, DAY, FLAG = "id", "words", "amount", "day", "flag"
+ID, IDS, WORDS, AMOUNT, EXCHANGE_RATE, SHARE, DAY, FLAG = (
+    "id", "ids", "words", "amount", "exchange rate", "share", "day", "flag",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class Noun:
     write: tuple[str, ...]
     refuses: tuple[tuple[str, str], ...] = ()
     """What columns must not say together: conditions over their texts (`$base`: the base currency), and reasons."""
+    only_one: str | None = None
+    """The flag that one row of the file may set."""
     changes_derived: bool = False
     """Is anything worked out of it, that must be worked out anew?"""
 
@@ -80,10 +84,10 @@ PRODUCTS = Noun(
         Column("status", one_of=("active", "discontinued")),
         Column("stock", AMOUNT),
         Column("list_price", AMOUNT, least="0"),
-        Column("floor_margin", AMOUNT),
+        Column("floor_margin", SHARE),
         CURRENCY,
         Column("units_per_pack", AMOUNT, least=">0"),
-        Column("substitutes", "ids", refers_to="products"),
+        Column("substitutes", IDS, refers_to="products"),
     ),
     key=("id",),
     write=(sql.NEW_PRODUCTS, sql.PRODUCTS, sql.OLD_SUBSTITUTES, sql.SUBSTITUTES),
@@ -128,6 +132,7 @@ REPS = Noun(
     ),
     key=("id",),
     write=(sql.OLD_DEFAULT_OWNER, sql.REPS, sql.MANAGERS),
+    only_one="default_owner",
 )
 
 TERRITORIES = Noun(
@@ -178,7 +183,7 @@ EXCHANGE_RATES = Noun(
     (
         Column("currency", "currency", is_required=True),
         Column("valid_on", DAY, is_required=True),
-        Column("rate", AMOUNT, is_required=True, least=">0"),
+        Column("rate", EXCHANGE_RATE, is_required=True, least=">0"),
     ),
     key=("currency", "valid_on"),
     write=(sql.EXCHANGE_RATES,),

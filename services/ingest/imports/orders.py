@@ -97,7 +97,7 @@ def _turn_away(table: FileTable, window: Window, account: Account, rejects: Reje
     """Book the rows the column map rejects."""
     query = turned_away(window)
     rejects.add_query(query)
-    sums = f"SELECT reason, count(*), sum(value)::BIGINT FROM ({query}) GROUP BY reason"  # noqa: S608
+    sums = f"SELECT reason, count(*), sum(value)::HUGEINT FROM ({query}) GROUP BY reason"  # noqa: S608
     for reason, rows, value in table.connection.execute(sums).fetchall():
         account.reject_rows(reason, rows, value)
 

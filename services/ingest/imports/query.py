@@ -39,17 +39,21 @@ def create_views(table: FileTable, columns: ColumnMap) -> None:
     words = [f"{'NULL' if name is None else identifier(name)} AS {word}" for word, name in found.items()]
     lets = ["*", *(f"{expression} AS {name}" for name, expression in columns.let.items())]
     key = f"trim(coalesce(CAST({columns.order['id']} AS VARCHAR), ''))"
-    rejects = [f"WHEN {each.when} THEN {quoted(each.reason)}" for each in columns.rejects]
+    rejects = ["WHEN unreadable IS NOT NULL THEN unreadable"]
+    if table.connection.execute("SELECT true FROM file WHERE unreadable IS NOT NULL LIMIT 1").fetchall():
+        unread = "order_key IN (SELECT order_key FROM keyed WHERE unreadable IS NOT NULL AND order_key <> '')"
+        rejects.append(f"WHEN {unread} THEN 'another row of this order cannot be read'")
+    rejects += [f"WHEN {each.when} THEN {quoted(each.reason)}" for each in columns.rejects]
     has = _Fields({word for word, name in found.items() if name is None})
     head, line = has.of(columns.order), has.of(columns.line)
     version = head.get("version", "NULL")
     for view in (
-        f"words AS SELECT row_no, {', '.join(words)} FROM file",  # noqa: S608
+        f"words AS SELECT row_no, unreadable, {', '.join(words)} FROM file",  # noqa: S608
         f"named AS SELECT {', '.join(lets)} FROM words",  # noqa: S608
         f"keyed AS SELECT *, {key} AS order_key FROM named",  # noqa: S608
         (
             f"valued AS SELECT *, TRY_CAST({head['ordered_at']} AS TIMESTAMP) AS moment,"  # noqa: S608
-            f" coalesce(CAST(({columns.value}) * {VALUE_SCALE} AS BIGINT), 0) AS value,"
+            f" coalesce(TRY(CAST(({columns.value}) * {VALUE_SCALE} AS BIGINT)), 0) AS value,"
             f" CASE {' '.join(rejects)} WHEN order_key = '' THEN 'no order id' END AS rejected"
             " FROM keyed WINDOW whole AS (PARTITION BY order_key)"
         ),
@@ -104,7 +108,7 @@ def whole_file(window: Window) -> str:
     """Return the query of rows and value inside the window, and of rows outside it."""
     inside = window.condition("moment")
     return (
-        f"SELECT count(*) FILTER (WHERE {inside}), coalesce(sum(value) FILTER (WHERE {inside}), 0)::BIGINT,"  # noqa: S608
+        f"SELECT count(*) FILTER (WHERE {inside}), coalesce(sum(value) FILTER (WHERE {inside}), 0)::HUGEINT,"  # noqa: S608
         f" count(*) FILTER (WHERE NOT ({inside})) FROM valued"
     )
 

@@ -34,7 +34,7 @@ class Rejects:
     def write(self, path: Path) -> None:
         """Write the file, rows in the order of the original."""
         self._flush()
-        told = "reasons.row_no AS rejected_row, reasons.reason AS rejected_because, file.* EXCLUDE (row_no)"
+        told = "reasons.row_no AS rejected_row, reasons.reason AS rejected_because, file.* EXCLUDE (row_no, unreadable)"
         rows = f"SELECT {told} FROM reasons JOIN file ON file.row_no = reasons.row_no"  # noqa: S608 - our own text
         target = f"{quoted(str(path))} (FORMAT csv, HEADER)"
         self._connection.execute(f"COPY ({rows} ORDER BY reasons.row_no) TO {target}")

@@ -16,6 +16,8 @@ MOST_REASONS = 12
 def show(report: Report, wish: Wish) -> None:
     """Print the account of an import of orders."""
     account = report.account
+    if not report.file_rows + report.outside_rows:
+        click.echo(f"{wish.file.name}: the file has no rows")
     table = Table("", "rows", "value in the file", "stored, net", title=_title(wish))
     for column in table.columns[1:]:
         column.justify = "right"
@@ -89,6 +91,8 @@ def show_noun(report: NounReport, wish: NounWish) -> None:
     click.echo(
         f"{wish.noun.name}: {report.rows:,} rows read, {report.stored:,} taken, {report.rejected:,} rejected{dry}"
     )
+    if not report.rows:
+        click.echo(f"{wish.file.name}: the file has no rows")
     _tell_ignored(report)
     if report.rejected:
         click.echo(f"The rejected rows are in {wish.rejects}")

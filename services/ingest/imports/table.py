@@ -1,12 +1,18 @@
-"""This file opens a CSV or Parquet file as a table with numbered rows, within a memory limit."""
+"""A CSV or Parquet file as a table with numbered rows, read within a memory limit.
+
+DuckDB reads the whole of a sound CSV at once. A CSV with a line it cannot read is read again line by line: what is
+no row is kept with the reason, and every other row comes in.
+"""
 
 import csv
-import re
 import tempfile
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import TextIO
 
 import duckdb
 import pyarrow as pa
@@ -14,9 +20,14 @@ import pyarrow as pa
 MEMORY = "256MB"
 ROWS_AT_ONCE = 20_000
 DELIMITERS = (",", ";", "\t")
+OWN_COLUMNS = ("row_no", "unreadable")
+LONGEST_LINE = 1 << 20
+"""Characters; a longer line is no row."""
+MOST_LINES_IN_A_ROW = 100
+"""A quote still open after so many lines was never meant to hold them."""
 
 _BROKEN_PARQUET = ("magic bytes", "too small to be a Parquet file", "Failed to read file", "TProtocol")
-_LINE = re.compile(r"CSV Error on Line: ([0-9]+)\nOriginal Line: [^\n]*\n+([^\n]+)")
+_NOT_UTF_8 = "is not UTF-8\nhint: save the file as UTF-8 (a spreadsheet calls it “CSV UTF-8”)"
 
 
 class FileFault(ValueError):
@@ -25,7 +36,9 @@ class FileFault(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class FileTable:
-    """An open file. The relation `file` holds its columns and `row_no`, counted from 1 without the header."""
+    """An open file. The relation `file` holds its columns, `row_no`, counted from 1 without the header, and
+    `unreadable`: why a row could not be read (NULL: it could).
+    """
 
     path: Path
     connection: duckdb.DuckDBPyConnection
@@ -41,13 +54,17 @@ def open_table(path: Path) -> Iterator[FileTable]:
     """Open a file as `file`. Values of a CSV are text, blank is NULL. Raises FileFault."""
     with tempfile.TemporaryDirectory(prefix="tipoff-import-") as scratch:
         connection = duckdb.connect(
-            config={"memory_limit": MEMORY, "temp_directory": scratch, "threads": "2"}
+            f"{scratch}/file.duckdb",
+            config={"memory_limit": MEMORY, "temp_directory": scratch, "threads": "2"},
         )
         try:
             connection.execute("SET TimeZone = 'UTC'")
-            connection.execute(f"CREATE VIEW file AS {_source(path)}")
+            if is_parquet(path):
+                _open_parquet(connection, path)
+            else:
+                _read_csv(connection, path)
             columns = [row[0] for row in connection.execute("DESCRIBE file").fetchall()]
-            yield FileTable(path, connection, tuple(each for each in columns if each != "row_no"))
+            yield FileTable(path, connection, tuple(each for each in columns if each not in OWN_COLUMNS))
         except duckdb.Error as fault:
             raise FileFault(_in_short(path, str(fault))) from fault
         except OSError as fault:
@@ -57,59 +74,6 @@ def open_table(path: Path) -> Iterator[FileTable]:
             raise FileFault(_in_short(path, str(fault))) from fault
         finally:
             connection.close()
-
-
-def _source(path: Path) -> str:
-    name = quoted(str(path))
-    if is_parquet(path):
-        columns, reader = (
-            "* EXCLUDE (file_row_number), file_row_number + 1",
-            f"{name}, file_row_number = true",
-        )
-        return f"SELECT {columns} AS row_no FROM read_parquet({reader})"  # noqa: S608 - quoted
-    header, delimiter = _header(path)
-    columns = ", ".join(f"{quoted(column)}: 'VARCHAR'" for column in header)
-    reader = (
-        f"{name}, auto_detect = false, header = true, delim = {quoted(delimiter)}, quote = '\"', escape = '\"',"
-        f" columns = {{{columns}}}, nullstr = ''"
-    )
-    return f"SELECT *, row_number() OVER () AS row_no FROM read_csv({reader})"  # noqa: S608 - quoted
-
-
-def _header(path: Path) -> tuple[list[str], str]:
-    """Return the names in the first line, and what stands between them: a comma, a semicolon or a tab.
-
-    Nobody guesses from the rows: one bad row would make good ones look wrong.
-    """
-    with path.open("rb") as file:
-        try:
-            first = file.readline().decode("utf-8-sig")
-        except UnicodeDecodeError:
-            raise FileFault(_in_short(path, "CSV Error on Line: 1\nOriginal Line: \nnot utf-8")) from None
-    delimiter = max(DELIMITERS, key=first.count)
-    names = next(csv.reader([first], delimiter=delimiter), [])
-    if not names:
-        raise FileFault(f"{path.name} is empty\nhint: the first line names the columns")
-    doubled = sorted({name for name in names if names.count(name) > 1})
-    if doubled:
-        raise FileFault(f"{path.name} names a column twice: {', '.join(doubled)}")
-    return [name.strip() or f"column {number}" for number, name in enumerate(names, start=1)], delimiter
-
-
-def _in_short(path: Path, fault: str) -> str:
-    """Say in one line what DuckDB says in twenty, with a hint where there is something to do."""
-    in_line = _LINE.search(fault)
-    where = f"{path.name}: line {in_line[1]}" if in_line else path.name
-    if "not utf-8" in fault:
-        return f"{where} is not UTF-8\nhint: save the file as UTF-8 (a spreadsheet calls it “CSV UTF-8”)"
-    if in_line:
-        return f"{where} cannot be read: {in_line[2]}\nhint: are all values with a comma or a line break in quotes?"
-    reason = fault.partition("\n")[0]
-    if is_parquet(path) and any(mark in fault for mark in _BROKEN_PARQUET):
-        return (
-            f"{where} is no whole Parquet file: {reason}\nhint: write or copy it again; name a CSV file .csv"
-        )
-    return f"{where}: {reason}"
 
 
 def is_parquet(path: Path) -> bool:
@@ -125,3 +89,168 @@ def quoted(text: str) -> str:
 def identifier(name: str) -> str:
     """Return a name as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def _open_parquet(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    source = f"read_parquet({quoted(str(path))}, file_row_number = true)"
+    names = [row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()]  # noqa: S608 - quoted
+    _refuse_own_names(path, names)
+    connection.execute(
+        "CREATE VIEW file AS SELECT * EXCLUDE (file_row_number), file_row_number + 1 AS row_no,"  # noqa: S608 - quoted
+        f" CAST(NULL AS VARCHAR) AS unreadable FROM {source}"
+    )
+
+
+def _refuse_own_names(path: Path, names: list[str]) -> None:
+    if taken := sorted({name for name in names if name.lower() in OWN_COLUMNS}):
+        raise FileFault(
+            f"{path.name} has a column {', '.join(taken)}\nhint: rename it, the import uses that name itself"
+        )
+
+
+def _read_csv(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Read the rows of a CSV into `file`."""
+    with path.open("rb") as opened:
+        start = opened.read(4)
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in start:
+        raise FileFault(f"{path.name}: line 1 {_NOT_UTF_8}")
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as opened:
+        first = opened.readline(LONGEST_LINE)
+        delimiter = max(DELIMITERS, key=first.count)
+        # Carriage returns alone end lines only for Python.
+        is_plain = "\r" not in first.removesuffix("\r\n")
+    header = _header(path, delimiter)
+    if is_plain:
+        columns = ", ".join(f"{quoted(column)}: 'VARCHAR'" for column in header)
+        reader = (
+            f"{quoted(str(path))}, auto_detect = false, header = true, delim = {quoted(delimiter)}, quote = '\"',"
+            f" escape = '\"', columns = {{{columns}}}, nullstr = '', compression = 'none'"
+        )
+        try:
+            connection.execute(
+                "CREATE TABLE file AS SELECT *, row_number() OVER () AS row_no,"  # noqa: S608 - quoted
+                f" CAST(NULL AS VARCHAR) AS unreadable FROM read_csv({reader})"
+            )
+        except duckdb.InvalidInputException:
+            pass
+        else:
+            return
+    columns = ", ".join(f"{identifier(column)} VARCHAR" for column in header)
+    connection.execute(f"CREATE TABLE file ({columns}, row_no BIGINT, unreadable VARCHAR)")
+    schema = pa.schema(
+        [*((name, pa.string()) for name in header), ("row_no", pa.int64()), ("unreadable", pa.string())]
+    )
+    rows = _rows(path, delimiter, len(header))
+    while batch := list(islice(rows, ROWS_AT_ONCE)):
+        columns_of = [
+            pa.array(values, field.type)
+            for values, field in zip(zip(*batch, strict=True), schema, strict=True)
+        ]
+        connection.register("batch", pa.table(columns_of, schema))
+        connection.execute("INSERT INTO file SELECT * FROM batch")
+        connection.unregister("batch")
+
+
+def _header(path: Path, delimiter: str) -> list[str]:
+    """Return the names in the first line.
+
+    Nobody guesses from the rows: one bad row would make good ones look wrong.
+    """
+    with _text_of(path) as lines:
+        try:
+            names = next(csv.reader(lines, delimiter=delimiter, strict=True), [])
+        except csv.Error as fault:
+            raise FileFault(
+                f"{path.name}: line 1 cannot be read: {fault}\nhint: the first line names the columns"
+            ) from None
+    if not any(name.strip() for name in names):
+        raise FileFault(f"{path.name} is empty\nhint: the first line names the columns")
+    if any(not _is_utf_8(name) or "\0" in name for name in names):
+        raise FileFault(f"{path.name}: line 1 {_NOT_UTF_8}")
+    header = [name.strip() or f"column {number}" for number, name in enumerate(names, start=1)]
+    lowered = [name.lower() for name in header]
+    if doubled := sorted({name for name in header if lowered.count(name.lower()) > 1}):
+        raise FileFault(f"{path.name} names a column twice: {', '.join(doubled)}\nhint: rename or remove one")
+    _refuse_own_names(path, header)
+    return header
+
+
+@contextmanager
+def _text_of(path: Path) -> Iterator[TextIO]:
+    """Open a text whose lines end in any way; bytes that are no UTF-8 become surrogates."""
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline=None) as opened:
+        yield opened
+
+
+def _is_utf_8(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= each <= "\udfff" for each in text)
+
+
+def _rows(path: Path, delimiter: str, width: int) -> Iterator[tuple[object, ...]]:
+    """Read the rows of a CSV after its header one by one: values, number, and why a line is no row.
+
+    When lines that a quote joins make no row, only the first is refused, and reading goes on at the second.
+    """
+    with _text_of(path) as opened:
+        next(csv.reader(opened, delimiter=delimiter), None)
+        waiting: deque[str] = deque()
+
+        def next_line() -> str:
+            return waiting.popleft() if waiting else opened.readline(LONGEST_LINE)
+
+        number = 0
+        while line := next_line():
+            if not line.strip():
+                continue
+            number += 1
+            values: list[str] = []
+            reason: str | None = None
+            if len(line) == LONGEST_LINE:
+                while (rest := opened.readline(LONGEST_LINE)) and not rest.endswith("\n"):
+                    continue
+                line, joined = line[:200], [line]
+                reason = f"the line is longer than {LONGEST_LINE} characters"
+            else:
+                joined, values, reason = _record(line, next_line, delimiter)
+            if reason is None and len(values) != width:
+                reason = f"{len(values)} values for {width} columns"
+            if reason is not None:
+                waiting.extendleft(reversed(joined[1:]))
+                values = (line.rstrip("\n").split(delimiter) + [""] * width)[:width]
+            elif not all(map(_is_utf_8, values)):
+                reason = "not UTF-8: save the file as UTF-8 (a spreadsheet calls it “CSV UTF-8”)"
+            yield (*(_shown(value) or None for value in values), number, reason)
+
+
+def _record(
+    line: str, next_line: Callable[[], str], delimiter: str
+) -> tuple[list[str], list[str], str | None]:
+    """Read one record that begins with a line: the lines it takes, its values, and why it is none."""
+    joined = [line]
+    while True:
+        try:
+            return joined, next(csv.reader(joined, delimiter=delimiter, strict=True)), None
+        except csv.Error as fault:
+            if "unexpected end of data" not in str(fault):
+                return joined, [], str(fault)
+        more = next_line() if len(joined) < MOST_LINES_IN_A_ROW else ""
+        if not more:
+            return joined, [], "a quote that never ends"
+        joined.append(more)
+
+
+def _shown(value: str) -> str:
+    """Return the text with bytes that are no UTF-8 written out."""
+    return (
+        value
+        if value.isascii()
+        else value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    )
+
+
+def _in_short(path: Path, fault: str) -> str:
+    """Say in one line what DuckDB says in twenty, with a hint where there is something to do."""
+    reason = fault.partition("\n")[0]
+    if is_parquet(path) and any(mark in fault for mark in _BROKEN_PARQUET):
+        return f"{path.name} is no whole Parquet file: {reason}\nhint: write or copy it again; name a CSV file .csv"
+    return f"{path.name}: {reason}"
