@@ -602,3 +602,25 @@ def test_fifteen_months_of_a_real_wholesaler_settle_to_the_penny(
     assert report.is_settled
     assert (report.account.stored.net, report.account.entries["rejected"].rows) == (worth, copies)
     assert report.in_database == worth
+
+
+def test_a_cancellation_at_version_2_applies_to_an_order_imported_without_a_version(
+    context: Context, history: Path, database: Database, database_url: str
+) -> None:
+    run(context, "orders", history)
+    ingest = ingest_on(database, database_url)
+    assert ingest.hook(an_order(id="o1", version=2, status="cancelled")).get_json()["status"] == "accepted"
+    history.write_text(f"{HEADER}\no1,,2026-01-05T10:00:00Z,c1,,,,,D,1,1.00\n")
+    assert "1 newer" in run(context, "orders", history).output
+    assert ingest.hook(an_order(id="o1", version=3)).get_json()["status"] == "accepted"
+
+
+def test_a_cost_is_rounded_to_the_even_digit_as_by_webhook(context: Context, tmp_path: Path) -> None:
+    file = tmp_path / "costs.csv"
+    file.write_text("order_id,ordered_at,sku,quantity,unit_price,cost\n"
+                    "o1,2026-01-05,A,1,5,1.00005\no1,2026-01-05,B,1,5,1.00015\n")  # fmt: skip
+    assert run(context, "orders", file).exit_code == 0
+    assert rows(context.database, "SELECT base_unit_cost::text FROM order_line ORDER BY line_no") == [
+        ("1.0000",),
+        ("1.0002",),
+    ]

@@ -11,10 +11,10 @@ from services.ingest.imports.file_orders import Incoming
 from services.ingest.imports.identities import Names
 from services.ingest.imports.rates import ONE, Rates
 from services.ingest.store import flags_json
+from shared.domain.money import rounded
 from shared.domain.order import Line, LineKind, Order, OrderStatus
 
 NOTHING = "\\N"
-HUNDREDTH_CENT = Decimal("0.0001")
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 EVENTS = (
@@ -70,7 +70,7 @@ def line_rows(new: Incoming, order_id: int, names: Names, rates: Rates) -> Itera
     products = names.products
     for number, line in enumerate(order.lines, start=1):
         product = products[line.sku] if line.kind is LineKind.PRODUCT and line.sku is not None else NOTHING
-        cost = NOTHING if line.unit_cost is None else _money(line.unit_cost, rate)
+        cost = NOTHING if line.unit_cost is None or rate is None else str(rounded(line.unit_cost * rate))
         yield (
             f"{order_id}\t{number}\t{at}\t{customer}\t{product}\t{field(line.id)}\t{field(line.parent_id)}"
             f"\t{line.kind.value}\t{order_counts}"
@@ -98,7 +98,7 @@ def _money(amount: Decimal, rate: Decimal | None) -> str:
     """An amount in base currency."""
     if rate is None:
         return NOTHING
-    return str(amount if rate is ONE else (amount * rate).quantize(HUNDREDTH_CENT))
+    return str(amount if rate is ONE else rounded(amount * rate))
 
 
 def _flag(is_true: bool) -> str:  # noqa: FBT001 - it writes a boolean
