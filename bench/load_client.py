@@ -125,11 +125,8 @@ def post(connection: socket.socket, ready: bytes) -> int:
     while b"\r\n\r\n" not in received:
         received += _some(connection)
     head, _, body = received.partition(b"\r\n\r\n")
-    length = next(
-        int(line.split(b":")[1])
-        for line in head.split(b"\r\n")
-        if line.lower().startswith(b"content-length:")
-    )
+    lengths = (line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+    length = int(next(lengths, b":0").split(b":")[1])
     while len(body) < length:
         body += _some(connection)
     return int(head[9:12])
@@ -156,7 +153,8 @@ class Receiver:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 receiver._last_at = time.perf_counter()
-                receiver.arrived.setdefault(body["data"]["order"]["id"], receiver._last_at)
+                if order := body["data"].get("order"):
+                    receiver.arrived.setdefault(order["id"], receiver._last_at)
                 self.send_response(204)
                 self.end_headers()
 

@@ -14,6 +14,14 @@ from bench.figures import Figure, Goal
 from bench.load_client import made_orders
 from bench.system import System, free_port, run, service, wait_for, worker
 
+SCORED_PER_SECOND = (
+    "WITH done AS (SELECT task.finished_at, count(*) AS n FROM task JOIN event ON event.id::text = task.key"
+    " WHERE task.kind = 'score' AND event.external_id LIKE %s GROUP BY 1)"
+    " SELECT (sum(n) - (SELECT n FROM done ORDER BY finished_at LIMIT 1))"
+    " / extract(epoch FROM max(finished_at) - min(finished_at)) FROM done"
+)
+"""Orders a second from the end of the first batch to the end of the last, by the beginning of the events' ids."""
+
 
 def measure(system: System, *, quick: bool) -> Figure:
     """Orders a second of one scoring worker, and jobs a second of one stock worker before and after each round."""
@@ -65,13 +73,7 @@ def _orders_per_second(system: System, count: int) -> float:
             answer.read()
     with system.running(worker("scoring")), psycopg.connect(system.libpq_url, autocommit=True) as connection:
         system.wait_for_tasks("score")
-        row = connection.execute(
-            "WITH done AS (SELECT task.finished_at, count(*) AS n FROM task JOIN event ON event.id::text = task.key"
-            " WHERE task.kind = 'score' AND event.external_id LIKE %s GROUP BY 1)"
-            " SELECT (sum(n) - (SELECT n FROM done ORDER BY finished_at LIMIT 1))"
-            " / extract(epoch FROM max(finished_at) - min(finished_at)) FROM done",
-            (f"scoring-{port}-%",),
-        ).fetchone()
-    if row is None:
-        raise RuntimeError("nothing was scored")
+        row = connection.execute(SCORED_PER_SECOND, (f"scoring-{port}-%",)).fetchone()
+    if row is None or row[0] is None:
+        raise RuntimeError("fewer than two batches were scored")
     return float(row[0])
