@@ -68,31 +68,19 @@ class Worker:
             self.drainer.recovery.run()
 
     def _serve(self) -> None:
-        is_listening = True
+        """Drain at each notification. While Redis is away, poll PostgreSQL and try Redis again now and then."""
+        was_reached = True
         while not self.drainer.is_stopping:
-            was_listening, is_listening = is_listening, self._listen()
-            if was_listening and not is_listening:
+            is_reached = self._redis_url is not None and listener.listen(
+                self._queue, self._redis_url, self.drainer.drain, lambda: self.drainer.is_stopping
+            )
+            if was_reached and not is_reached:
                 log.warning("no Redis: polling PostgreSQL", extra={"queue": self._queue})
-            if not is_listening:
-                self._poll()
-
-    def _listen(self) -> bool:
-        """Drain at each notification until asked to stop or Redis fails. False when there is no Redis."""
-        if self._redis_url is None:
-            return False
-        is_reached = listener.listen(
-            self._queue, self._redis_url, self.drainer.drain, lambda: self.drainer.is_stopping
-        )
-        if is_reached and not self.drainer.is_stopping:
-            time.sleep(POLL_SECONDS)
-        return is_reached
-
-    def _poll(self) -> None:
-        """Drain from PostgreSQL for a while, then let the caller try Redis again."""
-        until = time.monotonic() + UNHEARD_SECONDS
-        while not self.drainer.is_stopping and time.monotonic() < until:
-            if not self.drainer.drain():
-                time.sleep(POLL_SECONDS)
+            was_reached = is_reached
+            until = time.monotonic() + (POLL_SECONDS if is_reached else UNHEARD_SECONDS)
+            while not self.drainer.is_stopping and time.monotonic() < until:
+                if not self.drainer.drain():
+                    time.sleep(POLL_SECONDS)
 
     def _renew(self) -> None:
         """Renew the leases of running batches, and end the process when a stop takes too long."""
@@ -120,7 +108,9 @@ class Worker:
                     periodic_at = time.monotonic()
                     self._put_periodic()
                 self.drainer.recovery.run()
-                if not self._is_overdue():
+                with self._database.autocommit() as connection:
+                    is_overdue = tasks.overdue(connection, self.drainer.kinds, OVERDUE)
+                if not is_overdue:
                     quiet_since = time.monotonic()
                     continue
             except DATABASE_ERRORS as error:
@@ -144,13 +134,6 @@ class Worker:
                     return
                 log.exception("a periodic task could not be put")
 
-    def _is_overdue(self) -> bool:
-        with self._database.autocommit() as connection:
-            return tasks.overdue(connection, self.drainer.kinds, OVERDUE)
-
 
 def _prune_done(connection: Connection) -> None:
     tasks.prune(connection, KEEP_DONE)
-
-
-__all__ = ["Drainer", "Periodic", "Worker"]

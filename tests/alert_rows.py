@@ -11,9 +11,9 @@ from sqlalchemy import Connection, text
 from services.alerts.jobs import handlers
 from shared import tasks
 from shared.db import Database
+from shared.drainer import Drainer
 from shared.metrics import Metrics
 from shared.settings import Settings
-from shared.worker import Drainer
 
 NOW = datetime(2011, 2, 28, 12, tzinfo=UTC)  # a Monday
 VERSION = 1

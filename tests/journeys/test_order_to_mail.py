@@ -15,10 +15,10 @@ from services.ingest.app import create_app
 from services.scoring import jobs as scoring
 from shared.clock import real_now
 from shared.db import Database
+from shared.drainer import Drainer
 from shared.metrics import Metrics
 from shared.settings import Settings
 from shared.signing import new_secret, sign
-from shared.worker import Drainer
 from tests import mail_sink
 from tests.alert_rows import rows, settings, value
 

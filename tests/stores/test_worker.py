@@ -33,7 +33,7 @@ def has_live_worker(redis_url: str) -> bool:
         return bool(client.smembers("rq:workers"))
 
 
-def test_answers_the_bell_and_waits_for_no_poll(database_url: str, redis_url: str) -> None:
+def test_a_notification_is_answered_without_waiting_for_a_poll(database_url: str, redis_url: str) -> None:
     facts = Facts(database_url, redis_url)
     with workers(1, database_url, redis_url):
         answers(facts)
