@@ -132,7 +132,8 @@ ACCOUNT = {
     "signals found": "SELECT kind, count(*), sum(value) FROM signal GROUP BY 1 ORDER BY 1",
     "what became of every signal": "SELECT s.kind, coalesce(d.verdict, 'UNDECIDED'), coalesce(d.reason, '-'), count(*)"
     " FROM signal s LEFT JOIN decision d ON d.signal_id = s.id GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
-    "messages by rep": "SELECT r.name, a.verdict, a.reason, count(*) FROM alert a JOIN rep r ON r.id = a.rep_id"
+    "messages by rep": 'SELECT u.name, a.verdict, a.reason, count(*) FROM alert a JOIN "user" u'
+    " ON u.id = a.recipient_id"
     " GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
     "deliveries": "SELECT channel, state, count(*) FROM delivery GROUP BY 1, 2 ORDER BY 1, 2",
     "dead tasks": "SELECT kind, key, error FROM task WHERE state = 'dead'",

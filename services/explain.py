@@ -1,4 +1,4 @@
-"""This file tells the whole way of one order: event, task, facts, signals, decisions, alert, deliveries, attempts."""
+"""The whole way of an occasion: event, task, facts, signals, decisions, alert, deliveries, attempts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,19 +25,20 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class _Subject:
-    """The order behind an id: as the source names it, and as we do once it is applied."""
+    """The occasion behind an id; if it is an order, as the source names it and as we do once it is applied."""
 
     source: str | None
     external_id: str | None
     order_id: int | None
+    occasion: str | None = None
 
 
 _BY_UUID = text(
-    "SELECT source, external_id, NULL::bigint AS order_id FROM event WHERE id = :id"
-    " UNION ALL SELECT NULL, NULL, order_id FROM signal WHERE public_id = :id"
-    " UNION ALL SELECT NULL, NULL, order_id FROM alert WHERE public_id = :id"
-    " UNION ALL SELECT NULL, NULL, alert.order_id FROM delivery JOIN alert ON alert.id = alert_id"
-    "  WHERE delivery.id = :id"
+    "SELECT source, external_id, NULL::bigint AS order_id, NULL AS occasion FROM event WHERE id = :id"
+    " UNION ALL SELECT NULL, NULL, order_id, occasion FROM signal WHERE public_id = :id"
+    " UNION ALL SELECT NULL, NULL, order_id, occasion FROM alert WHERE public_id = :id"
+    " UNION ALL SELECT NULL, NULL, alert.order_id, alert.occasion FROM delivery_item"
+    "  JOIN alert ON alert.id = alert_id WHERE delivery_id = :id"
 )
 
 _BY_NAME = text(
@@ -56,8 +57,9 @@ def explain(connection: Connection, asked: str) -> list[Step]:
         steps += _events(connection, subject)
         if subject.order_id is not None:
             steps += _facts(connection, subject.order_id)
-            steps += _signals(connection, subject.order_id)
-            steps += _alerts(connection, subject.order_id)
+        if subject.occasion is not None:
+            steps += _signals(connection, subject.occasion)
+            steps += _alerts(connection, subject.occasion)
     return steps
 
 
@@ -79,7 +81,7 @@ def _completed(connection: Connection, subject: _Subject) -> _Subject:
         {"order": subject.order_id, "source": subject.source, "external": subject.external_id},
     ).mappings()
     found = row.one_or_none()
-    return _Subject(**found) if found else subject
+    return _Subject(**found, occasion=f"order:{found['order_id']}") if found else subject
 
 
 def _events(connection: Connection, subject: _Subject) -> Iterator[Step]:
@@ -141,17 +143,17 @@ def _facts(connection: Connection, order_id: int) -> Iterator[Step]:
         yield Step(1, "not judged", f"version {note.order_version}: {note.reason}", note.noted_at)
 
 
-def _signals(connection: Connection, order_id: int) -> Iterator[Step]:
-    """Every signal found in the order, with its evidence and its verdict."""
+def _signals(connection: Connection, occasion: str) -> Iterator[Step]:
+    """Every signal found on the occasion, with its evidence and its verdict."""
     rows = connection.execute(
         text(
             "SELECT signal.*, decision.verdict, decision.reason, decision.policy_version,"
             " decision.holdout_bucket AS bucket,"
             " decision.decided_at, decision.rank, episode.number AS episode FROM signal"
             " LEFT JOIN decision ON decision.signal_id = signal.id LEFT JOIN episode ON episode.id = episode_id"
-            " WHERE occasion = 'order:' || CAST(:order AS text) ORDER BY signal.id"
+            " WHERE signal.occasion = :occasion ORDER BY signal.id"
         ),
-        {"order": order_id},
+        {"occasion": occasion},
     )
     for row in rows:
         detail = (
@@ -168,45 +170,48 @@ def _signals(connection: Connection, order_id: int) -> Iterator[Step]:
             rank = f", point {row.rank} of its message" if row.rank else ""
             verdict = f"{row.verdict}: {row.reason}{rank}; episode {row.episode}, bucket {row.bucket}"
             yield Step(1, "decision", f"{verdict}, policy {row.policy_version}", row.decided_at)
-    yield from _tasks(connection, "decide", f"order:{order_id}")
+    yield from _tasks(connection, "decide", occasion)
 
 
-def _alerts(connection: Connection, order_id: int) -> Iterator[Step]:
-    """What the rep was shown of it, every way it took, and every try."""
+def _alerts(connection: Connection, occasion: str) -> Iterator[Step]:
+    """What its recipient was shown of it, every delivery, and every try."""
     rows = connection.execute(
         text(
-            "SELECT alert.*, rep.name AS rep FROM alert JOIN rep ON rep.id = rep_id"
-            " WHERE order_id = :order ORDER BY alert.id"
+            'SELECT alert.*, "user".name AS recipient FROM alert JOIN "user" ON "user".id = recipient_id'
+            " WHERE occasion = :occasion ORDER BY alert.id"
         ),
-        {"order": order_id},
+        {"occasion": occasion},
     ).all()
     for row in rows:
         owner = " (default owner)" if row.is_default_owner else ""
-        detail = f"{row.public_id} for {row.rep}{owner}: {row.verdict}, {row.reason}; now {row.state}"
+        detail = f"{row.public_id} for {row.recipient}{owner}: {row.verdict}, {row.reason}; now {row.state}"
         yield Step(0, "alert", detail, row.created_at)
         if row.amended_at:
-            yield Step(1, "amended", "the order changed after it was told", row.amended_at)
+            yield Step(1, "amended", "the order changed after somebody was notified", row.amended_at)
         yield from _deliveries(connection, row.id)
         yield from _feedback(connection, row.id)
 
 
 def _deliveries(connection: Connection, alert_id: int) -> Iterator[Step]:
     rows = connection.execute(
-        text("SELECT * FROM delivery WHERE alert_id = :alert ORDER BY notice, channel, recipient"),
+        text(
+            "SELECT delivery.* FROM delivery JOIN delivery_item ON delivery_id = delivery.id"
+            " WHERE alert_id = :alert ORDER BY notice, delivery.channel, delivery.recipient"
+        ),
         {"alert": alert_id},
     ).all()
     for row in rows:
         reason = f" ({row.reason})" if row.reason else ""
-        yield Step(
-            1, "delivery", f"{row.id} {row.channel} to {row.recipient}: {row.state}{reason}", row.created_at
-        )
+        after = f", not before {row.send_after:%Y-%m-%d %H:%MZ}" if row.send_after else ""
+        detail = f"{row.id} {row.channel} to {row.recipient}: {row.state}{reason}{after}"
+        yield Step(1, "delivery", detail, row.created_at)
         tries = connection.execute(
             text("SELECT * FROM attempt WHERE delivery_id = :id ORDER BY n"), {"id": row.id}
         )
         for each in tries:
             outcome = each.outcome or "unknown: the process died in between"
-            said = f", {each.detail}" if each.detail else ""
-            yield Step(2, "attempt", f"{each.n}: {outcome}{said}", each.started_at)
+            detail = f", {each.detail}" if each.detail else ""
+            yield Step(2, "attempt", f"{each.n}: {outcome}{detail}", each.started_at)
 
 
 def _feedback(connection: Connection, alert_id: int) -> Iterator[Step]:
@@ -222,7 +227,7 @@ def _feedback(connection: Connection, alert_id: int) -> Iterator[Step]:
 @click.argument("id_")
 @click.pass_obj
 def command(context: "Context", id_: str) -> None:
-    """Print the whole way of an order, by the id of an order, event, signal, alert or delivery."""
+    """Print the whole way of an occasion, by the id of an order, event, signal, alert or delivery."""
     with context.database.transaction() as connection:
         steps = explain(connection, id_)
     if not steps:

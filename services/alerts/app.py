@@ -1,4 +1,4 @@
-"""This file is the alerts service's web application: the pages for reps, and alerts as JSON for programs."""
+"""The alerts service's web application: the pages for reps, and alerts as JSON for programs."""
 
 import importlib.metadata
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""This file says what deciding needs to know: a signal as a candidate for a message, and what went before."""
+"""What deciding works on: a signal as a candidate for a message, what went before, and what becomes of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,16 +6,19 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
-EpisodeKey = tuple[int, str, str]
-"""(customer, kind, subject): what an episode is about."""
+from shared.domain.signal import Severity
+
+EpisodeKey = tuple[int | None, int | None, str, str]
+"""(customer, rep, kind, subject): what an episode is about. The rep is None where there is a customer."""
 
 
 class Verdict(StrEnum):
-    """Where a signal goes: into a message, into the inbox only, or nowhere."""
+    """Where a signal goes: into a message now, into the next list, into the inbox only, or nowhere."""
 
-    SEND = "send"
-    KEEP = "keep"
-    DROP = "drop"
+    NOTIFY = "notify"
+    DIGEST = "digest"
+    INBOX_ONLY = "inbox_only"
+    SUPPRESSED = "suppressed"
 
 
 class Reason(StrEnum):
@@ -30,8 +33,8 @@ class Reason(StrEnum):
     TOO_WEAK = "too_weak"
     UNPROVEN_MODEL = "unproven_model"
     AMENDED = "amended"
-    STILL_QUIET = "still_quiet"
-    SAID_BY_BETTER = "said_by_better"
+    WITHIN_REPEAT_INTERVAL = "within_repeat_interval"
+    NOTIFIED_BY_STRONGER_SIGNAL = "notified_by_stronger_signal"
     HELD_OUT = "held_out"
     DISMISSED_BY_REP = "dismissed_by_rep"
     SNOOZED_BY_REP = "snoozed_by_rep"
@@ -43,20 +46,26 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A signal that waits for its verdict. `value` is the expected margin in base currency."""
+    """A signal that waits for its verdict. `value` is the expected margin in base currency.
+
+    It is about a customer, or about a rep (`rep_id`). `send_after` None: its message goes at once.
+    """
 
     signal_id: int
     kind: str
-    customer_id: int
+    occasion: str
     subject: str
-    order_id: int
-    rep_id: int
+    recipient_id: int
     value: Decimal
     quiet_for: timedelta
     as_of: datetime
     expires_at: datetime
     business_day: date
-    is_urgent: bool = False
+    customer_id: int | None = None
+    rep_id: int | None = None
+    order_id: int | None = None
+    send_after: datetime | None = None
+    severity: Severity = Severity.NORMAL
     is_selling: bool = True
     is_proven: bool = True
     is_withdrawn: bool = False
@@ -68,14 +77,19 @@ class Candidate:
     @property
     def key(self) -> EpisodeKey:
         """What its episode is about."""
-        return self.customer_id, self.kind, self.subject
+        return self.customer_id, self.rep_id, self.kind, self.subject
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether it may not wait."""
+        return self.severity is Severity.URGENT
 
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """One open question about a customer. `value` is as last said, else as last seen; `sent_at` is the last notice."""
+    """One open question about a customer or a rep. `value` is as last notified, else as last seen."""
 
-    customer_id: int
+    customer_id: int | None
     kind: str
     subject: str
     number: int
@@ -85,7 +99,8 @@ class Episode:
     holdout_bucket: int
     is_holdout: bool
     value: Decimal
-    sent_at: datetime | None = None
+    rep_id: int | None = None
+    notified_at: datetime | None = None
     product_id: int | None = None
     id: int | None = None
     is_open: bool = True
@@ -95,15 +110,15 @@ class Episode:
     @property
     def key(self) -> EpisodeKey:
         """What it is about."""
-        return self.customer_id, self.kind, self.subject
+        return self.customer_id, self.rep_id, self.kind, self.subject
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What went before: the newest episode of each key, what was said of these orders, and today's messages."""
+    """What went before: the newest episode of each key, the occasions somebody was notified of, today's messages."""
 
     episodes: Mapping[EpisodeKey, Episode] = field(default_factory=dict)
-    orders_said: frozenset[int] = frozenset()
+    occasions_notified: frozenset[str] = frozenset()
     messages_today: Mapping[int, int] = field(default_factory=dict)
     customers_sold_to_today: frozenset[int] = frozenset()
 
@@ -116,3 +131,8 @@ class Decision:
     verdict: Verdict
     reason: Reason
     rank: int | None = None
+
+    @property
+    def is_notified(self) -> bool:
+        """Whether the recipient is told: by a message, or in shadow mode by the inbox in its place."""
+        return self.rank is not None

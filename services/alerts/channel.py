@@ -1,4 +1,4 @@
-"""This file says what a channel is: one way to get a message to somebody, and the two ways that can fail."""
+"""What a channel is: one way to get a message to somebody, and the two ways that can fail."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -39,7 +39,7 @@ class Unavailable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class RenderedMessage:
     """A message rendered for reading. `thread` is the same for everything about one customer."""
 
     subject: str
@@ -49,19 +49,19 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class OutboundMessage:
     """One delivery, ready to go: the same id on every try, signed or dated afresh with `now`."""
 
     delivery_id: UUID
     recipient: str
-    text: Text
+    rendered: RenderedMessage
     payload: dict[str, Any]
     now: datetime
     secret_number: int = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
+class ChannelConfig:
     """What channels are told of the installation. Secrets stay out of its repr."""
 
     secret_key: str = field(repr=False)
@@ -71,17 +71,24 @@ class Setup:
     deadline_seconds: float = 15.0
 
 
-Send = Callable[[Parcel], None]
+Receipt = dict[str, Any] | None
+"""What a channel answered that is worth keeping, such as the id of a task it made."""
+
+Send = Callable[[OutboundMessage], Receipt]
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
     """A way out: one file in `services/alerts/channels`, discovered by its `CHANNEL`.
 
-    `open` yields a function that sends one parcel and raises Rejected or Unavailable; whatever connection it
-    needs lives as long as the batch. `check` returns why an address cannot be one, or None.
+    `open` yields a function that sends one message, returns the receipt and raises Rejected or Unavailable;
+    whatever connection it needs lives as long as the batch. `check` returns why an address cannot be one, or None.
+    `missing` returns what the configuration lacks, or None. `needs_permission`: only addresses on the list of
+    recipients are sent to; the others were added by an operator.
     """
 
     name: str
-    open: Callable[[Setup], AbstractContextManager[Send]]
-    check: Callable[[str, Setup], str | None]
+    open: Callable[[ChannelConfig], AbstractContextManager[Send]]
+    check: Callable[[str, ChannelConfig], str | None]
+    missing: Callable[[ChannelConfig], str | None] = lambda _config: None
+    needs_permission: bool = False

@@ -1,4 +1,4 @@
-"""Commands of the alerts service: the one switch, the endpoints webhooks go to, and the newest alerts."""
+"""Commands of the alerts service: pausing sending, the endpoints webhooks go to, and the newest alerts."""
 
 from typing import TYPE_CHECKING
 
@@ -6,7 +6,7 @@ import click
 
 from services.alerts import message
 from services.alerts.channels.webhook import secret_of
-from services.alerts.jobs import installed_channels, setup_of
+from services.alerts.jobs import config_of, installed_channels
 from services.alerts.store import deliveries, endpoints, inbox, views
 from services.alerts.store.endpoints import Endpoint
 
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
 
 @click.group()
 def sending() -> None:
-    """The one switch: stops all sending, and nothing else."""
+    """Pause all sending, and nothing else."""
 
 
 @sending.command()
 @click.pass_obj
-def stop(context: "Context") -> None:
-    """Send nothing until started again. Alerts are still decided and shown; deliveries wait."""
+def pause(context: "Context") -> None:
+    """Send nothing until resumed. Alerts are still decided and shown; deliveries wait."""
     with context.database.transaction() as connection:
-        endpoints.set_stopped(connection, stopped=True)
-        click.echo(f"sending is stopped; {endpoints.waiting(connection)} deliveries wait")
+        endpoints.set_paused(connection, paused=True)
+        click.echo(f"sending is paused; {endpoints.waiting(connection)} deliveries wait")
 
 
 @sending.command()
 @click.pass_obj
-def start(context: "Context") -> None:
+def resume(context: "Context") -> None:
     """Send again, beginning with what waits."""
     with context.database.transaction() as connection:
-        endpoints.set_stopped(connection, stopped=False)
+        endpoints.set_paused(connection, paused=False)
         endpoints.release_waiting(connection)
-        click.echo(f"sending goes on; {endpoints.waiting(connection)} deliveries waited")
+        click.echo(f"sending is resumed; {endpoints.waiting(connection)} deliveries waited")
 
 
 @sending.command()
@@ -44,8 +44,8 @@ def status(context: "Context") -> None:
     """Say whether anything is sent, and to whom."""
     settings = context.settings
     with context.database.transaction() as connection:
-        switch = "stopped" if deliveries.is_stopped(connection) else "on"
-        click.echo(f"switch: {switch}\nmode: {settings.sending}\nwaiting: {endpoints.waiting(connection)}")
+        state = "paused" if deliveries.is_paused(connection) else "on"
+        click.echo(f"sending: {state}\nmode: {settings.sending}\nwaiting: {endpoints.waiting(connection)}")
     click.echo(f"recipients: {' '.join(settings.recipients) or 'nobody is on the list'}")
     click.echo(f"mail server: {'set' if settings.smtp_url else 'none'}")
 
@@ -61,7 +61,7 @@ def endpoint_commands() -> None:
 @click.pass_obj
 def add_endpoint(context: "Context", url: str, rep: str | None) -> None:
     """Send every alert to URL, signed as Standard Webhooks asks; prints the secret to verify with."""
-    fault = installed_channels()["webhook"].check(url, setup_of(context.settings))
+    fault = installed_channels()["webhook"].check(url, config_of(context.settings))
     if fault:
         raise click.ClickException(
             f"{url} cannot be called: {fault}\nhint: https on port 443, or an origin in TIPOFF_LOOPBACK_ORIGINS"

@@ -1,4 +1,4 @@
-"""This file decides: every signal gets a verdict with its reason, and messages are drawn up within the limits."""
+"""Deciding: every signal gets a verdict with its reason, and messages are drawn up within the limits."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,23 +6,28 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from services.alerts.candidate import Candidate, Decision, Episode, EpisodeKey, History, Reason, Verdict
-from services.alerts.episode import episode_of, may_speak
-from services.alerts.limits import best_first, by_order, within_limits, worth
+from services.alerts.episode import episode_of, may_notify
+from services.alerts.limits import best_first, by_occasion, within_limits, worth
 from services.alerts.policy import Policy
+from shared.domain.signal import Severity
 
 
 @dataclass(frozen=True, slots=True)
 class AlertDraft:
-    """What the rep sees about one order: a message to send, or one kept back with the reason of its best point."""
+    """What one recipient sees of one occasion: a message, or an inbox entry, with the reason of its lead point."""
 
-    order_id: int
-    customer_id: int
-    rep_id: int
+    occasion: str
+    recipient_id: int
+    customer_id: int | None
+    about_rep_id: int | None
+    order_id: int | None
     is_default_owner: bool
     business_day: date
     verdict: Verdict
     reason: Reason
-    is_urgent: bool
+    notified_at: datetime | None
+    send_after: datetime | None
+    severity: Severity
     is_selling: bool
     value: Decimal
     as_of: datetime
@@ -41,17 +46,12 @@ def decide(candidates: Sequence[Candidate], policy: Policy, history: History, no
     """Judge each signal on its own merits, then the messages they make, the most valuable first."""
     episodes = _episodes(candidates, policy, history, now)
     judged = [_on_its_own(each, policy, history, episodes.get(each.key), now) for each in candidates]
-    passed = [each for each in judged if each.verdict is Verdict.SEND]
+    passed = [each for each in judged if each.verdict is Verdict.NOTIFY]
     decisions = {each.candidate.signal_id: each for each in judged}
     for ruling in within_limits(_once_per_episode(passed, decisions), policy, history):
         decisions[ruling.candidate.signal_id] = ruling
     final = tuple(_in_shadow(each) if policy.is_shadow else each for each in decisions.values())
-    return Plan(final, tuple(_alerts(final)), tuple(_after_saying(episodes, final, now)))
-
-
-def was_said(decision: Decision) -> bool:
-    """Whether the rep is told: by a message, or in shadow mode by the inbox in its place."""
-    return decision.verdict is Verdict.SEND or decision.reason is Reason.SHADOW_MODE
+    return Plan(final, tuple(_alerts(final, now)), tuple(_after_notifying(episodes, final, now)))
 
 
 def _episodes(
@@ -85,23 +85,23 @@ def _on_its_own(
     """Judge one signal as if it were alone."""
     gone = _falls_away(candidate, now)
     if gone or episode is None:
-        return Decision(candidate, Verdict.DROP, gone or Reason.EXPIRED)
-    is_news = candidate.is_urgent and episode.sent_at is None
-    if candidate.order_id in history.orders_said and not is_news:
-        return Decision(candidate, Verdict.KEEP, Reason.AMENDED)
-    if silenced := _silenced_by_rep(episode, now):
-        return Decision(candidate, Verdict.DROP, silenced)
-    why = may_speak(episode, candidate.value, policy.resend_growth)
+        return Decision(candidate, Verdict.SUPPRESSED, gone or Reason.EXPIRED)
+    is_news = candidate.is_urgent and episode.notified_at is None
+    if candidate.occasion in history.occasions_notified and not is_news:
+        return Decision(candidate, Verdict.INBOX_ONLY, Reason.AMENDED)
+    if muted := _muted_by_rep(episode, now):
+        return Decision(candidate, Verdict.SUPPRESSED, muted)
+    why = may_notify(episode, candidate.value, policy.resend_growth)
     if why is None:
-        return Decision(candidate, Verdict.DROP, Reason.STILL_QUIET)
+        return Decision(candidate, Verdict.SUPPRESSED, Reason.WITHIN_REPEAT_INTERVAL)
     if not candidate.is_proven:
-        return Decision(candidate, Verdict.KEEP, Reason.UNPROVEN_MODEL)
+        return Decision(candidate, Verdict.INBOX_ONLY, Reason.UNPROVEN_MODEL)
     if episode.is_holdout:
-        return Decision(candidate, Verdict.DROP, Reason.HELD_OUT)
-    return Decision(candidate, Verdict.SEND, why)
+        return Decision(candidate, Verdict.SUPPRESSED, Reason.HELD_OUT)
+    return Decision(candidate, Verdict.NOTIFY, why)
 
 
-def _silenced_by_rep(episode: Episode, now: datetime) -> Reason | None:
+def _muted_by_rep(episode: Episode, now: datetime) -> Reason | None:
     if episode.is_dismissed:
         return Reason.DISMISSED_BY_REP
     if episode.snoozed_until is not None and now < episode.snoozed_until:
@@ -110,55 +110,63 @@ def _silenced_by_rep(episode: Episode, now: datetime) -> Reason | None:
 
 
 def _once_per_episode(passed: Iterable[Decision], decisions: dict[int, Decision]) -> list[Decision]:
-    """Let the best signal of each episode speak; note the others as said by it."""
-    spoken: set[EpisodeKey] = set()
-    speaking: list[Decision] = []
+    """Pass on the strongest signal of each episode; the others are notified by it."""
+    taken: set[EpisodeKey] = set()
+    strongest: list[Decision] = []
     for each in sorted(passed, key=best_first):
-        if each.candidate.key in spoken:
+        if each.candidate.key in taken:
             decisions[each.candidate.signal_id] = replace(
-                each, verdict=Verdict.DROP, reason=Reason.SAID_BY_BETTER
+                each, verdict=Verdict.SUPPRESSED, reason=Reason.NOTIFIED_BY_STRONGER_SIGNAL
             )
         else:
-            spoken.add(each.candidate.key)
-            speaking.append(each)
-    return speaking
+            taken.add(each.candidate.key)
+            strongest.append(each)
+    return strongest
 
 
 def _in_shadow(decision: Decision) -> Decision:
     """Show in the inbox what would have been sent."""
-    if decision.verdict is not Verdict.SEND:
+    if decision.verdict is not Verdict.NOTIFY:
         return decision
-    return replace(decision, verdict=Verdict.KEEP, reason=Reason.SHADOW_MODE)
+    return replace(decision, verdict=Verdict.INBOX_ONLY, reason=Reason.SHADOW_MODE)
 
 
-def _alerts(decisions: Iterable[Decision]) -> Iterator[AlertDraft]:
-    """One alert per order that has anything to show. What is said sets its worth, else what is kept back."""
+def _alerts(decisions: Iterable[Decision], now: datetime) -> Iterator[AlertDraft]:
+    """One alert per occasion that has anything to show, valued by the points of its message, else by all of them."""
     shown = [
-        each for each in decisions if each.verdict is not Verdict.DROP and each.reason is not Reason.AMENDED
+        each
+        for each in decisions
+        if each.verdict is not Verdict.SUPPRESSED and each.reason is not Reason.AMENDED
     ]
-    for points in by_order(shown):
-        said = [each for each in points if was_said(each)]
-        counted = sorted(said, key=lambda each: each.rank or 0) or points
-        best = counted[0]
+    for points in by_occasion(shown):
+        notified = [each for each in points if each.is_notified]
+        counted = sorted(notified, key=lambda each: each.rank or 0) or points
+        lead = counted[0]
         yield AlertDraft(
-            order_id=best.candidate.order_id,
-            customer_id=best.candidate.customer_id,
-            rep_id=best.candidate.rep_id,
-            is_default_owner=best.candidate.is_default_owner,
-            business_day=best.candidate.business_day,
-            verdict=best.verdict,
-            reason=best.reason,
-            is_urgent=any(each.candidate.is_urgent for each in counted),
+            occasion=lead.candidate.occasion,
+            recipient_id=lead.candidate.recipient_id,
+            customer_id=lead.candidate.customer_id,
+            about_rep_id=lead.candidate.rep_id,
+            order_id=lead.candidate.order_id,
+            is_default_owner=lead.candidate.is_default_owner,
+            business_day=lead.candidate.business_day,
+            verdict=lead.verdict,
+            reason=lead.reason,
+            notified_at=now if notified else None,
+            send_after=lead.candidate.send_after,
+            severity=Severity.URGENT
+            if any(each.candidate.is_urgent for each in counted)
+            else Severity.NORMAL,
             is_selling=any(each.candidate.is_selling for each in counted),
             value=worth(counted),
-            as_of=best.candidate.as_of,
+            as_of=lead.candidate.as_of,
         )
 
 
-def _after_saying(
+def _after_notifying(
     episodes: Mapping[EpisodeKey, Episode], decisions: Iterable[Decision], now: datetime
 ) -> Iterator[Episode]:
     """The episodes as they stand once these decisions are carried out."""
-    said = {each.candidate.key: each.candidate.value for each in decisions if was_said(each)}
+    notified = {each.candidate.key: each.candidate.value for each in decisions if each.is_notified}
     for key, episode in episodes.items():
-        yield replace(episode, sent_at=now, value=said[key]) if key in said else episode
+        yield replace(episode, notified_at=now, value=notified[key]) if key in notified else episode

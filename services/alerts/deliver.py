@@ -1,4 +1,4 @@
-"""This file delivers: the attempt is on record before anything leaves, and no transaction is open meanwhile."""
+"""Delivering: the attempt is on record before anything leaves, and no transaction is open meanwhile."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -7,7 +7,15 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from services.alerts import links, message, payload
-from services.alerts.channel import Channel, Parcel, Rejected, Send, Setup, Unavailable
+from services.alerts.channel import (
+    Channel,
+    ChannelConfig,
+    OutboundMessage,
+    Receipt,
+    Rejected,
+    Send,
+    Unavailable,
+)
 from services.alerts.retry import TryAgain, after_failure
 from services.alerts.store import deliveries, views
 from services.alerts.store.deliveries import Held, Started
@@ -18,30 +26,33 @@ from shared.db import Database
 from shared.tasks import LeaseLost, Tally, Task
 
 LEASE = timedelta(seconds=30)
-PARKED = timedelta(seconds=60)
-STOPPED = timedelta(seconds=15)
+BREAKER_OPEN = timedelta(seconds=60)
+PAUSED = timedelta(seconds=15)
 
 
 @dataclass(frozen=True, slots=True)
-class Post:
-    """What delivering needs: the ways out, what the installation tells them, and who does not answer until when."""
+class Delivering:
+    """What delivering needs: the channels, their configuration, and the breakers.
+
+    `open_until`: the endpoints whose breaker is open; after that, one delivery tries whether they answer (half-open).
+    """
 
     channels: Mapping[str, Channel]
-    setup: Setup
+    config: ChannelConfig
     sending: Sending
     public_url: str
     currency: str
     real_now: Callable[[], datetime]
     observe_seconds: Callable[[float], None]
-    down: dict[tuple[str, str | None], datetime] = field(default_factory=dict)
+    open_until: dict[tuple[str, str | None], datetime] = field(default_factory=dict)
 
 
-class Round:
-    """One batch of deliveries: each channel is opened once, an endpoint that is down is not asked for a minute."""
+class DeliveryBatch:
+    """One batch of deliveries: each channel is opened once, an endpoint whose breaker is open is not called."""
 
-    def __init__(self, database: Database, post: Post) -> None:
+    def __init__(self, database: Database, shared: Delivering) -> None:
         self._database = database
-        self._post = post
+        self._shared = shared
         self._open: dict[str, Send] = {}
         self._views: dict[int, AlertView] = {}
         self.tally = Tally()
@@ -50,7 +61,7 @@ class Round:
         """Deliver what can be delivered, each on its own: one that fails never spends a neighbour's attempt."""
         with self._database.transaction() as connection:
             alerts = deliveries.alerts_of(connection, [UUID(task.key) for task in batch])
-            self._views = views.load(connection, alerts, self._post.currency)
+            self._views = views.load(connection, alerts, self._shared.currency)
         with ExitStack() as stack:
             for task in batch:
                 try:
@@ -63,77 +74,82 @@ class Round:
         begun = self._begin(task)
         if begun is None:
             return
-        started, parcel = begun
+        started, message_out = begun
         try:
-            self._sender(started.delivery.channel, stack)(parcel)
+            receipt = self._sender(started.delivery.channel, stack)(message_out)
         except Unavailable as error:
             if error.is_down:
-                self._post.down[started.delivery.endpoint] = self._post.real_now() + PARKED
+                self._shared.open_until[started.delivery.endpoint] = self._shared.real_now() + BREAKER_OPEN
             self._failed(task, started, error)
         except Rejected as error:
             self._failed(task, started, error)
         else:
-            self._sent(task, started)
+            self._sent(task, started, receipt)
 
-    def _begin(self, task: Task) -> tuple[Started, Parcel] | None:
+    def _begin(self, task: Task) -> tuple[Started, OutboundMessage] | None:
         """Put the attempt on record and write the message. None when there is nothing to send now."""
         with self._database.transaction() as connection:
             tasks.assert_lease(connection, [task], LEASE)
-            if deliveries.is_stopped(connection):
-                tasks.defer(connection, [task], STOPPED, "sending is stopped")
+            if deliveries.is_paused(connection):
+                tasks.defer(connection, [task], PAUSED, "sending is paused")
                 return None
             delivery = deliveries.hold(connection, UUID(task.key))
             if delivery is None:
                 tasks.complete(connection, [task])
                 return None
-            state, reason = state_of(delivery.channel, delivery.recipient, self._post.sending)
+            state, reason = state_of(
+                self._shared.channels.get(delivery.channel), delivery.recipient, self._shared.sending
+            )
             if state != "ready":
                 deliveries.set_state(connection, delivery.id, state, reason)
                 tasks.complete(connection, [task])
                 return None
-            if self._is_down(delivery):
-                tasks.defer(connection, [task], PARKED, "its endpoint is down")
+            if self._is_breaker_open(delivery):
+                tasks.defer(connection, [task], BREAKER_OPEN, "its endpoint is down")
                 return None
-            view = self._views.get(delivery.alert_id)
-            if view is None or delivery.channel not in self._post.channels:
-                fault = "no such channel is installed" if view else "there is nothing left to say"
+            shown = [self._views[each] for each in delivery.alert_ids if each in self._views]
+            if not shown or delivery.channel not in self._shared.channels:
+                fault = "no such channel is installed" if shown else "there is nothing left to say"
                 deliveries.set_state(connection, delivery.id, "dead", fault)
                 tasks.complete(connection, [task])
                 return None
-            return deliveries.start(connection, delivery), self._parcel(view, delivery)
+            return deliveries.start(connection, delivery), self._message(shown, delivery)
 
-    def _is_down(self, delivery: Held) -> bool:
+    def _is_breaker_open(self, delivery: Held) -> bool:
         """Did its endpoint not answer less than a minute ago? After that, one delivery asks it again."""
-        until = self._post.down.get(delivery.endpoint)
-        return until is not None and self._post.real_now() < until
+        until = self._shared.open_until.get(delivery.endpoint)
+        return until is not None and self._shared.real_now() < until
 
-    def _parcel(self, view: AlertView, delivery: Held) -> Parcel:
-        link = links.link_of(self._post.public_url, self._post.setup.secret_key, view.public_id)
-        return Parcel(
+    def _message(self, shown: Sequence[AlertView], delivery: Held) -> OutboundMessage:
+        url, key = self._shared.public_url, self._shared.config.secret_key
+        linked = [(view, links.link_of(url, key, view.public_id)) for view in shown]
+        return OutboundMessage(
             delivery_id=delivery.id,
             recipient=delivery.recipient,
-            text=message.write(view, link),
-            payload=payload.payload(view, delivery.id, link),
-            now=self._post.real_now(),
+            rendered=message.write(linked),
+            payload=payload.payload(linked, delivery.id),
+            now=self._shared.real_now(),
             secret_number=delivery.secret_number,
         )
 
     def _sender(self, channel: str, stack: ExitStack) -> Send:
         if channel not in self._open:
-            self._open[channel] = stack.enter_context(self._post.channels[channel].open(self._post.setup))
+            self._open[channel] = stack.enter_context(
+                self._shared.channels[channel].open(self._shared.config)
+            )
         return self._open[channel]
 
-    def _sent(self, task: Task, started: Started) -> None:
+    def _sent(self, task: Task, started: Started, receipt: Receipt) -> None:
         with self._database.transaction() as connection:
-            seconds = deliveries.record_sent(connection, started)
+            seconds = deliveries.record_sent(connection, started, receipt)
             tasks.complete(connection, [task])
         self.tally["deliveries", started.delivery.channel, "sent"] += 1
         if seconds is not None:
-            self._post.observe_seconds(seconds)
+            self._shared.observe_seconds(seconds)
 
     def _failed(self, task: Task, started: Started, error: Rejected | Unavailable) -> None:
         """Record the failure and what comes next: another try of the same delivery, or none."""
-        now = self._post.real_now()
+        now = self._shared.real_now()
         outcome = _outcome(error)
         step = after_failure(started.n, error, now, started.delivery.id)
         with self._database.transaction() as connection:

@@ -1,23 +1,26 @@
-"""This file says which episode a signal belongs to, and whether that episode may be spoken of (again)."""
+"""Which episode a signal belongs to, whether it is held out, and whether somebody may be notified of it (again)."""
 
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from hashlib import sha256
 
 from services.alerts.candidate import Candidate, Episode, Reason
-from services.alerts.holdout import bucket
+
+BUCKETS = 100
 
 
 def episode_of(candidate: Candidate, past: Episode | None, holdout_percent: int, now: datetime) -> Episode:
     """Return the open episode with this new evidence, or a new one when there is none or it fell quiet."""
     quiet_after = now + candidate.quiet_for
     if past is not None and past.is_open and now < past.quiet_after:
-        value = past.value if past.sent_at else candidate.value
+        value = past.value if past.notified_at else candidate.value
         return replace(past, last_seen_at=now, quiet_after=max(quiet_after, past.quiet_after), value=value)
     number = past.number + 1 if past else 1
-    its_bucket = bucket(candidate.customer_id, candidate.kind, number)
+    its_bucket = bucket(candidate, number)
     return Episode(
         customer_id=candidate.customer_id,
+        rep_id=candidate.rep_id,
         kind=candidate.kind,
         subject=candidate.subject,
         number=number,
@@ -31,10 +34,20 @@ def episode_of(candidate: Candidate, past: Episode | None, holdout_percent: int,
     )
 
 
-def may_speak(episode: Episode, value: Decimal, growth: Decimal) -> Reason | None:
-    """Return why this episode may be spoken of: never said, or worth `growth` times what was said. Else None."""
-    if episode.sent_at is None:
+def may_notify(episode: Episode, value: Decimal, growth: Decimal) -> Reason | None:
+    """Return why somebody may be told: never notified, or worth `growth` times the last message. Else None."""
+    if episode.notified_at is None:
         return Reason.FIRST_TIME
     if value >= episode.value * growth:
         return Reason.MUCH_MORE_MONEY
     return None
+
+
+def bucket(candidate: Candidate, episode_number: int) -> int:
+    """Return 0-99, the same for ever, evenly spread over customers (or reps), kinds and episodes.
+
+    Episodes below the policy's share are left alone on purpose, so that what calls earn can be measured.
+    """
+    about = candidate.customer_id if candidate.rep_id is None else f"rep {candidate.rep_id}"
+    digest = sha256(f"{about}/{candidate.kind}/{episode_number}".encode()).digest()
+    return int.from_bytes(digest[:8]) % BUCKETS

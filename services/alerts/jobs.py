@@ -1,14 +1,14 @@
-"""This file does the alerts service's tasks: decide about the signals of an order, and deliver what was decided."""
+"""The alerts service's tasks: decide about the signals of an occasion, deliver what was decided, tidy."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from services.alerts import channels
-from services.alerts.channel import Channel, Setup
+from services.alerts.channel import Channel, ChannelConfig
 from services.alerts.decide import decide
-from services.alerts.deliver import LEASE, Post, Round
+from services.alerts.deliver import LEASE, Delivering, DeliveryBatch
 from services.alerts.policy import Policy, standard_policy
-from services.alerts.store import closing, history, owners
+from services.alerts.store import closing, history, recipients
 from services.alerts.store.amend import amend
 from services.alerts.store.closing import QUEUE
 from services.alerts.store.outbox import Sending
@@ -31,14 +31,14 @@ def handlers(
     """Return how tasks of this service are done."""
     decider = partial(decide_batch, database, policy_of(settings), sending_of(settings), clock, notify)
     tidier = partial(tidy_batch, database, clock)
-    post = post_of(settings, metrics)
+    delivering = delivering_of(settings, metrics)
     return (
         Handler("decide", QUEUE, decider, batch=500),
         Handler("tidy", QUEUE, tidier),
         Handler(
             "deliver",
             QUEUE,
-            lambda batch: Round(database, post).run(batch),
+            lambda batch: DeliveryBatch(database, delivering).run(batch),
             batch=20,
             lease=LEASE,
             max_attempts=30,
@@ -54,19 +54,19 @@ def periodic(_settings: Settings) -> tuple[Periodic, ...]:
 def decide_batch(
     database: Database, policy: Policy, sending: Sending, clock: Clock, notify: Notify, batch: Sequence[Task]
 ) -> Tally:
-    """Give every signal of these orders its verdict, and store what is to be said. Safe to run twice."""
+    """Give every signal of these occasions its verdict, and store the alerts and deliveries. Safe to run twice."""
     now = clock()
-    occasions = {task.key.partition("@")[0] for task in batch}
+    occasions = sorted({task.key.partition("@")[0] for task in batch})
     orders = sorted(int(each.removeprefix("order:")) for each in occasions if each.startswith("order:"))
     with database.transaction() as connection:
-        owners.ensure_default_owner(connection)
-        owned_by = owners.owners_of(connection, owners.customers_of(connection, orders), now.date())
-        owners.lock_reps(connection, (each.rep_id for each in owned_by.values()))
-        amend(connection, orders)
-        candidates = history.waiting(connection, orders, owned_by, now)
-        closing.close_answered(connection, list(owned_by), now)
+        recipients.ensure_users(connection)
+        concerned = recipients.recipients_of(connection, occasions, orders, now.date())
+        recipients.lock(connection, concerned)
+        amend(connection, orders, now)
+        candidates = history.waiting(connection, occasions, concerned, now)
+        closing.close_answered(connection, list(concerned.by_customer), now)
         plan = decide(candidates, policy, history.load_history(connection, candidates), now)
-        ready = record(connection, plan, policy, sending)
+        ready = record(connection, plan, policy, sending, now)
         tasks.complete(connection, batch)
     if ready:
         notify(QUEUE)
@@ -96,13 +96,14 @@ def sending_of(settings: Settings) -> Sending:
     return Sending(
         is_shadow=settings.sending == "shadow",
         recipients=settings.recipients,
-        mails=settings.smtp_url is not None,
+        config=config_of(settings),
+        channels=installed_channels(),
     )
 
 
-def setup_of(settings: Settings) -> Setup:
+def config_of(settings: Settings) -> ChannelConfig:
     """What channels are told of these settings."""
-    return Setup(
+    return ChannelConfig(
         secret_key=settings.secret_key.get_secret_value(),
         mail_from=settings.mail_from,
         smtp_url=settings.smtp_url.get_secret_value() if settings.smtp_url else None,
@@ -110,11 +111,11 @@ def setup_of(settings: Settings) -> Setup:
     )
 
 
-def post_of(settings: Settings, metrics: Metrics) -> Post:
+def delivering_of(settings: Settings, metrics: Metrics) -> Delivering:
     """What delivering needs, with every channel installed."""
-    return Post(
+    return Delivering(
         channels=installed_channels(),
-        setup=setup_of(settings),
+        config=config_of(settings),
         sending=sending_of(settings),
         public_url=settings.public_url,
         currency=settings.base_currency,

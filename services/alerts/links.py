@@ -1,4 +1,4 @@
-"""This file makes the links in mails: a signed token that opens one alert, for two weeks, and nothing else."""
+"""The links in mails: a signed token that opens one alert, for two weeks, and nothing else."""
 
 from datetime import timedelta
 from uuid import UUID

@@ -1,12 +1,13 @@
-"""This file writes the mail: what, why, how much, what to do. Text that stands alone, and HTML beside it."""
+"""The mail: what, why, how much, what to do. Text that stands alone, and HTML beside it."""
 
+from collections.abc import Sequence
 from functools import cache
 from hashlib import sha256
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from services.alerts import words
-from services.alerts.channel import Text
+from services.alerts.channel import RenderedMessage
 from services.alerts.view import AlertView, Point
 
 LONGEST_NAME = 60
@@ -28,18 +29,39 @@ def templates() -> Environment:
     environment.globals["at_stake"] = at_stake
     environment.globals["odds"] = odds_with_basis
     environment.globals["label"] = label
+    environment.globals["headline"] = subject
     return environment
 
 
-def write(view: AlertView, link: str) -> Text:
-    """Return the mail about an alert. `link` opens this one alert."""
+def write(shown: Sequence[tuple[AlertView, str]]) -> RenderedMessage:
+    """Return the mail about one alert or several, each with the link that opens it."""
+    if len(shown) > 1:
+        return _write_list(shown)
+    ((view, link),) = shown
     values = {"view": view, "link": link, "subject": subject(view), "ask": view.question}
-    return Text(
+    return RenderedMessage(
         subject=subject(view),
         plain=templates().get_template("mail.txt").render(values),
         html=templates().get_template("mail.html").render(values),
-        thread="customer-" + sha256(f"customer/{view.customer_id}".encode()).hexdigest()[:24],
+        thread=_thread(view.about),
     )
+
+
+def _write_list(shown: Sequence[tuple[AlertView, str]]) -> RenderedMessage:
+    first = shown[0][0]
+    title = f"{subject(first)} (and {len(shown) - 1} more alerts)"
+    values = {"shown": shown, "first": first, "subject": title}
+    return RenderedMessage(
+        subject=title,
+        plain=templates().get_template("list.txt").render(values),
+        html=templates().get_template("list.html").render(values),
+        thread=_thread(f"list of {first.rep_name}"),
+    )
+
+
+def _thread(about: str) -> str:
+    """What mails about the same subject share: "customer-5d3a..."."""
+    return about.partition("/")[0].replace(" ", "-") + "-" + sha256(about.encode()).hexdigest()[:24]
 
 
 def subject(view: AlertView) -> str:

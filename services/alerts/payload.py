@@ -1,22 +1,34 @@
-"""This file writes the body of a webhook about an alert, as documented in docs/webhooks.md."""
+"""The body of a webhook about alerts, as documented in docs/webhooks.md."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from services.alerts.view import AlertView, PastOrder, Point
 
 
-def payload(view: AlertView, delivery_id: UUID, link: str) -> dict[str, Any]:
-    """Return the event. `sequence` counts up per subject, so that a late one can be told."""
-    data = described(view)
-    data |= {
-        "delivery": {"id": str(delivery_id)},
-        "subject": f"customer/{view.customer_ref or view.customer_id}",
+def payload(shown: Sequence[tuple[AlertView, str]], delivery_id: UUID) -> dict[str, Any]:
+    """Return the event about one alert, or about several, each with the link that opens it."""
+    timestamp = shown[0][0].created_at.isoformat()
+    delivery = {"delivery": {"id": str(delivery_id)}}
+    if len(shown) > 1:
+        data = {"alerts": [_raised(view, link) for view, link in shown]} | delivery
+        return {"type": "alerts.raised", "timestamp": timestamp, "data": data}
+    return {"type": "alert.raised", "timestamp": timestamp, "data": _raised(*shown[0]) | delivery}
+
+
+def _raised(view: AlertView, link: str) -> dict[str, Any]:
+    """An alert as an event tells it. `sequence` counts up per subject, so that a late one can be told."""
+    if view.customer_id is None:
+        subject = f"rep/{view.about_rep_ref}"
+    else:
+        subject = f"customer/{view.customer_ref or view.customer_id}"
+    return described(view) | {
+        "subject": subject,
         "sequence": view.sequence,
         "occurred_at": view.as_of.isoformat(),
         "link": link,
     }
-    return {"type": "alert.raised", "timestamp": view.created_at.isoformat(), "data": data}
 
 
 def described(view: AlertView) -> dict[str, Any]:
@@ -27,17 +39,22 @@ def described(view: AlertView) -> dict[str, Any]:
             "state": view.state,
             "verdict": view.verdict,
             "reason": view.reason,
-            "is_urgent": view.is_urgent,
+            "severity": view.severity,
+            "occasion": view.occasion,
             "is_amended": view.amended_at is not None,
         },
-        "customer": {
+        "customer": None
+        if view.customer_id is None
+        else {
             "id": view.customer_ref,
             "name": view.customer_name,
             "phone": view.phone,
             "is_owned": not view.is_default_owner,
         },
         "rep": {"name": view.rep_name},
-        "order": {"id": view.order_ref, "source": view.order_source, "number": view.order_number},
+        "order": None
+        if view.order_ref is None
+        else {"id": view.order_ref, "source": view.order_source, "number": view.order_number},
         "value": _amount(view.value, view.currency),
         "question": view.question,
         "points": [_point(each, view.currency) for each in view.points],

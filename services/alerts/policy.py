@@ -1,4 +1,4 @@
-"""This file is the policy: a table of rules read from top to bottom. The first that fits wins, the last fits all."""
+"""The policy: a table of rules read from top to bottom. The first that fits wins, the last fits all."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 from services.alerts.candidate import Candidate
+from shared.domain.signal import Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +19,13 @@ class Rule:
     name: str
     value_floor: Decimal
     holdout_percent: int
-    is_urgent: bool | None = None
+    severity: Severity | None = None
     is_selling: bool | None = None
     counts_in_budget: bool = True
 
     def fits(self, candidate: Candidate) -> bool:
         """Whether this rule speaks about that signal."""
-        return self.is_urgent in (None, candidate.is_urgent) and self.is_selling in (
+        return self.severity in (None, candidate.severity) and self.is_selling in (
             None,
             candidate.is_selling,
         )
@@ -64,7 +65,7 @@ def standard_policy(
     """
     return Policy(
         rules=(
-            Rule("urgent", value_floor, holdout_percent=0, is_urgent=True, counts_in_budget=False),
+            Rule("urgent", value_floor, holdout_percent=0, severity=Severity.URGENT, counts_in_budget=False),
             Rule("selling", value_floor, holdout_percent, is_selling=True),
             Rule("everything else", value_floor, holdout_percent),
         ),

@@ -1,4 +1,4 @@
-"""This file says what to do after a failed try to deliver: when to try again, or why to give up."""
+"""What to do after a failed try to deliver: when to try again, or why to give up."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

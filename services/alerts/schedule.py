@@ -1,4 +1,4 @@
-"""This file says which working day a moment belongs to, where the rep lives."""
+"""Working days and mornings, where the recipient lives."""
 
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -12,6 +12,13 @@ def working_day(now: datetime, time_zone: str) -> date:
     if day.weekday() >= SATURDAY:
         return day + timedelta(days=7 - day.weekday())
     return day
+
+
+def next_morning(now: datetime, time_zone: str) -> datetime:
+    """The first seven o'clock of a working day that is not past: when what a day woke is sent."""
+    local = now.astimezone(ZoneInfo(time_zone))
+    this_morning = _morning(working_day(local, time_zone), time_zone)
+    return this_morning if now <= this_morning else tomorrow_morning(now, time_zone)
 
 
 def tomorrow_morning(now: datetime, time_zone: str) -> datetime:

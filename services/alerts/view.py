@@ -1,9 +1,11 @@
-"""This file says what of an alert is shown: the same for the mail, the webhook and the inbox."""
+"""What of an alert is shown: the same for the mail, the webhook and the inbox."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
+
+from shared.domain.signal import Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,15 @@ class AlertView:
     """An alert with everything that stands beside it."""
 
     public_id: UUID
-    customer_id: int
+    occasion: str
+    customer_id: int | None
     customer_ref: str | None
     customer_name: str | None
     phone: str | None
     city: str | None
+    about_rep_id: int | None
+    about_rep_name: str | None
+    about_rep_ref: str | None
     rep_name: str
     time_zone: str
     is_default_owner: bool
@@ -62,22 +68,34 @@ class AlertView:
     currency: str
     as_of: datetime
     created_at: datetime
-    is_urgent: bool
-    order_number: str
+    severity: str
+    order_number: str | None
     order_ref: str | None
     order_source: str | None
     points: tuple[Point, ...]
     orders: tuple[PastOrder, ...]
     sequence: int
-    kept: tuple[Point, ...] = ()
+    others: tuple[Point, ...] = ()
     amended_at: datetime | None = None
     snoozed_until: datetime | None = None
     close_reason: str | None = None
 
     @property
     def customer(self) -> str:
-        """The customer as a rep knows it: by name, else by the upstream's number."""
+        """Whom it is about, as a rep knows it: the customer by name or the upstream's number, else the rep."""
+        if self.customer_id is None:
+            return self.about_rep_name or f"Rep {self.about_rep_id}"
         return self.customer_name or f"Customer {self.customer_ref or self.customer_id}"
+
+    @property
+    def about(self) -> str:
+        """What it is about, by our own ids: "customer/7" or "rep/3"."""
+        return f"rep/{self.about_rep_id}" if self.customer_id is None else f"customer/{self.customer_id}"
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether it could not wait."""
+        return self.severity == Severity.URGENT
 
     @property
     def best(self) -> Point:

@@ -1,4 +1,4 @@
-"""This file puts money, odds, dates and reasons into the words a rep reads."""
+"""Money, odds, dates and reasons in the words a rep reads."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -24,8 +24,8 @@ WHY = {
     Reason.TOO_WEAK: "odds counted in, too little money to interrupt you for",
     Reason.UNPROVEN_MODEL: "this kind of signal has not yet proved itself on your own orders",
     Reason.AMENDED: "the order was changed after we had told you about it",
-    Reason.STILL_QUIET: "already said, and nothing much has changed",
-    Reason.SAID_BY_BETTER: "a stronger signal says the same",
+    Reason.WITHIN_REPEAT_INTERVAL: "already said, and nothing much has changed",
+    Reason.NOTIFIED_BY_STRONGER_SIGNAL: "a stronger signal says the same",
     Reason.HELD_OUT: "left alone on purpose, to measure what calls earn",
     Reason.DISMISSED_BY_REP: "you dismissed it",
     Reason.SNOOZED_BY_REP: "you put it off",

@@ -1,6 +1,6 @@
 """Who may call, what an operator has switched, and the record of it."""
 
-from sqlalchemy import Column, Identity, LargeBinary, Table, Text, text
+from sqlalchemy import Column, ForeignKey, Identity, LargeBinary, Table, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from shared.tables.base import Id, Json, Moment, metadata
@@ -32,6 +32,7 @@ audit = Table(
     Column("id", Id, Identity(always=True), primary_key=True),
     Column("at", Moment, nullable=False, server_default=text("now()")),
     Column("actor", Text, nullable=False),
+    Column("actor_id", Id, ForeignKey("user.id"), comment="the user who acted, where one is known"),
     Column("action", Text, nullable=False),
     Column("object", Text, nullable=False),
     Column("detail", Json),

@@ -1,6 +1,18 @@
-"""Reps, territories, who owns which customer since when, and targets."""
+"""Reps, users, territories, who owns which customer since when, and targets."""
 
-from sqlalchemy import Boolean, CheckConstraint, Column, Date, ForeignKey, Identity, Index, Table, Text, text
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    ForeignKey,
+    Identity,
+    Index,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
 
 from shared.tables.base import Amount, Id, metadata
 
@@ -16,6 +28,17 @@ rep = Table(
     Column("manager_id", Id, ForeignKey("rep.id")),
     Column("is_default_owner", Boolean, nullable=False, server_default=text("false")),
     Index("uq_rep_default_owner", "is_default_owner", unique=True, postgresql_where=text("is_default_owner")),
+)
+
+user = Table(
+    "user",
+    metadata,
+    Column("id", Id, Identity(always=True), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("email", Text),
+    Column("role", Text, nullable=False, comment="rep, manager or operator"),
+    Column("rep_id", Id, ForeignKey("rep.id"), unique=True, comment="the rep this user is, if one"),
+    Column("time_zone", Text, nullable=False, server_default=text("'UTC'")),
 )
 
 territory = Table(
@@ -43,9 +66,14 @@ assignment = Table(
 target = Table(
     "target",
     metadata,
-    Column("rep_id", Id, ForeignKey("rep.id"), primary_key=True),
-    Column("period_start", Date, primary_key=True),
-    Column("period_end", Date, primary_key=True),
+    Column("id", Id, Identity(always=True), primary_key=True),
+    Column("rep_id", Id, ForeignKey("rep.id")),
+    Column("territory_id", Id, ForeignKey("territory.id")),
+    Column("period_start", Date, nullable=False),
+    Column("period_end", Date, nullable=False),
     Column("amount", Amount, nullable=False),
     Column("currency", Text, nullable=False),
+    CheckConstraint("(rep_id IS NULL) <> (territory_id IS NULL)", name="one_subject"),
+    UniqueConstraint("rep_id", "period_start", "period_end"),
+    UniqueConstraint("territory_id", "period_start", "period_end"),
 )

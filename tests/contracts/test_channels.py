@@ -13,7 +13,15 @@ import pytest
 from standardwebhooks import Webhook
 
 from services.alerts import channels
-from services.alerts.channel import Channel, Parcel, Rejected, Setup, Text, Unavailable
+from services.alerts.channel import (
+    Channel,
+    ChannelConfig,
+    OutboundMessage,
+    Receipt,
+    Rejected,
+    RenderedMessage,
+    Unavailable,
+)
 from services.alerts.channels.webhook import active_secrets, retry_after, secret_of
 from services.alerts.jobs import installed_channels
 from tests import http_receiver, mail_sink
@@ -27,22 +35,22 @@ class Rig:
     """A channel with a real server at its other end."""
 
     channel: Channel
-    setup: Setup
+    setup: ChannelConfig
     recipient: str
     arrived: Callable[[], list[str]]
     answer: Callable[[str], None]
 
     def send(self, *ids: UUID) -> None:
-        """Send parcels over one opened channel."""
+        """Send outbounds over one opened channel."""
         with self.channel.open(self.setup) as send:
             for each in ids:
-                send(a_parcel(each, self.recipient))
+                send(a_message(each, self.recipient))
 
 
-def a_parcel(delivery_id: UUID, recipient: str, secret_number: int = 1) -> Parcel:
-    text = Text("Acme: something", "Plain words", "<p>Words</p>", thread="customer-1")
-    return Parcel(
-        delivery_id, recipient, text, {"type": "alert.raised", "data": {"n": "é"}}, NOW, secret_number
+def a_message(delivery_id: UUID, recipient: str, secret_number: int = 1) -> OutboundMessage:
+    rendered = RenderedMessage("Acme: something", "Plain words", "<p>Words</p>", thread="customer-1")
+    return OutboundMessage(
+        delivery_id, recipient, rendered, {"type": "alert.raised", "data": {"n": "é"}}, NOW, secret_number
     )
 
 
@@ -55,7 +63,7 @@ def email_rig(stack: ExitStack) -> Rig:
     }
     return Rig(
         channel=installed_channels()["email"],
-        setup=Setup(KEY, "Tipoff <tipoff@example.com>", smtp_url=sink.url),
+        setup=ChannelConfig(KEY, "Tipoff <tipoff@example.com>", smtp_url=sink.url),
         recipient="ruth@example.com",
         arrived=lambda: [str(mail["Message-ID"]).split("@")[0].strip("<") for mail in sink.mails],
         answer=lambda what: sink.data_answers.append(answers[what]),
@@ -67,7 +75,7 @@ def webhook_rig(stack: ExitStack) -> Rig:
     answers = {"refuse for now": 503, "refuse for ever": 410, "break down": 500}
     return Rig(
         channel=installed_channels()["webhook"],
-        setup=Setup(KEY, "", loopback_origins=frozenset({receiver.url.removesuffix("/hook")})),
+        setup=ChannelConfig(KEY, "", loopback_origins=frozenset({receiver.url.removesuffix("/hook")})),
         recipient=receiver.url,
         arrived=lambda: [each.headers["webhook-id"] for each in receiver.requests],
         answer=lambda what: receiver.answers.append((answers[what], {})),
@@ -90,7 +98,7 @@ def test_every_channel_is_held_to_these_promises() -> None:
     assert set(installed_channels()) == files == set(RIGS)
 
 
-def test_a_parcel_arrives_under_its_own_id(rig: Rig) -> None:
+def test_a_message_arrives_under_its_own_id(rig: Rig) -> None:
     delivery = uuid4()
 
     rig.send(delivery)
@@ -108,7 +116,7 @@ def test_a_second_try_carries_the_same_id(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("what", ["refuse for now", "break down"])
-def test_trouble_that_passes_is_unavailable_and_the_next_parcel_goes_through(rig: Rig, what: str) -> None:
+def test_trouble_that_passes_is_unavailable_and_the_next_message_goes_through(rig: Rig, what: str) -> None:
     rig.answer(what)
 
     with pytest.raises(Unavailable) as failure:
@@ -127,14 +135,14 @@ def test_trouble_that_stays_is_rejected(rig: Rig) -> None:
         rig.send(uuid4())
 
 
-def test_a_parcel_after_a_rejected_one_still_arrives_over_the_same_opening(rig: Rig) -> None:
+def test_a_message_after_a_rejected_one_still_arrives_over_the_same_opening(rig: Rig) -> None:
     rig.answer("refuse for ever")
     delivery = uuid4()
 
     with rig.channel.open(rig.setup) as send:
         with pytest.raises(Rejected):
-            send(a_parcel(uuid4(), rig.recipient))
-        send(a_parcel(delivery, rig.recipient))
+            send(a_message(uuid4(), rig.recipient))
+        send(a_message(delivery, rig.recipient))
 
     assert rig.arrived()[-1] == str(delivery)
 
@@ -143,11 +151,13 @@ def test_nobody_at_home_is_unavailable_and_known_not_to_have_arrived(rig: Rig) -
     with create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     origin = f"http://127.0.0.1:{port}"
-    setup = Setup(KEY, "t@example.com", f"smtp://127.0.0.1:{port}?starttls=never", frozenset({origin}))
+    setup = ChannelConfig(
+        KEY, "t@example.com", f"smtp://127.0.0.1:{port}?starttls=never", frozenset({origin})
+    )
     recipient = f"{origin}/hook" if rig.channel.name == "webhook" else rig.recipient
 
     with pytest.raises(Unavailable) as failure, rig.channel.open(setup) as send:
-        send(a_parcel(uuid4(), recipient))
+        send(a_message(uuid4(), recipient))
 
     assert failure.value.is_down
     assert not failure.value.is_unknown
@@ -162,19 +172,19 @@ def test_an_address_that_cannot_be_one_is_named_so(rig: Rig, address: str) -> No
 
 def test_one_batch_of_mails_takes_one_connection() -> None:
     with mail_sink.running() as sink:
-        setup = Setup(KEY, "t@example.com", smtp_url=sink.url)
+        setup = ChannelConfig(KEY, "t@example.com", smtp_url=sink.url)
         with installed_channels()["email"].open(setup) as send:
             for _ in range(5):
-                send(a_parcel(uuid4(), "ruth@example.com"))
+                send(a_message(uuid4(), "ruth@example.com"))
 
         assert (len(sink.mails), sink.connections) == (5, 1)
 
 
 def test_a_relay_without_tls_is_not_used_unless_told_to() -> None:
     with mail_sink.running() as sink:
-        setup = Setup(KEY, "t@example.com", smtp_url=sink.url.partition("?")[0])
+        setup = ChannelConfig(KEY, "t@example.com", smtp_url=sink.url.partition("?")[0])
         with pytest.raises(Unavailable), installed_channels()["email"].open(setup) as send:
-            send(a_parcel(uuid4(), "ruth@example.com"))
+            send(a_message(uuid4(), "ruth@example.com"))
 
         assert sink.mails == []
 
@@ -182,13 +192,13 @@ def test_a_relay_without_tls_is_not_used_unless_told_to() -> None:
 def test_a_refused_recipient_is_rejected_with_the_relays_words() -> None:
     with mail_sink.running() as sink:
         sink.rcpt_answers = ["550 5.1.1 unknown user"]
-        setup = Setup(KEY, "t@example.com", smtp_url=sink.url)
+        setup = ChannelConfig(KEY, "t@example.com", smtp_url=sink.url)
 
         with (
             pytest.raises(Rejected, match=r"550 5\.1\.1 unknown user"),
             installed_channels()["email"].open(setup) as s,
         ):
-            s(a_parcel(uuid4(), "nobody@example.com"))
+            s(a_message(uuid4(), "nobody@example.com"))
 
 
 @pytest.mark.parametrize(
@@ -211,14 +221,14 @@ def test_what_a_webhooks_answer_means(status: int, headers: dict[str, str], expe
     with ExitStack() as stack:
         receiver = stack.enter_context(http_receiver.running())
         receiver.answers = [(status, headers)]
-        setup = Setup(KEY, "", loopback_origins=frozenset({receiver.url.removesuffix("/hook")}))
+        setup = ChannelConfig(KEY, "", loopback_origins=frozenset({receiver.url.removesuffix("/hook")}))
         send = stack.enter_context(installed_channels()["webhook"].open(setup))
 
-        assert outcome(lambda: send(a_parcel(uuid4(), receiver.url))) == expected
+        assert outcome(lambda: send(a_message(uuid4(), receiver.url))) == expected
         assert len(receiver.requests) == 1
 
 
-def outcome(send: Callable[[], None]) -> str | None:
+def outcome(send: Callable[[], Receipt]) -> str | None:
     """How a send ended, in a word."""
     try:
         send()
@@ -236,12 +246,12 @@ def test_a_receiver_that_drips_is_cut_off_in_time_and_its_outcome_is_unknown() -
         receiver = stack.enter_context(http_receiver.running())
         receiver.drip_seconds = 0.05
         origins = frozenset({receiver.url.removesuffix("/hook")})
-        setup = Setup(KEY, "", loopback_origins=origins, deadline_seconds=1.0)
+        setup = ChannelConfig(KEY, "", loopback_origins=origins, deadline_seconds=1.0)
         send = stack.enter_context(installed_channels()["webhook"].open(setup))
         began = time.monotonic()
 
         with pytest.raises(Unavailable) as failure:
-            send(a_parcel(uuid4(), receiver.url))
+            send(a_message(uuid4(), receiver.url))
 
         assert time.monotonic() - began < 4
         assert failure.value.is_unknown
@@ -250,10 +260,10 @@ def test_a_receiver_that_drips_is_cut_off_in_time_and_its_outcome_is_unknown() -
 def test_a_webhook_is_signed_so_that_the_standards_own_library_believes_it() -> None:
     with ExitStack() as stack:
         receiver = stack.enter_context(http_receiver.running())
-        setup = Setup(KEY, "", loopback_origins=frozenset({receiver.url.removesuffix("/hook")}))
+        setup = ChannelConfig(KEY, "", loopback_origins=frozenset({receiver.url.removesuffix("/hook")}))
         send = stack.enter_context(installed_channels()["webhook"].open(setup))
 
-        send(a_parcel(uuid4(), receiver.url, secret_number=2))
+        send(a_message(uuid4(), receiver.url, secret_number=2))
 
         (request,) = receiver.requests
         for number in (1, 2):
@@ -290,8 +300,11 @@ def test_retry_after_is_seconds_or_a_date(text: str | None, expected: timedelta 
 
 
 def test_an_address_in_our_own_network_is_rejected_before_anything_is_sent() -> None:
-    with http_receiver.running() as receiver, installed_channels()["webhook"].open(Setup(KEY, "")) as send:
+    with (
+        http_receiver.running() as receiver,
+        installed_channels()["webhook"].open(ChannelConfig(KEY, "")) as send,
+    ):
         with pytest.raises(Rejected):
-            send(a_parcel(uuid4(), receiver.url))
+            send(a_message(uuid4(), receiver.url))
 
         assert receiver.requests == []

@@ -34,13 +34,13 @@ def run(database: Database, *words: str) -> str:
 
 
 def test_sending_is_stopped_and_started_by_one_switch(database: Database) -> None:
-    assert "sending is stopped" in run(database, "sending", "stop")
-    assert "switch: stopped" in run(database, "sending", "status")
-    assert "sending goes on" in run(database, "sending", "start")
-    assert "switch: on" in run(database, "sending", "status")
+    assert "sending is paused" in run(database, "sending", "pause")
+    assert "sending: paused" in run(database, "sending", "status")
+    assert "sending is resumed" in run(database, "sending", "resume")
+    assert "sending: on" in run(database, "sending", "status")
     assert [row.action for row in rows(database, "SELECT action FROM audit ORDER BY id")] == [
-        "stop sending",
-        "start sending",
+        "pause sending",
+        "resume sending",
     ]
 
 
@@ -52,11 +52,11 @@ def test_what_waited_for_the_switch_goes_at_once(database: Database) -> None:
             order = an_order(connection, customer, "INV-1")
             a_signal(connection, customer, order)
             decide_task(connection, order)
-        run(database, "sending", "stop")
+        run(database, "sending", "pause")
         drain(database, told)
         assert sink.mails == []
 
-        assert "1 deliveries waited" in run(database, "sending", "start")
+        assert "1 deliveries waited" in run(database, "sending", "resume")
         drain(database, told)
 
         assert len(sink.mails) == 1
@@ -121,6 +121,6 @@ def test_the_whole_way_of_an_order_is_told_by_any_of_its_ids(database: Database)
         "attempt",
     ]
     assert all(way == ways[0] for way in ways)
-    assert "send: first_time" in run(database, "explain", "INV-1")
+    assert "notify: first_time" in run(database, "explain", "INV-1")
     assert "nothing is known by" in run(database, "explain", str(UUID(int=1)))
-    assert re.search(r"send: first_time  Acme: .*£125", run(database, "alerts", "list"))
+    assert re.search(r"notify: first_time  Acme: .*£125", run(database, "alerts", "list"))

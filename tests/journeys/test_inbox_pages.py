@@ -86,7 +86,7 @@ def inbox(database: Database) -> Iterator[Inbox]:
         (mail,) = sink.mails
         body = mail.get_body(("html",))
         assert body is not None
-        alert = value(database, "SELECT public_id FROM alert WHERE verdict = 'send'")
+        alert = value(database, "SELECT public_id FROM alert WHERE verdict = 'notify'")
         yield Inbox(serve(database, told), database, alert, body.get_content())
 
 
@@ -125,7 +125,7 @@ def test_the_alert_shows_phone_question_orders_evidence_and_where_it_went(inbox:
 @pytest.mark.parametrize(
     ("form", "state", "tab"),
     [
-        pytest.param({"action": "done"}, "done", "done", id="done"),
+        pytest.param({"action": "called"}, "done", "done", id="done"),
         pytest.param({"action": "snooze_tomorrow"}, "snoozed", "snoozed", id="tomorrow"),
         pytest.param({"action": "snooze_week"}, "snoozed", "snoozed", id="next week"),
         pytest.param(
@@ -144,14 +144,14 @@ def test_acting_moves_the_alert_is_recorded_and_can_be_undone(
     assert "Undo" in banner
 
     answer = inbox.client.post(
-        f"/inbox/{inbox.alert}", data={"token": form_token(banner), "action": "reopen"}, headers=HERE
+        f"/inbox/{inbox.alert}", data={"token": form_token(banner), "action": "undo"}, headers=HERE
     )
 
     assert answer.status_code == 303
     assert inbox.state() == "open"
     assert [row.action for row in rows(inbox.database, "SELECT action FROM feedback ORDER BY id")][
         -1
-    ] == "reopen"
+    ] == "undo"
 
 
 def test_dismissing_without_a_reason_is_refused(inbox: Inbox) -> None:
@@ -160,8 +160,8 @@ def test_dismissing_without_a_reason_is_refused(inbox: Inbox) -> None:
 
 
 def test_pressing_twice_is_recorded_once(inbox: Inbox) -> None:
-    inbox.act(action="done")
-    inbox.act(action="done")
+    inbox.act(action="called")
+    inbox.act(action="called")
 
     assert value(inbox.database, "SELECT count(*) FROM feedback") == 1
 
@@ -182,7 +182,7 @@ def test_a_form_that_is_not_ours_does_nothing(
     token = form_token(inbox.page(f"/inbox/{inbox.alert}"))
 
     answer = inbox.client.post(
-        f"/inbox/{inbox.alert}", data={"token": token, "action": "done"} | form, headers=HERE | headers
+        f"/inbox/{inbox.alert}", data={"token": token, "action": "called"} | form, headers=HERE | headers
     )
 
     assert answer.status_code == 400
@@ -190,10 +190,12 @@ def test_a_form_that_is_not_ours_does_nothing(
 
 
 def test_a_token_of_one_alert_does_not_act_on_another(inbox: Inbox) -> None:
-    other = value(inbox.database, "SELECT public_id FROM alert WHERE verdict = 'keep'")
+    other = value(inbox.database, "SELECT public_id FROM alert WHERE verdict = 'inbox_only'")
     token = form_token(inbox.page(f"/inbox/{other}"))
 
-    answer = inbox.client.post(f"/inbox/{inbox.alert}", data={"token": token, "action": "done"}, headers=HERE)
+    answer = inbox.client.post(
+        f"/inbox/{inbox.alert}", data={"token": token, "action": "called"}, headers=HERE
+    )
 
     assert answer.status_code == 400
 
@@ -224,7 +226,7 @@ def test_the_link_opens_its_alert_alone_and_confirming_acts(inbox: Inbox) -> Non
     assert "/inbox" not in page
     assert "ruth@example.com" not in page
 
-    answer = inbox.client.post(link, data={"token": form_token(page), "action": "done"}, headers=HERE)
+    answer = inbox.client.post(link, data={"token": form_token(page), "action": "called"}, headers=HERE)
 
     assert answer.status_code == 303
     assert inbox.state() == "done"

@@ -173,7 +173,7 @@ def test_a_cancellation_reaches_what_waits_before_it_is_sent_however_long_signal
     patient = Company(company.database, company.sink, settle=timedelta(minutes=30))
     rows(
         company.database,
-        "INSERT INTO control (name, value, changed_by) VALUES ('sending_stopped', 'true', 't') RETURNING 1",
+        "INSERT INTO control (name, value, changed_by) VALUES ('sending_paused', 'true', 't') RETURNING 1",
     )
     patient.receive(version=1, price="7.50")
     patient.work()

@@ -112,7 +112,7 @@ class Company:
     def sent_about(self, order: str) -> int:
         """How many messages about an order left the house."""
         found = self.rows(
-            "SELECT count(*) FROM delivery JOIN alert ON alert.id = delivery.alert_id"
+            "SELECT count(*) FROM delivery_item JOIN alert ON alert.id = delivery_item.alert_id"
             " JOIN sales_order ON sales_order.id = alert.order_id"
             " WHERE sales_order.external_id = :order AND delivery.state = 'sent'",
             order=order,
@@ -245,7 +245,7 @@ def test_what_was_said_of_a_cancelled_order_is_taken_back(company: Company) -> N
     (truth,) = company.planted("withdrawn")
     standing = company.rows(
         "SELECT alert.state, alert.amended_at IS NOT NULL FROM alert JOIN sales_order ON sales_order.id = order_id"
-        " WHERE external_id = :order AND verdict = 'send'",
+        " WHERE external_id = :order AND verdict = 'notify'",
         order=truth["order"],
     )
     assert company.found_in(truth["order"]) == []
@@ -261,12 +261,12 @@ def test_of_an_edited_order_nothing_is_said_twice(company: Company) -> None:
 
 def test_no_rep_gets_more_than_the_budget_and_no_customer_two_offers(company: Company) -> None:
     by_rep = company.rows(
-        "SELECT rep_id, count(*) FROM alert WHERE verdict = 'send' AND NOT is_urgent GROUP BY 1"
+        "SELECT recipient_id, count(*) FROM alert WHERE verdict = 'notify' AND severity <> 'urgent' GROUP BY 1"
     )
     assert by_rep
     assert max(count for _, count in by_rep) <= company.settings.budget_per_rep
     offers = company.rows(
-        "SELECT customer_id, business_day FROM alert WHERE verdict = 'send' AND is_selling"
+        "SELECT customer_id, business_day FROM alert WHERE verdict = 'notify' AND is_selling"
         " GROUP BY 1, 2 HAVING count(*) > 1"
     )
     assert offers == []

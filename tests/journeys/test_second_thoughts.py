@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from services.alerts import deliver, jobs
-from services.alerts.channel import Channel, Parcel, Send, Setup, Unavailable
+from services.alerts.channel import Channel, ChannelConfig, OutboundMessage, Send, Unavailable
 from services.alerts.store import endpoints
 from shared.db import Database
 from tests import mail_sink
@@ -63,15 +63,15 @@ def test_what_waits_is_held_to_the_settings_of_today(
 def test_a_stop_stops_the_batch_in_hand(
     database: Database, sink: mail_sink.Sink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sent = deliver.Round._sent
+    sent = deliver.DeliveryBatch._sent
 
-    def and_stop(self: deliver.Round, *given: object) -> None:
+    def and_stop(self: deliver.DeliveryBatch, *given: object) -> None:
         sent(self, *given)  # type: ignore[arg-type]
         with database.transaction() as connection:
-            endpoints.set_stopped(connection, stopped=True)
+            endpoints.set_paused(connection, paused=True)
 
     draw_up(database, 5)
-    monkeypatch.setattr(deliver.Round, "_sent", and_stop)
+    monkeypatch.setattr(deliver.DeliveryBatch, "_sent", and_stop)
     drain(database, settings(smtp_url=sink.url))
     assert len(sink.mails) == 1
     assert rows(database, "SELECT count(*) FROM delivery WHERE state = 'ready'") == [(4,)]
@@ -93,9 +93,9 @@ def test_a_receiver_that_is_down_is_asked_once_a_minute_whatever_waits_for_it(
     asked: list[str] = []
 
     @contextmanager
-    def opened(_setup: Setup) -> Iterator[Send]:
-        def send(parcel: Parcel) -> None:
-            asked.append(parcel.recipient)
+    def opened(_setup: ChannelConfig) -> Iterator[Send]:
+        def send(outbound: OutboundMessage) -> None:
+            asked.append(outbound.recipient)
             raise Unavailable("no connection", is_down=True)
 
         yield send
@@ -137,7 +137,7 @@ def test_an_amendment_leaves_what_was_said_before(database: Database, sink: mail
     assert [row.reason for row in rows(database, "SELECT reason FROM decision ORDER BY signal_id")] == [
         "first_time",
         "much_more_money",
-        "still_quiet",
+        "within_repeat_interval",
     ]
     assert len(sink.mails) == 1
 
@@ -160,7 +160,7 @@ def test_what_is_urgent_and_new_is_said_though_the_order_was_dealt_with(
         a_signal(connection, customer, order, value=500, version=2, kind="margin", urgent=True, selling=False)
     drain(database, settings(smtp_url=sink.url))
     assert len(sink.mails) == was_said + 1
-    assert rows(database, "SELECT verdict, state FROM alert") == [("send", "open")]
+    assert rows(database, "SELECT verdict, state FROM alert") == [("notify", "open")]
 
 
 def amend(database: Database, order: int) -> None:

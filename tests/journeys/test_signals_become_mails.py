@@ -38,7 +38,7 @@ def test_a_signal_becomes_one_mail_and_is_on_record(database: Database, sink: ma
     assert mail["Message-ID"] == f"<{delivery.id}@localhost.localdomain>"
     assert delivery.state == "sent"
     assert rows(database, "SELECT n, outcome FROM attempt") == [(1, "sent")]
-    assert rows(database, "SELECT verdict, reason, rank FROM decision") == [("send", "first_time", 1)]
+    assert rows(database, "SELECT verdict, reason, rank FROM decision") == [("notify", "first_time", 1)]
     assert value(database, "SELECT count(*) FROM task WHERE state <> 'done'") == 0
 
 
@@ -48,7 +48,7 @@ def test_shadow_mode_decides_and_shows_but_sends_nothing(database: Database, sin
     drain(database, settings(smtp_url=sink.url, sending="shadow"))
 
     assert sink.mails == []
-    assert rows(database, "SELECT verdict, reason FROM alert") == [("keep", "shadow_mode")]
+    assert rows(database, "SELECT verdict, reason FROM alert") == [("inbox_only", "shadow_mode")]
     assert rows(database, "SELECT state FROM delivery") == [("shadow",)]
 
 
@@ -101,7 +101,7 @@ def test_the_one_switch_parks_deliveries_without_spending_attempts(
     one_order(database)
     rows(
         database,
-        "INSERT INTO control (name, value, changed_by) VALUES ('sending_stopped', 'true', 't') RETURNING 1",
+        "INSERT INTO control (name, value, changed_by) VALUES ('sending_paused', 'true', 't') RETURNING 1",
     )
 
     drain(database, settings(smtp_url=sink.url))

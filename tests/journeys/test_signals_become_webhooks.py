@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import text
 from standardwebhooks import Webhook
 
-from services.alerts.channel import Parcel, Send, Setup
+from services.alerts.channel import ChannelConfig, OutboundMessage, Send
 from services.alerts.channels.webhook import secret_of
-from services.alerts.deliver import Round
-from services.alerts.jobs import installed_channels, periodic, post_of
+from services.alerts.deliver import DeliveryBatch
+from services.alerts.jobs import delivering_of, installed_channels, periodic
 from shared import tasks
 from shared.db import Database
 from shared.metrics import Metrics
@@ -90,7 +90,7 @@ def test_a_crash_between_send_and_record_means_a_second_request_with_the_same_id
     one_order(database, receiver)
     rows(
         database,
-        "INSERT INTO control (name, value, changed_by) VALUES ('sending_stopped', 'true', 't') RETURNING 1",
+        "INSERT INTO control (name, value, changed_by) VALUES ('sending_paused', 'true', 't') RETURNING 1",
     )
     drain(database, told(receiver))
     rows(database, "DELETE FROM control RETURNING 1")
@@ -112,23 +112,23 @@ def dying_round(database: Database, told: Settings) -> None:
     webhook = installed_channels()["webhook"]
 
     @contextmanager
-    def opened(setup: Setup) -> Iterator[Send]:
+    def opened(setup: ChannelConfig) -> Iterator[Send]:
         with webhook.open(setup) as send:
 
-            def send_and_die(parcel: Parcel) -> None:
-                send(parcel)
+            def send_and_die(outbound: OutboundMessage) -> None:
+                send(outbound)
                 raise Killed
 
             yield send_and_die
 
     dying = replace(
-        post_of(told, Metrics("alerts", "test")), channels={"webhook": replace(webhook, open=opened)}
+        delivering_of(told, Metrics("alerts", "test")), channels={"webhook": replace(webhook, open=opened)}
     )
     with database.transaction() as connection:
         batch = tasks.claim(
             connection, Handler("deliver", "alerts", lambda _batch: Tally(), batch=20), uuid4()
         )
-    Round(database, dying).run(batch)
+    DeliveryBatch(database, dying).run(batch)
 
 
 def test_a_receiver_that_is_gone_is_switched_off_and_the_alert_stays_in_the_inbox(
@@ -189,7 +189,9 @@ def test_an_amendment_before_sending_replaces_what_would_have_been_said(
 
     drain(database, told(receiver))
 
-    states = rows(database, "SELECT notice, state FROM delivery ORDER BY notice")
+    states = rows(
+        database, "SELECT notice, state FROM delivery JOIN delivery_item ON delivery_id = id ORDER BY notice"
+    )
     assert states == [(1, "withdrawn"), (2, "sent")]
     assert rows(database, "SELECT reason FROM decision ORDER BY signal_id") == [
         ("first_time",),
@@ -226,8 +228,8 @@ def test_an_amendment_after_sending_marks_the_alert_and_says_nothing_again(
     assert len(receiver.requests) == 1
     assert value(database, "SELECT amended_at IS NOT NULL FROM alert")
     assert rows(database, "SELECT verdict, reason FROM decision ORDER BY signal_id") == [
-        ("send", "first_time"),
-        ("keep", "amended"),
+        ("notify", "first_time"),
+        ("inbox_only", "amended"),
     ]
 
 
@@ -245,8 +247,8 @@ def test_a_second_order_in_the_same_episode_says_nothing_new(
 
     assert len(receiver.requests) == 1
     assert rows(database, "SELECT verdict, reason FROM decision ORDER BY signal_id") == [
-        ("send", "first_time"),
-        ("drop", "still_quiet"),
+        ("notify", "first_time"),
+        ("suppressed", "within_repeat_interval"),
     ]
     assert value(database, "SELECT count(*) FROM episode") == 1
 
@@ -283,7 +285,7 @@ def test_the_holdout_is_decided_and_logged_and_nowhere_to_be_seen(
 
     assert receiver.requests == []
     ((verdict, reason, bucket),) = rows(database, "SELECT verdict, reason, holdout_bucket FROM decision")
-    assert (verdict, reason) == ("drop", "held_out")
+    assert (verdict, reason) == ("suppressed", "held_out")
     assert 0 <= bucket < 100
     assert value(database, "SELECT count(*) FROM alert") == 0
 
@@ -293,7 +295,9 @@ def test_an_alert_closes_by_itself_when_its_question_is_answered(
 ) -> None:
     customer, _ = one_order(database, receiver)
     drain(database, told(receiver))
-    rows(database, "UPDATE episode SET state = 'closed', close_reason = 'the customer bought it' RETURNING 1")
+    rows(
+        database, "UPDATE episode SET closed_at = now(), close_reason = 'the customer bought it' RETURNING 1"
+    )
     with database.transaction() as connection:
         decide_task(connection, an_order(connection, customer, "INV-2", at=NOW))
 
@@ -318,7 +322,7 @@ def test_what_fell_quiet_is_tidied_away_once_a_day(
     drain(database, later)
 
     assert value(database, "SELECT count(*) FROM task WHERE kind = 'tidy'") == 1
-    assert rows(database, "SELECT state, close_reason FROM episode") == [("closed", "fell quiet")]
+    assert rows(database, "SELECT closed_at IS NULL, close_reason FROM episode") == [(False, "fell quiet")]
     assert rows(database, "SELECT state, close_reason FROM alert") == [("done", "by itself: fell quiet")]
 
 

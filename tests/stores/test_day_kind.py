@@ -257,7 +257,7 @@ def test_what_is_no_longer_so_closes(database: Database, install: Any) -> None:
     an_episode(database, 15)
     score(database, order("back", line("DRILL", 10, 5), days_ago=-0.5), business_time=NOW + timedelta(days=1))
     with database.transaction() as connection:  # as if the order itself had closed nothing
-        connection.exec_driver_sql("UPDATE episode SET state = 'open', closed_at = NULL, close_reason = NULL")
+        connection.exec_driver_sql("UPDATE episode SET closed_at = NULL, close_reason = NULL")
     judge(database, "gone_quiet", night=1)
     assert rows(database, "SELECT close_reason FROM episode") == [("it is no longer so",)]
     assert len(decisions(database)) == 2

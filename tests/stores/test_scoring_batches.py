@@ -245,12 +245,14 @@ def test_an_order_ends_the_question_it_answers(database: Database) -> None:
             {"opened": NOW - timedelta(days=1)},
         )
     score(database, order("now", line("DRILL", 40, 5)))
-    ended = rows(database, "SELECT kind, state, close_reason, closed_at FROM episode ORDER BY kind")
+    ended = rows(database, "SELECT kind, close_reason, closed_at FROM episode ORDER BY kind")
     assert [tuple(row) for row in ended] == [
-        ("gone", "open", None, None),
-        ("margin", "closed", "sold at the usual price again", NOW),
-        ("up_sell", "closed", "the customer took the usual quantity", NOW),
+        ("gone", None, None),
+        ("margin", "sold at the usual price again", NOW),
+        ("up_sell", "the customer took the usual quantity", NOW),
     ]
+    moved = rows(database, "SELECT to_state, actor FROM episode_event ORDER BY id")
+    assert [tuple(row) for row in moved] == [("closed", "scoring"), ("closed", "scoring")]
     assert len(rows(database, "SELECT 1 FROM task WHERE kind = 'decide'")) == 1
 
 

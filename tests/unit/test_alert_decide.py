@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from services.alerts.candidate import Candidate, Episode, History, Reason, Verdict
 from services.alerts.decide import Plan, decide
 from services.alerts.policy import Policy, standard_policy
+from shared.domain.signal import Severity
 
 NOW = datetime(2011, 2, 28, 12, tzinfo=UTC)
 
@@ -36,7 +37,8 @@ def a_candidate(signal_id: int = 1, **given: Any) -> Candidate:
         "customer_id": signal_id,
         "subject": f"product:{signal_id}",
         "order_id": signal_id,
-        "rep_id": 7,
+        "occasion": f"order:{signal_id}",
+        "recipient_id": 7,
         "value": Decimal(20),
         "quiet_for": timedelta(days=28),
         "as_of": NOW - timedelta(hours=1),
@@ -60,7 +62,7 @@ def an_episode(**given: Any) -> Episode:
         "holdout_bucket": 50,
         "is_holdout": False,
         "value": Decimal(20),
-        "sent_at": NOW - timedelta(days=1),
+        "notified_at": NOW - timedelta(days=1),
     }
     return Episode(**(values | given))
 
@@ -78,107 +80,114 @@ def verdicts(plan: Plan) -> list[tuple[int, str, str]]:
 @pytest.mark.parametrize(
     ("candidate", "history", "expected"),
     [
-        pytest.param({}, History(), ("send", "first_time"), id="what was never said is sent"),
+        pytest.param({}, History(), ("notify", "first_time"), id="what was never said is sent"),
         pytest.param(
-            {"value": Decimal("4.99")}, History(), ("keep", "too_weak"), id="too little money is kept"
+            {"value": Decimal("4.99")}, History(), ("inbox_only", "too_weak"), id="too little money is kept"
         ),
         pytest.param(
-            {"is_proven": False}, History(), ("keep", "unproven_model"), id="an unproven model is kept"
+            {"is_proven": False}, History(), ("inbox_only", "unproven_model"), id="an unproven model is kept"
         ),
-        pytest.param({"is_withdrawn": True}, History(), ("drop", "withdrawn"), id="the withdrawn is dropped"),
         pytest.param(
-            {"is_superseded": True}, History(), ("drop", "superseded"), id="the overtaken is dropped"
+            {"is_withdrawn": True}, History(), ("suppressed", "withdrawn"), id="the withdrawn is dropped"
         ),
-        pytest.param({"expires_at": NOW}, History(), ("drop", "expired"), id="the expired is dropped"),
+        pytest.param(
+            {"is_superseded": True}, History(), ("suppressed", "superseded"), id="the overtaken is dropped"
+        ),
+        pytest.param({"expires_at": NOW}, History(), ("suppressed", "expired"), id="the expired is dropped"),
         pytest.param(
             {"is_contactable": False},
             History(),
-            ("drop", "customer_not_contactable"),
+            ("suppressed", "customer_not_contactable"),
             id="a blocked customer is left alone",
         ),
-        pytest.param({}, history_of(an_episode()), ("drop", "still_quiet"), id="what was said stays quiet"),
+        pytest.param(
+            {},
+            history_of(an_episode()),
+            ("suppressed", "within_repeat_interval"),
+            id="what was said stays quiet",
+        ),
         pytest.param(
             {"value": Decimal("29.99")},
             history_of(an_episode()),
-            ("drop", "still_quiet"),
+            ("suppressed", "within_repeat_interval"),
             id="a little more money stays quiet",
         ),
         pytest.param(
             {"value": Decimal(30)},
             history_of(an_episode()),
-            ("send", "much_more_money"),
+            ("notify", "much_more_money"),
             id="half as much again is sent",
         ),
         pytest.param(
             {},
             history_of(an_episode(is_open=False)),
-            ("send", "first_time"),
+            ("notify", "first_time"),
             id="a closed episode makes room for a new one",
         ),
         pytest.param(
             {},
             history_of(an_episode(quiet_after=NOW)),
-            ("send", "first_time"),
+            ("notify", "first_time"),
             id="an episode fallen quiet makes room for a new one",
         ),
         pytest.param(
             {},
-            history_of(an_episode(sent_at=None)),
-            ("send", "first_time"),
+            history_of(an_episode(notified_at=None)),
+            ("notify", "first_time"),
             id="what was only kept so far is sent",
         ),
         pytest.param(
             {"value": Decimal(90)},
             history_of(an_episode(is_dismissed=True)),
-            ("drop", "dismissed_by_rep"),
+            ("suppressed", "dismissed_by_rep"),
             id="what the rep dismissed stays away",
         ),
         pytest.param(
             {"value": Decimal(90)},
             history_of(an_episode(snoozed_until=NOW + timedelta(hours=1))),
-            ("drop", "snoozed_by_rep"),
+            ("suppressed", "snoozed_by_rep"),
             id="what the rep put off stays away till then",
         ),
         pytest.param(
             {"value": Decimal(90)},
             history_of(an_episode(snoozed_until=NOW)),
-            ("send", "much_more_money"),
+            ("notify", "much_more_money"),
             id="what was put off comes back",
         ),
         pytest.param(
             {},
-            history_of(an_episode(is_holdout=True, sent_at=None)),
-            ("drop", "held_out"),
+            history_of(an_episode(is_holdout=True, notified_at=None)),
+            ("suppressed", "held_out"),
             id="a held-out episode is left alone",
         ),
         pytest.param(
             {},
-            History(orders_said=frozenset({1})),
-            ("keep", "amended"),
+            History(occasions_notified=frozenset({"order:1"})),
+            ("inbox_only", "amended"),
             id="an amendment of what was said is not said again",
         ),
         pytest.param(
             {},
             History(messages_today={7: 5}),
-            ("keep", "over_budget"),
+            ("inbox_only", "over_budget"),
             id="the sixth message of a rep's day is kept",
         ),
         pytest.param(
-            {"is_urgent": True, "is_selling": False},
+            {"severity": Severity.URGENT, "is_selling": False},
             History(messages_today={7: 5}),
-            ("send", "first_time"),
+            ("notify", "first_time"),
             id="an urgent one is sent whatever the budget",
         ),
         pytest.param(
             {},
             History(customers_sold_to_today=frozenset({1})),
-            ("keep", "over_customer_limit"),
+            ("inbox_only", "over_customer_limit"),
             id="the second selling message of a customer's day is kept",
         ),
         pytest.param(
             {"is_selling": False, "kind": "margin"},
             History(customers_sold_to_today=frozenset({1})),
-            ("send", "first_time"),
+            ("notify", "first_time"),
             id="what is not selling is not bound by that limit",
         ),
     ],
@@ -194,31 +203,31 @@ def test_a_verdict_carries_its_reason(
 def test_shadow_mode_decides_all_the_same_and_sends_nothing() -> None:
     plan = decide([a_candidate()], a_policy(is_shadow=True), History(), NOW)
 
-    assert verdicts(plan) == [(1, "keep", "shadow_mode")]
+    assert verdicts(plan) == [(1, "inbox_only", "shadow_mode")]
     assert [each.reason for each in plan.alerts] == [Reason.SHADOW_MODE]
-    assert plan.episodes[0].sent_at == NOW
+    assert plan.episodes[0].notified_at == NOW
 
 
 def test_an_order_becomes_one_message_of_its_three_best_points() -> None:
-    points = [a_candidate(n, order_id=1, customer_id=1, value=Decimal(10 * n)) for n in (1, 2, 3, 4)]
+    points = [a_candidate(n, occasion="order:1", customer_id=1, value=Decimal(10 * n)) for n in (1, 2, 3, 4)]
 
     plan = decide(points, a_policy(), History(), NOW)
 
     ranks = {each.candidate.signal_id: each.rank for each in plan.decisions}
     assert ranks == {4: 1, 3: 2, 2: 3, 1: None}
-    assert (1, "keep", "not_in_top_three") in verdicts(plan)
+    assert (1, "inbox_only", "not_in_top_three") in verdicts(plan)
     (alert,) = plan.alerts
     assert alert.value == Decimal(90)
 
 
 def test_the_urgent_point_leads_its_message_however_little_it_is_worth() -> None:
-    points = [a_candidate(n, order_id=1, customer_id=1, value=Decimal(10 * n)) for n in (2, 3, 4)]
-    urgent = a_candidate(1, kind="margin", is_urgent=True, is_selling=False, value=Decimal(6))
+    points = [a_candidate(n, occasion="order:1", customer_id=1, value=Decimal(10 * n)) for n in (2, 3, 4)]
+    urgent = a_candidate(1, kind="margin", severity=Severity.URGENT, is_selling=False, value=Decimal(6))
 
     plan = decide([*points, urgent], a_policy(), History(), NOW)
 
     assert {each.candidate.signal_id: each.rank for each in plan.decisions}[1] == 1
-    assert plan.alerts[0].is_urgent
+    assert plan.alerts[0].severity is Severity.URGENT
 
 
 def test_the_budget_goes_to_the_most_valuable_messages() -> None:
@@ -226,14 +235,14 @@ def test_the_budget_goes_to_the_most_valuable_messages() -> None:
 
     plan = decide(candidates, a_policy(), History(), NOW)
 
-    assert [each[0] for each in verdicts(plan) if each[1] == "send"] == [3, 4, 5, 6, 7]
-    assert [each[2] for each in verdicts(plan) if each[1] == "keep"] == ["over_budget"] * 2
+    assert [each[0] for each in verdicts(plan) if each[1] == "notify"] == [3, 4, 5, 6, 7]
+    assert [each[2] for each in verdicts(plan) if each[1] == "inbox_only"] == ["over_budget"] * 2
 
 
 def test_each_rep_has_a_budget_of_their_own() -> None:
-    candidates = [a_candidate(n, rep_id=n) for n in range(1, 8)]
+    candidates = [a_candidate(n, recipient_id=n) for n in range(1, 8)]
 
-    assert {each[1] for each in verdicts(decide(candidates, a_policy(), History(), NOW))} == {"send"}
+    assert {each[1] for each in verdicts(decide(candidates, a_policy(), History(), NOW))} == {"notify"}
 
 
 def test_two_orders_of_one_customer_become_one_selling_message() -> None:
@@ -242,7 +251,7 @@ def test_two_orders_of_one_customer_become_one_selling_message() -> None:
 
     plan = decide([small, large], a_policy(), History(), NOW)
 
-    assert verdicts(plan) == [(1, "keep", "over_customer_limit"), (2, "send", "first_time")]
+    assert verdicts(plan) == [(1, "inbox_only", "over_customer_limit"), (2, "notify", "first_time")]
 
 
 def test_one_episode_speaks_once_even_when_two_orders_raise_it_together() -> None:
@@ -251,24 +260,24 @@ def test_one_episode_speaks_once_even_when_two_orders_raise_it_together() -> Non
 
     plan = decide([first, second], a_policy(), History(), NOW)
 
-    assert verdicts(plan) == [(1, "drop", "said_by_better"), (2, "send", "first_time")]
+    assert verdicts(plan) == [(1, "suppressed", "notified_by_stronger_signal"), (2, "notify", "first_time")]
 
 
 def test_what_is_said_is_noted_in_its_episode() -> None:
     (episode,) = decide([a_candidate(value=Decimal(33))], a_policy(), History(), NOW).episodes
 
-    assert (episode.number, episode.sent_at, episode.value) == (1, NOW, Decimal(33))
+    assert (episode.number, episode.notified_at, episode.value) == (1, NOW, Decimal(33))
 
 
 def test_a_held_out_share_is_drawn_by_episode_and_urgent_signals_never_are() -> None:
     everyone_out = a_policy(holdout_percent=50)
-    selling = [a_candidate(n, rep_id=n) for n in range(1, 201)]
-    urgent = [replace(each, is_urgent=True, is_selling=False) for each in selling]
+    selling = [a_candidate(n, recipient_id=n) for n in range(1, 201)]
+    urgent = [replace(each, severity=Severity.URGENT, is_selling=False) for each in selling]
 
     held = [each for each in verdicts(decide(selling, everyone_out, History(), NOW)) if each[2] == "held_out"]
 
     assert 70 <= len(held) <= 130
-    assert {each[1] for each in verdicts(decide(urgent, everyone_out, History(), NOW))} == {"send"}
+    assert {each[1] for each in verdicts(decide(urgent, everyone_out, History(), NOW))} == {"notify"}
 
 
 def test_the_version_of_a_policy_changes_with_its_rules_only() -> None:
@@ -280,12 +289,12 @@ some_candidates = st.lists(
     st.builds(
         lambda customer, order, subject, value, urgent, selling, rep: {
             "customer_id": customer,
-            "order_id": customer * 10 + order,
+            "occasion": f"order:{customer * 10 + order}",
             "subject": subject,
             "value": Decimal(value),
-            "is_urgent": urgent,
+            "severity": Severity.URGENT if urgent else Severity.NORMAL,
             "is_selling": selling,
-            "rep_id": rep,
+            "recipient_id": rep,
         },
         st.integers(1, 4),
         st.integers(1, 3),
@@ -306,21 +315,28 @@ def test_the_limits_hold_whatever_comes(drawn: Sequence[dict[str, Any]]) -> None
     plan = decide(candidates, a_policy(messages_per_rep=3), History(), NOW)
 
     assert sorted(each.candidate.signal_id for each in plan.decisions) == list(range(1, len(drawn) + 1))
-    sent = [each for each in plan.alerts if each.verdict is Verdict.SEND]
-    assert sum(not each.is_urgent for each in sent) <= 3
-    assert len({each.order_id for each in plan.alerts}) == len(plan.alerts)
+    sent = [each for each in plan.alerts if each.verdict is Verdict.NOTIFY]
+    assert sum(each.severity is not Severity.URGENT for each in sent) <= 3
+    assert len({each.occasion for each in plan.alerts}) == len(plan.alerts)
     selling = [each.customer_id for each in sent if each.is_selling]
     assert len(selling) == len(set(selling))
-    points = [each.candidate for each in plan.decisions if each.verdict is Verdict.SEND]
+    points = [each.candidate for each in plan.decisions if each.verdict is Verdict.NOTIFY]
     assert len({each.key for each in points}) == len(points)
     for alert in sent:
-        assert sum(each.value for each in points if each.order_id == alert.order_id) >= 5
+        assert sum(each.value for each in points if each.occasion == alert.occasion) >= 5
 
 
 def test_small_points_may_stand_beside_a_large_one_but_not_alone() -> None:
-    together = [a_candidate(1, value=Decimal(3)), a_candidate(2, order_id=1, customer_id=1, value=Decimal(2))]
+    together = [
+        a_candidate(1, value=Decimal(3)),
+        a_candidate(2, occasion="order:1", customer_id=1, value=Decimal(2)),
+    ]
     alone = [a_candidate(3, value=Decimal(3))]
 
     plan = decide(together + alone, a_policy(), History(), NOW)
 
-    assert verdicts(plan) == [(1, "send", "first_time"), (2, "send", "first_time"), (3, "keep", "too_weak")]
+    assert verdicts(plan) == [
+        (1, "notify", "first_time"),
+        (2, "notify", "first_time"),
+        (3, "inbox_only", "too_weak"),
+    ]

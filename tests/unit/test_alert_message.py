@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from services.alerts import message, words
-from services.alerts.channel import Parcel
+from services.alerts.channel import OutboundMessage
 from services.alerts.channels.email import address_of, compose, relay_of
 from services.alerts.payload import payload
 from services.alerts.view import AlertView, PastOrder, Point
@@ -26,27 +26,31 @@ POINT = Point(
     high=Decimal("3.10"),
     horizon_days=90,
     evidence=(("Bought together", "31 of 40 accounts that buy one buy both"),),
-    verdict="send",
+    verdict="notify",
     reason="first_time",
 )
 VIEW = AlertView(
     public_id=UUID(int=5),
+    occasion="order:1",
     customer_id=12,
     customer_ref="17841",
     customer_name="Acme Tools",
     phone="+44 20 7946 0018",
     city="Leeds",
+    about_rep_id=None,
+    about_rep_name=None,
+    about_rep_ref=None,
     rep_name="Ruth",
     time_zone="Europe/London",
     is_default_owner=False,
-    verdict="send",
+    verdict="notify",
     reason="first_time",
     state="open",
     value=Decimal("1.25"),
     currency="GBP",
     as_of=datetime(2011, 2, 28, 10, tzinfo=UTC),
     created_at=datetime(2011, 2, 28, 12, tzinfo=UTC),
-    is_urgent=False,
+    severity="normal",
     order_number="545220",
     order_ref="545220",
     order_source="standard",
@@ -82,18 +86,18 @@ Written by Tipoff for Ruth.
 """
 
 
-def parcel_of(view: AlertView, recipient: str = "ruth@example.com") -> Parcel:
-    return Parcel(
+def outbound_of(view: AlertView, recipient: str = "ruth@example.com") -> OutboundMessage:
+    return OutboundMessage(
         delivery_id=UUID(int=9),
         recipient=recipient,
-        text=message.write(view, LINK),
-        payload=payload(view, UUID(int=9), LINK),
+        rendered=message.write([(view, LINK)]),
+        payload=payload([(view, LINK)], UUID(int=9)),
         now=datetime(2026, 1, 1, tzinfo=UTC),
     )
 
 
 def test_the_text_stands_alone() -> None:
-    assert message.write(VIEW, LINK).plain.strip() == GOLDEN.strip()
+    assert message.write([(VIEW, LINK)]).plain.strip() == GOLDEN.strip()
 
 
 def test_the_subject_gives_value_and_odds_never_the_expected_pence() -> None:
@@ -101,7 +105,7 @@ def test_the_subject_gives_value_and_odds_never_the_expected_pence() -> None:
 
 
 def test_the_subject_says_how_much_more_there_is_and_that_it_is_urgent() -> None:
-    two = replace(VIEW, points=(POINT, POINT), is_urgent=True)
+    two = replace(VIEW, points=(POINT, POINT), severity="urgent")
 
     assert message.subject(two).startswith("Now: Acme Tools: ")
     assert message.subject(two).endswith("(+1 more)")
@@ -119,9 +123,10 @@ def test_the_one_question_is_about_goods_where_a_point_names_any() -> None:
     offer = replace(POINT, is_about_product=True)
 
     assert (
-        "ASK: Who supplies your drill bits?" in message.write(replace(VIEW, points=(size, offer)), LINK).plain
+        "ASK: Who supplies your drill bits?"
+        in message.write([(replace(VIEW, points=(size, offer)), LINK)]).plain
     )
-    assert "ASK: What do you buy elsewhere?" in message.write(replace(VIEW, points=(size,)), LINK).plain
+    assert "ASK: What do you buy elsewhere?" in message.write([(replace(VIEW, points=(size,)), LINK)]).plain
 
 
 @pytest.mark.parametrize(
@@ -154,14 +159,14 @@ def test_odds_are_said_as_how_often_it_works(probability: float, said: str) -> N
 def test_an_assumed_margin_and_an_assumed_chance_are_called_so() -> None:
     guessed = replace(VIEW, points=(replace(POINT, assumed_margin=True, is_measured=False),))
 
-    text = message.write(guessed, LINK)
+    text = message.write([(guessed, LINK)])
 
     assert "£25 margin (assumed) over 90 days; works about 1 time in 20, our assumption so far" in text.plain
     assert "margin (assumed)" in text.html
 
 
 def test_a_customer_nobody_owns_is_said_to_be_so() -> None:
-    text = message.write(replace(VIEW, is_default_owner=True), LINK)
+    text = message.write([(replace(VIEW, is_default_owner=True), LINK)])
 
     assert "Nobody owns this customer" in text.plain
     assert "Nobody owns this customer" in text.html
@@ -170,7 +175,7 @@ def test_a_customer_nobody_owns_is_said_to_be_so() -> None:
 def test_what_comes_from_orders_is_escaped() -> None:
     hostile = replace(VIEW, customer_name='<script>alert("1")</script>')
 
-    html = message.write(hostile, LINK).html
+    html = message.write([(hostile, LINK)]).html
 
     assert "<script>" not in html
     assert "&lt;script&gt;" in html
@@ -180,7 +185,7 @@ def test_a_line_break_in_a_name_makes_no_header() -> None:
     hostile = replace(VIEW, customer_name="Acme\r\nBcc: everyone@example.com")
 
     mail = message_from_bytes(
-        compose(parcel_of(hostile), "Tipoff <t@example.com>").as_bytes(), policy=policy.default
+        compose(outbound_of(hostile), "Tipoff <t@example.com>").as_bytes(), policy=policy.default
     )
 
     assert mail["Bcc"] is None
@@ -188,13 +193,13 @@ def test_a_line_break_in_a_name_makes_no_header() -> None:
 
 def test_the_mail_is_small_threaded_and_the_same_on_every_try() -> None:
     many = replace(VIEW, points=(replace(POINT, evidence=POINT.evidence * 8),) * 3)
-    mail = compose(parcel_of(many), "Tipoff <tipoff@example.com>")
+    mail = compose(outbound_of(many), "Tipoff <tipoff@example.com>")
 
     html = mail.get_body(("html",))
     assert html is not None
     assert len(html.get_content().encode()) < 102_000
     assert mail["Message-ID"] == f"<{UUID(int=9)}@example.com>"
-    assert mail["References"] == compose(parcel_of(VIEW), "Tipoff <tipoff@example.com>")["References"]
+    assert mail["References"] == compose(outbound_of(VIEW), "Tipoff <tipoff@example.com>")["References"]
     assert mail["Auto-Submitted"] == "auto-generated"
     assert mail["List-Id"] == "Tipoff alerts <alerts.example.com>"
     assert [part.get_content_type() for part in mail.iter_parts()] == ["text/plain", "text/html"]
@@ -228,7 +233,7 @@ def test_tls_is_required_unless_the_relay_says_otherwise() -> None:
 
 
 def test_the_payload_names_order_alert_and_customer_and_writes_money_as_text() -> None:
-    data = payload(VIEW, UUID(int=9), LINK)["data"]
+    data = payload([(VIEW, LINK)], UUID(int=9))["data"]
 
     assert data["order"] == {"id": "545220", "source": "standard", "number": "545220"}
     assert data["alert"]["id"] == str(UUID(int=5))

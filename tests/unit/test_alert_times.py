@@ -7,10 +7,11 @@ import pytest
 
 from services.alerts import links, words
 from services.alerts.candidate import Reason
-from services.alerts.holdout import bucket
-from services.alerts.schedule import next_monday_morning, tomorrow_morning, working_day
+from services.alerts.episode import bucket
+from services.alerts.schedule import next_monday_morning, next_morning, tomorrow_morning, working_day
 from services.alerts.web import guard
 from services.alerts.web.guard import Access
+from tests.unit.test_alert_decide import a_candidate
 
 
 @pytest.mark.parametrize(
@@ -35,9 +36,23 @@ def test_snoozing_comes_back_at_seven_on_a_working_day() -> None:
     assert next_monday_morning(friday, "Europe/Berlin").isoformat() == "2011-03-07T07:00:00+01:00"
 
 
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        pytest.param("2011-02-28T02:00+00:00", "2011-02-28T07:00:00+01:00", id="at night: this morning"),
+        pytest.param("2011-02-28T06:00+00:00", "2011-02-28T07:00:00+01:00", id="at seven: now"),
+        pytest.param("2011-02-28T06:01+00:00", "2011-03-01T07:00:00+01:00", id="after seven: tomorrow"),
+        pytest.param("2011-03-05T02:00+00:00", "2011-03-07T07:00:00+01:00", id="on a Saturday: Monday"),
+        pytest.param("2011-03-04T12:00+00:00", "2011-03-07T07:00:00+01:00", id="on a Friday at noon: Monday"),
+    ],
+)
+def test_what_a_day_woke_is_sent_in_the_next_morning(now: str, expected: str) -> None:
+    assert next_morning(datetime.fromisoformat(now), "Europe/Berlin").isoformat() == expected
+
+
 def test_buckets_are_stable_and_spread_evenly() -> None:
-    assert bucket(1, "cross_sell", 1) == bucket(1, "cross_sell", 1)
-    below_ten = sum(bucket(customer, "cross_sell", 1) < 10 for customer in range(10_000))
+    assert bucket(a_candidate(1), 1) == bucket(a_candidate(1), 1)
+    below_ten = sum(bucket(a_candidate(customer), 1) < 10 for customer in range(10_000))
     assert 900 <= below_ten <= 1100
 
 

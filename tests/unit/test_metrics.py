@@ -99,7 +99,7 @@ def test_a_busy_service_stays_within_a_thousand_series() -> None:
         for decision in (
             "sent",
             "too_weak",
-            "still_quiet",
+            "within_repeat_interval",
             "over_budget",
             "shadow_mode",
             "holdout",

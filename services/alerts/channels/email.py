@@ -1,4 +1,4 @@
-"""This file sends alerts as mail: text and HTML, one connection a batch, TLS unless told otherwise."""
+"""Alerts as mail: text and HTML, one connection a batch, TLS unless told otherwise."""
 
 import smtplib
 import ssl
@@ -14,7 +14,14 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import css_inline
 
-from services.alerts.channel import Channel, Parcel, Rejected, Send, Setup, Unavailable
+from services.alerts.channel import (
+    Channel,
+    ChannelConfig,
+    OutboundMessage,
+    Rejected,
+    Send,
+    Unavailable,
+)
 
 LONGEST_ADDRESS = 254
 PERMANENT = 500
@@ -71,38 +78,38 @@ def address_of(text: str) -> Address:
     return address
 
 
-def compose(parcel: Parcel, mail_from: str) -> EmailMessage:
+def compose(outbound: OutboundMessage, mail_from: str) -> EmailMessage:
     """Write the mail. Its Message-ID is the delivery's id, so a repeat collapses into the first."""
     name, address = parseaddr(mail_from)
     sender = address_of(address)
     message = EmailMessage(policy=UNFOLDED)
     message["From"] = Address(display_name=name, addr_spec=sender.addr_spec)
-    message["To"] = address_of(parcel.recipient)
-    message["Subject"] = " ".join(parcel.text.subject.split())
-    message["Date"] = format_datetime(parcel.now)
-    message["Message-ID"] = f"<{parcel.delivery_id}@{sender.domain}>"
-    thread = f"<{parcel.text.thread}@{sender.domain}>"
+    message["To"] = address_of(outbound.recipient)
+    message["Subject"] = " ".join(outbound.rendered.subject.split())
+    message["Date"] = format_datetime(outbound.now)
+    message["Message-ID"] = f"<{outbound.delivery_id}@{sender.domain}>"
+    thread = f"<{outbound.rendered.thread}@{sender.domain}>"
     message["In-Reply-To"] = thread
     message["References"] = thread
     message["List-Id"] = f"Tipoff alerts <alerts.{sender.domain}>"
     message["Auto-Submitted"] = "auto-generated"
     message["X-Auto-Response-Suppress"] = "All"
-    message.set_content(parcel.text.plain)
-    message.add_alternative(INLINER.inline(parcel.text.html), subtype="html")
+    message.set_content(outbound.rendered.plain)
+    message.add_alternative(INLINER.inline(outbound.rendered.html), subtype="html")
     return message
 
 
 @contextmanager
-def open_channel(setup: Setup) -> Iterator[Send]:
-    """Connect at the first parcel, use that connection for the batch, and part politely."""
-    post = _PostOffice(setup)
+def open_channel(config: ChannelConfig) -> Iterator[Send]:
+    """Connect at the first message, use that connection for the batch, and part politely."""
+    relay = _RelayConnection(config)
     try:
-        yield post.send
+        yield relay.send
     finally:
-        post.close()
+        relay.close()
 
 
-def check(address: str, _setup: Setup) -> str | None:
+def check(address: str, _config: ChannelConfig) -> str | None:
     """Why an address cannot be mailed, or None."""
     try:
         address_of(address)
@@ -111,17 +118,17 @@ def check(address: str, _setup: Setup) -> str | None:
     return None
 
 
-class _PostOffice:
+class _RelayConnection:
     """One connection to the relay, made when first needed and again after it broke."""
 
-    def __init__(self, setup: Setup) -> None:
-        self._setup = setup
+    def __init__(self, config: ChannelConfig) -> None:
+        self._config = config
         self._connection: smtplib.SMTP | None = None
 
-    def send(self, parcel: Parcel) -> None:
+    def send(self, outbound: OutboundMessage) -> None:
         """Hand one mail to the relay. Raises Rejected or Unavailable."""
         try:
-            message = compose(parcel, self._setup.mail_from)
+            message = compose(outbound, self._config.mail_from)
         except ValueError as fault:
             raise Rejected(f"the mail cannot be written: {fault}") from fault
         connection = self._connected()
@@ -178,10 +185,10 @@ class _PostOffice:
         return self._connection
 
     def _connect(self) -> smtplib.SMTP:
-        if self._setup.smtp_url is None:
+        if self._config.smtp_url is None:
             raise Unavailable("no mail server is set", is_down=True)
-        relay = relay_of(self._setup.smtp_url)
-        timeout = self._setup.deadline_seconds / 3
+        relay = relay_of(self._config.smtp_url)
+        timeout = self._config.deadline_seconds / 3
         connection: smtplib.SMTP
         if relay.is_tls:
             connection = smtplib.SMTP_SSL(relay.host, relay.port, timeout=timeout, context=_trust())
@@ -216,4 +223,9 @@ def _meaning(code: int, answer: bytes | str) -> Rejected | Unavailable:
     return Unavailable(f"the mail server said {code} {words}")
 
 
-CHANNEL = Channel("email", open=open_channel, check=check)
+def missing(config: ChannelConfig) -> str | None:
+    """What the configuration lacks, or None."""
+    return "no mail server is set" if config.smtp_url is None else None
+
+
+CHANNEL = Channel("email", open=open_channel, check=check, missing=missing, needs_permission=True)

@@ -1,4 +1,4 @@
-"""This file sends alerts as signed webhooks (Standard Webhooks), see docs/webhooks.md."""
+"""Alerts as signed webhooks (Standard Webhooks), see docs/webhooks.md."""
 
 import base64
 import hmac
@@ -9,7 +9,14 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
 
-from services.alerts.channel import Channel, Parcel, Rejected, Send, Setup, Unavailable
+from services.alerts.channel import (
+    Channel,
+    ChannelConfig,
+    OutboundMessage,
+    Rejected,
+    Send,
+    Unavailable,
+)
 from shared import netguard, outbound, signing
 
 GONE = 410
@@ -28,32 +35,32 @@ def active_secrets(secret_key: str, address: str, number: int) -> list[str]:
 
 
 @contextmanager
-def open_channel(setup: Setup) -> Iterator[Send]:
-    """Each parcel makes its own vetted connection."""
-    yield lambda parcel: _send(parcel, setup)
+def open_channel(config: ChannelConfig) -> Iterator[Send]:
+    """Each message makes its own vetted connection."""
+    yield lambda message: _send(message, config)
 
 
-def check(address: str, setup: Setup) -> str | None:
+def check(address: str, config: ChannelConfig) -> str | None:
     """Why an address may not be called, or None."""
     try:
-        netguard.vet(address, allow_origins=setup.loopback_origins, resolve=netguard.resolve_by_system)
+        netguard.vet(address, allow_origins=config.loopback_origins, resolve=netguard.resolve_by_system)
     except (netguard.Forbidden, netguard.Unresolved) as fault:
         return str(fault)
     return None
 
 
-def _send(parcel: Parcel, setup: Setup) -> None:
-    body = json.dumps(parcel.payload, separators=(",", ":"), ensure_ascii=False).encode()
-    secrets = active_secrets(setup.secret_key, parcel.recipient, parcel.secret_number)
-    headers = signing.sign(str(parcel.delivery_id), parcel.now, body, secrets)
+def _send(message: OutboundMessage, config: ChannelConfig) -> None:
+    body = json.dumps(message.payload, separators=(",", ":"), ensure_ascii=False).encode()
+    secrets = active_secrets(config.secret_key, message.recipient, message.secret_number)
+    headers = signing.sign(str(message.delivery_id), message.now, body, secrets)
     headers |= {"content-type": "application/json", "user-agent": "Tipoff"}
     try:
         answer = outbound.post(
-            parcel.recipient,
+            message.recipient,
             body,
             headers,
-            deadline=setup.deadline_seconds,
-            allow_origins=setup.loopback_origins,
+            deadline=config.deadline_seconds,
+            allow_origins=config.loopback_origins,
         )
     except netguard.Forbidden as fault:
         raise Rejected(f"the address is not one we call: {fault}") from fault
@@ -61,7 +68,7 @@ def _send(parcel: Parcel, setup: Setup) -> None:
         raise Unavailable(str(fault), is_down=True) from fault
     except outbound.Unreachable as fault:
         raise Unavailable(str(fault), is_unknown=fault.maybe_sent, is_down=True) from fault
-    _judge(answer.status, answer.headers, parcel.now)
+    _judge(answer.status, answer.headers, message.now)
 
 
 def _judge(status: int, headers: Mapping[str, str], now: datetime) -> None:

@@ -1,10 +1,11 @@
-"""This file closes by itself what answered itself: the customer ordered, the condition cleared, or it fell quiet."""
+"""Closing what answered itself: the customer ordered, the condition cleared, or it fell quiet."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from services.alerts.store.episodes import RECORD_CLOSED
 from shared import tasks
 
 QUEUE = "alerts"
@@ -14,11 +15,14 @@ _CLOSE = (
     " SELECT alert.id, coalesce(min(episode.close_reason), 'fell quiet') AS reason"
     " FROM alert JOIN decision ON decision.alert_id = alert.id JOIN episode ON episode.id = decision.episode_id"
     " WHERE alert.state IN ('open', 'snoozed') AND {which}"
-    " GROUP BY alert.id HAVING NOT bool_or(episode.state = 'open' AND episode.quiet_after > :now)),"
+    " GROUP BY alert.id HAVING NOT bool_or(episode.closed_at IS NULL AND episode.quiet_after > :now)),"
     " closed AS (UPDATE alert SET state = 'done', closed_at = :now, snoozed_until = NULL,"
     "  close_reason = 'by itself: ' || answered.reason FROM answered WHERE alert.id = answered.id RETURNING alert.id),"
     " withdrawn AS (UPDATE delivery SET state = 'withdrawn', reason = 'it answered itself before it was sent'"
-    "  FROM closed WHERE delivery.alert_id = closed.id AND delivery.state = 'ready' AND NOT EXISTS ("
+    "  FROM closed JOIN delivery_item ON delivery_item.alert_id = closed.id"
+    "  WHERE delivery.id = delivery_item.delivery_id AND delivery.state = 'ready' AND NOT EXISTS ("
+    "   SELECT FROM delivery_item AS other WHERE other.delivery_id = delivery.id"
+    "    AND other.alert_id NOT IN (SELECT id FROM closed)) AND NOT EXISTS ("
     "   SELECT FROM attempt WHERE delivery_id = delivery.id AND outcome IS NULL))"
     " SELECT count(*) FROM closed"
 )
@@ -38,8 +42,9 @@ def tidy(connection: Connection, now: datetime) -> int:
     """
     connection.execute(
         text(
-            "UPDATE episode SET state = 'closed', closed_at = :now, close_reason = 'fell quiet'"
-            " WHERE state = 'open' AND quiet_after <= :now"
+            "WITH closed AS (UPDATE episode SET closed_at = :now, close_reason = 'fell quiet'"  # noqa: S608 - our own
+            " WHERE closed_at IS NULL AND quiet_after <= :now"
+            f" RETURNING id, closed_at, close_reason) {RECORD_CLOSED}"
         ),
         {"now": now},
     )

@@ -1,12 +1,14 @@
-"""This file keeps the record of sending: an attempt before each send, its outcome after, and the one switch."""
+"""The delivery log: an attempt before each send, its outcome after, and whether sending is paused."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-STOPPED = "sending_stopped"
+PAUSED = "sending_paused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +16,7 @@ class Held:
     """A delivery that may be sent, held until the transaction ends."""
 
     id: UUID
-    alert_id: int
+    alert_ids: tuple[int, ...]
     channel: str
     recipient: str
     endpoint_id: UUID | None
@@ -34,13 +36,14 @@ class Started:
     n: int
 
 
-def is_stopped(connection: Connection) -> bool:
-    """Whether an operator has stopped all sending."""
-    return connection.scalar(text("SELECT value FROM control WHERE name = :name"), {"name": STOPPED}) is True
+def is_paused(connection: Connection) -> bool:
+    """Whether an operator has paused all sending."""
+    return connection.scalar(text("SELECT value FROM control WHERE name = :name"), {"name": PAUSED}) is True
 
 
 _HOLD = text(
-    "SELECT delivery.id, delivery.alert_id, delivery.channel, delivery.recipient, delivery.endpoint_id,"
+    "SELECT delivery.id, ARRAY(SELECT alert_id FROM delivery_item WHERE delivery_id = delivery.id ORDER BY alert_id)"
+    " AS alert_ids, delivery.channel, delivery.recipient, delivery.endpoint_id,"
     " delivery.state, delivery.expires_at <= now() AS is_expired,"
     " coalesce(endpoint.secret_number, 1) AS secret_number, coalesce(endpoint.state, 'on') AS endpoint_state"
     " FROM delivery LEFT JOIN endpoint ON endpoint.id = delivery.endpoint_id WHERE delivery.id = :id"
@@ -59,7 +62,7 @@ def hold(connection: Connection, delivery_id: UUID) -> Held | None:
     if row.endpoint_state != "on":
         set_state(connection, delivery_id, "dead", "the endpoint is switched off")
         return None
-    return Held(row.id, row.alert_id, row.channel, row.recipient, row.endpoint_id, row.secret_number)
+    return Held(row.id, tuple(row.alert_ids), row.channel, row.recipient, row.endpoint_id, row.secret_number)
 
 
 def start(connection: Connection, delivery: Held) -> Started:
@@ -101,18 +104,24 @@ def switch_off(connection: Connection, endpoint_id: UUID, reason: str) -> None:
     )
 
 
-def record_sent(connection: Connection, started: Started) -> float | None:
+def record_sent(connection: Connection, started: Started, receipt: dict[str, Any] | None) -> float | None:
     """Write down that an attempt arrived. Returns the seconds since the order came in, None when not known."""
     seconds = connection.scalar(
         text(
             "WITH ended AS (UPDATE attempt SET finished_at = now(), outcome = 'sent'"
             "  WHERE delivery_id = :id AND n = :n),"
-            " sent AS (UPDATE delivery SET state = 'sent', reason = NULL, sent_at = now() WHERE id = :id)"
-            " SELECT extract(epoch FROM clock_timestamp() - event.received_at) FROM alert"
+            " sent AS (UPDATE delivery SET state = 'sent', reason = NULL, sent_at = now(),"
+            "  receipt = CAST(:receipt AS jsonb) WHERE id = :id)"
+            " SELECT extract(epoch FROM clock_timestamp() - min(event.received_at)) FROM alert"
             " JOIN sales_order ON sales_order.id = alert.order_id JOIN event ON event.id = sales_order.event_id"
-            " WHERE alert.id = :alert"
+            " WHERE alert.id = ANY(:alerts)"
         ),
-        {"id": started.delivery.id, "n": started.n, "alert": started.delivery.alert_id},
+        {
+            "id": started.delivery.id,
+            "n": started.n,
+            "alerts": list(started.delivery.alert_ids),
+            "receipt": receipt and json.dumps(receipt),
+        },
     )
     return None if seconds is None else float(seconds)
 
@@ -120,6 +129,7 @@ def record_sent(connection: Connection, started: Started) -> float | None:
 def alerts_of(connection: Connection, delivery_ids: Sequence[UUID]) -> list[int]:
     """Return the alerts these deliveries are about."""
     found = connection.execute(
-        text("SELECT DISTINCT alert_id FROM delivery WHERE id = ANY(:ids)"), {"ids": list(delivery_ids)}
+        text("SELECT DISTINCT alert_id FROM delivery_item WHERE delivery_id = ANY(:ids)"),
+        {"ids": list(delivery_ids)},
     )
     return list(found.scalars())

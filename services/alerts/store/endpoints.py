@@ -1,4 +1,4 @@
-"""This file keeps the endpoints webhooks go to, and the one switch over all sending; changes leave an audit row."""
+"""Endpoints webhooks go to, and pausing all sending; every change leaves an audit row."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from services.alerts.store.deliveries import STOPPED
+from services.alerts.store.deliveries import PAUSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,25 +80,25 @@ def switch_off(connection: Connection, endpoint: Endpoint) -> None:
     _note(connection, "remove endpoint", endpoint.address)
 
 
-def set_stopped(connection: Connection, *, stopped: bool) -> None:
-    """Turn the one switch: deliveries wait, everything else goes on."""
+def set_paused(connection: Connection, *, paused: bool) -> None:
+    """Pause or resume sending: while paused, deliveries wait and everything else goes on."""
     connection.execute(
         text(
-            "INSERT INTO control (name, value, changed_by) VALUES (:name, to_jsonb(CAST(:stopped AS boolean)),"
+            "INSERT INTO control (name, value, changed_by) VALUES (:name, to_jsonb(CAST(:paused AS boolean)),"
             " 'command')"
             " ON CONFLICT (name) DO UPDATE SET value = excluded.value, changed_at = now(), changed_by = 'command'"
         ),
-        {"name": STOPPED, "stopped": stopped},
+        {"name": PAUSED, "paused": paused},
     )
-    _note(connection, "stop sending" if stopped else "start sending", "all channels")
+    _note(connection, "pause sending" if paused else "resume sending", "all channels")
 
 
 def release_waiting(connection: Connection) -> None:
-    """Let deliveries that were parked by the switch go at once."""
+    """Let deliveries that waited for the pause to end go at once."""
     connection.execute(
         text(
             "UPDATE task SET run_at = now() WHERE queue = 'alerts' AND kind = 'deliver' AND state = 'ready'"
-            " AND error = 'sending is stopped'"
+            " AND error = 'sending is paused'"
         )
     )
 

@@ -1,4 +1,4 @@
-"""This file reads the inbox, and stores what reps do with their alerts."""
+"""The inbox: its lists, one alert by its id, and what reps do with it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,20 +8,21 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from services.alerts.store.episodes import Change, of_alert, record_change
+
 LONGEST_LIST = 200
 
-_SAID = "(alert.verdict = 'send' OR alert.reason = 'shadow_mode')"
 _AWAKE = "(alert.state = 'open' OR (alert.state = 'snoozed' AND alert.snoozed_until <= :now))"
 TABS = {
-    "to-call": f"{_SAID} AND {_AWAKE}",
-    "kept": f"NOT {_SAID} AND {_AWAKE}",
+    "to-call": f"alert.notified_at IS NOT NULL AND {_AWAKE}",
+    "kept": f"alert.notified_at IS NULL AND {_AWAKE}",
     "snoozed": "alert.state = 'snoozed' AND alert.snoozed_until > :now",
     "done": "alert.state IN ('done', 'dismissed', 'withdrawn')",
 }
 """The four piles of the inbox, each by what makes an alert lie there."""
 
 _ORDER = {
-    "to-call": "alert.is_urgent DESC, alert.value DESC, alert.id",
+    "to-call": "alert.severity = 'urgent' DESC, alert.value DESC, alert.id",
     "kept": "alert.value DESC, alert.id",
     "snoozed": "alert.snoozed_until, alert.id",
     "done": "alert.closed_at DESC NULLS LAST, alert.id DESC",
@@ -43,7 +44,7 @@ class Row:
     verdict: str
     reason: str
     state: str
-    is_urgent: bool
+    severity: str
     as_of: datetime
     amended_at: datetime | None
     snoozed_until: datetime | None
@@ -65,6 +66,7 @@ class Found:
 
     id: int
     state: str
+    recipient_id: int
     time_zone: str
     customer: str
 
@@ -73,11 +75,14 @@ def rows_of(connection: Connection, tab: str, rep: str | None, now: datetime) ->
     """Return one pile, the most valuable first; `rep` is a rep's outside id."""
     found = connection.execute(
         text(
-            "SELECT alert.public_id, coalesce(customer.name, 'Customer ' || customer.id) AS customer,"  # noqa: S608
-            " rep.name AS rep, alert.is_default_owner, best.headline, best.stake, best.probability, best.points,"
-            " alert.verdict, alert.reason, alert.state, alert.is_urgent, alert.as_of, alert.amended_at,"
-            " alert.snoozed_until, alert.close_reason, rep.time_zone"
-            " FROM alert JOIN customer ON customer.id = alert.customer_id JOIN rep ON rep.id = alert.rep_id"
+            "SELECT alert.public_id, coalesce(customer.name, 'Customer ' || customer.id, about.name) AS customer,"  # noqa: S608
+            ' "user".name AS rep,'
+            " alert.is_default_owner, best.headline, best.stake, best.probability, best.points,"
+            " alert.verdict, alert.reason, alert.state, alert.severity, alert.as_of, alert.amended_at,"
+            " alert.snoozed_until, alert.close_reason,"
+            ' "user".time_zone FROM alert JOIN "user" ON "user".id = alert.recipient_id'
+            ' LEFT JOIN rep ON rep.id = "user".rep_id LEFT JOIN rep AS about ON about.id = alert.about_rep_id'
+            " LEFT JOIN customer ON customer.id = alert.customer_id"
             " JOIN LATERAL (SELECT headline, stake, probability,"
             "   coalesce(nullif(count(rank) OVER (), 0), count(*) OVER ()) AS points"
             "  FROM decision JOIN signal ON signal.id = signal_id WHERE decision.alert_id = alert.id"
@@ -95,7 +100,8 @@ def counts(connection: Connection, rep: str | None, now: datetime) -> dict[str, 
     columns = ", ".join(f'count(*) FILTER (WHERE {fits}) AS "{tab}"' for tab, fits in TABS.items())
     row = connection.execute(
         text(
-            f"SELECT {columns} FROM alert JOIN rep ON rep.id = alert.rep_id"  # noqa: S608
+            f'SELECT {columns} FROM alert JOIN "user" ON "user".id = alert.recipient_id'  # noqa: S608
+            ' LEFT JOIN rep ON rep.id = "user".rep_id'
             " WHERE CAST(:rep AS text) IS NULL OR rep.external_id = :rep"
         ),
         {"rep": rep, "now": now},
@@ -107,7 +113,8 @@ def reps(connection: Connection) -> list[Rep]:
     """Return everybody who has ever had an alert, by name."""
     found = connection.execute(
         text(
-            "SELECT external_id AS id, name FROM rep WHERE EXISTS (SELECT FROM alert WHERE rep_id = rep.id)"
+            "SELECT external_id AS id, name FROM rep WHERE EXISTS ("
+            '  SELECT FROM alert JOIN "user" ON "user".id = alert.recipient_id WHERE "user".rep_id = rep.id)'
             " ORDER BY name, external_id"
         )
     )
@@ -115,8 +122,10 @@ def reps(connection: Connection) -> list[Rep]:
 
 
 _FIND = (
-    "SELECT alert.id, alert.state, rep.time_zone, coalesce(customer.name, 'Customer ' || customer.id) AS customer"
-    " FROM alert JOIN rep ON rep.id = alert.rep_id JOIN customer ON customer.id = alert.customer_id"
+    'SELECT alert.id, alert.state, alert.recipient_id, "user".time_zone,'
+    " coalesce(customer.name, 'Customer ' || customer.id, about.name) AS customer"
+    ' FROM alert JOIN "user" ON "user".id = alert.recipient_id LEFT JOIN rep AS about ON about.id = about_rep_id'
+    " LEFT JOIN customer ON customer.id = alert.customer_id"
     " WHERE public_id = :public_id"
 )
 
@@ -129,8 +138,8 @@ def find(connection: Connection, public_id: UUID, *, hold: bool = False) -> Foun
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
-    """What a rep does with an alert: the state it comes to, why, and until when."""
+class AlertAction:
+    """What a person does with an alert: called, won, lost, snooze, dismiss or undo; the state it comes to and why."""
 
     action: str
     state: str
@@ -138,8 +147,16 @@ class Act:
     until: datetime | None = None
 
 
-def act(connection: Connection, alert_id: int, done: Act, by: str, now: datetime) -> None:
-    """Store what was done and keep a record of it."""
+def act(
+    connection: Connection,
+    alert_id: int,
+    done: AlertAction,
+    now: datetime,
+    *,
+    by: str,
+    actor_id: int | None = None,
+) -> None:
+    """Store what was done and keep a record of it. `actor_id`: the user who acted, None while nobody signs in."""
     is_closed = done.state in ("done", "dismissed")
     connection.execute(
         text(
@@ -156,11 +173,21 @@ def act(connection: Connection, alert_id: int, done: Act, by: str, now: datetime
     )
     connection.execute(
         text(
-            "INSERT INTO feedback (alert_id, action, reason, until, by)"
-            " VALUES (:alert, :action, :reason, :until, :by)"
+            "INSERT INTO feedback (alert_id, action, reason, until, by, actor_id)"
+            " VALUES (:alert, :action, :reason, :until, :by, :actor_id)"
         ),
-        {"alert": alert_id, "action": done.action, "reason": done.reason, "until": done.until, "by": by},
+        {
+            "alert": alert_id,
+            "action": done.action,
+            "reason": done.reason,
+            "until": done.until,
+            "by": by,
+            "actor_id": actor_id,
+        },
     )
+    state = "notified" if done.state == "open" else done.state
+    change = Change(state, now, actor=by, actor_id=actor_id, reason=done.reason)
+    record_change(connection, of_alert(connection, alert_id), change)
 
 
 def list_recent(connection: Connection, limit: int) -> Sequence[tuple[int, UUID]]:

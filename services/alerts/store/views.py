@@ -1,4 +1,4 @@
-"""This file reads alerts with everything that stands beside them: points, customer, phone, last orders."""
+"""Alerts with everything that stands beside them: points, customer, phone, last orders."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -10,16 +10,22 @@ from services.alerts.view import AlertView, PastOrder, Point
 
 _ALERTS = text(
     "SELECT alert.id, alert.public_id, alert.customer_id, customer.name AS customer_name, customer.phone,"
-    " customer.city, rep.name AS rep_name, rep.time_zone, alert.is_default_owner, alert.verdict, alert.reason,"
-    " alert.state, alert.value, alert.as_of, alert.created_at, alert.is_urgent, alert.amended_at,"
+    " customer.city, alert.about_rep_id, about.name AS about_rep_name, about.external_id AS about_rep_ref,"
+    ' "user".name AS rep_name, "user".time_zone, alert.occasion,'
+    " alert.is_default_owner, alert.verdict, alert.reason,"
+    " alert.state, alert.value, alert.as_of, alert.created_at, alert.severity, alert.amended_at,"
     " alert.snoozed_until, alert.close_reason,"
     " coalesce(sales_order.number, sales_order.external_id, alert.order_id::text) AS order_number,"
     " sales_order.external_id AS order_ref, sales_order.source AS order_source,"
     " (SELECT external_id FROM customer_ref WHERE customer_id = customer.id"
     "   ORDER BY (source = sales_order.source) DESC NULLS LAST, source, external_id LIMIT 1) AS customer_ref,"
-    " (SELECT count(*) FROM alert AS earlier WHERE earlier.customer_id = alert.customer_id"
-    "   AND earlier.id <= alert.id) AS sequence"
-    " FROM alert JOIN customer ON customer.id = alert.customer_id JOIN rep ON rep.id = alert.rep_id"
+    " CASE WHEN alert.customer_id IS NULL THEN (SELECT count(*) FROM alert AS earlier"
+    "   WHERE earlier.about_rep_id = alert.about_rep_id AND earlier.customer_id IS NULL AND earlier.id <= alert.id)"
+    "  ELSE (SELECT count(*) FROM alert AS earlier WHERE earlier.customer_id = alert.customer_id"
+    "   AND earlier.id <= alert.id) END AS sequence"
+    ' FROM alert JOIN "user" ON "user".id = alert.recipient_id'
+    " LEFT JOIN rep AS about ON about.id = alert.about_rep_id"
+    " LEFT JOIN customer ON customer.id = alert.customer_id"
     " LEFT JOIN sales_order ON sales_order.id = alert.order_id"
     " WHERE alert.id = ANY(:alerts)"
 )
@@ -30,7 +36,7 @@ _POINTS = text(
     " signal.low, signal.high, signal.horizon_days, signal.evidence, signal.severity = 'urgent' AS is_urgent,"
     " signal.assumed_margin,"
     " signal.revenue, signal.unproven_reason, signal.product_id IS NOT NULL AS is_about_product,"
-    " signal.withdrawn_at IS NULL AND signal.order_version >= coalesce(sales_order.version, 0) AS is_live"
+    " signal.withdrawn_at IS NULL AND coalesce(signal.order_version >= sales_order.version, true) AS is_live"
     " FROM decision JOIN signal ON signal.id = decision.signal_id"
     " LEFT JOIN sales_order ON sales_order.id = signal.order_id"
     " WHERE decision.alert_id = ANY(:alerts) ORDER BY decision.rank NULLS LAST, signal.value DESC, signal.id"
@@ -55,23 +61,23 @@ def load(connection: Connection, alert_ids: Sequence[int], currency: str) -> dic
     orders = _grouped(connection.execute(_ORDERS, ids).mappings().all())
     views = {}
     for row in connection.execute(_ALERTS, ids).mappings():
-        said, kept = _split(points[row["id"]])
-        if said:
+        notified, others = _split(points[row["id"]])
+        if notified:
             views[row["id"]] = AlertView(
                 **_without(row, "id"),
                 currency=currency,
-                points=said,
-                kept=kept,
+                points=notified,
+                others=others,
                 orders=tuple(PastOrder(**_without(each, "alert_id")) for each in orders[row["id"]]),
             )
     return views
 
 
 def _split(rows: Sequence[RowMapping]) -> tuple[tuple[Point, ...], tuple[Point, ...]]:
-    """What was said, best first, and what was kept back beside it. Nothing said: all of it is what was kept."""
+    """The points of the message, best first, and what else was found. Without a message: all of it is its points."""
     shown = [row for row in rows if row["is_live"]] or rows
-    said = [row for row in shown if row["rank"] is not None] or shown
-    return tuple(map(_point, said)), tuple(_point(row) for row in shown if row not in said)
+    notified = [row for row in shown if row["rank"] is not None] or shown
+    return tuple(map(_point, notified)), tuple(_point(row) for row in shown if row not in notified)
 
 
 def _point(row: RowMapping) -> Point:

@@ -1,4 +1,4 @@
-"""This file reads the ways an alert took: its deliveries, and every try of each."""
+"""An alert's deliveries, and every try of each."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +26,7 @@ class Delivery:
     recipient: str
     state: str
     reason: str | None
+    send_after: datetime | None
     sent_at: datetime | None
     attempts: tuple[Attempt, ...]
 
@@ -35,14 +36,15 @@ def deliveries_of(connection: Connection, alert_id: int) -> list[Delivery]:
     tries = connection.execute(
         text(
             "SELECT attempt.delivery_id, n, started_at, outcome, detail FROM attempt"
-            " JOIN delivery ON delivery.id = delivery_id WHERE alert_id = :alert ORDER BY n"
+            " JOIN delivery_item USING (delivery_id) WHERE alert_id = :alert ORDER BY n"
         ),
         {"alert": alert_id},
     ).all()
     found = connection.execute(
         text(
-            "SELECT id, channel, recipient, state, reason, sent_at FROM delivery WHERE alert_id = :alert"
-            " ORDER BY notice, channel, recipient"
+            "SELECT delivery.id, delivery.channel, delivery.recipient, state, reason, send_after, sent_at"
+            " FROM delivery JOIN delivery_item ON delivery_id = delivery.id WHERE alert_id = :alert"
+            " ORDER BY notice, delivery.channel, delivery.recipient"
         ),
         {"alert": alert_id},
     ).mappings()

@@ -1,10 +1,10 @@
-"""This file reads what a rep's form asks for: done, later, not useful, or back again."""
+"""What a rep's form asks for: called, won, lost, later, not useful, or undo."""
 
 from collections.abc import Mapping
 from datetime import datetime
 
 from services.alerts.schedule import next_monday_morning, tomorrow_morning
-from services.alerts.store.inbox import Act
+from services.alerts.store.inbox import AlertAction
 
 LONGEST_REASON = 200
 DISMISSALS = {
@@ -21,19 +21,19 @@ class UnknownAction(ValueError):
     """The form asks for something that does not exist, or leaves out a reason."""
 
 
-def act_of(form: Mapping[str, str], now: datetime, time_zone: str) -> Act:
+def action_of(form: Mapping[str, str], now: datetime, time_zone: str) -> AlertAction:
     """Return what a form asks for. Raises UnknownAction."""
     asked = form.get("action", "")
-    if asked == "done":
-        return Act("done", "done")
-    if asked == "reopen":
-        return Act("reopen", "open")
+    if asked in ("called", "won", "lost"):
+        return AlertAction(asked, "done")
+    if asked == "undo":
+        return AlertAction("undo", "open")
     if asked == "snooze_tomorrow":
-        return Act("snooze", "snoozed", until=tomorrow_morning(now, time_zone))
+        return AlertAction("snooze", "snoozed", until=tomorrow_morning(now, time_zone))
     if asked == "snooze_week":
-        return Act("snooze", "snoozed", until=next_monday_morning(now, time_zone))
+        return AlertAction("snooze", "snoozed", until=next_monday_morning(now, time_zone))
     if asked == "dismiss":
-        return Act("dismiss", "dismissed", reason=_reason(form))
+        return AlertAction("dismiss", "dismissed", reason=_reason(form))
     raise UnknownAction("Choose what to do with the alert.")
 
 

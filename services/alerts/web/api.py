@@ -1,4 +1,4 @@
-"""This file serves alerts as JSON: the newest, and one by its id, to holders of a token with alerts:read."""
+"""Alerts as JSON: the newest, and one by its id, to holders of a token with alerts:read."""
 
 from typing import Any
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""This file serves the pages. GET and HEAD never change anything; a POST must come from a form of ours."""
+"""The pages. GET and HEAD never change anything; a POST must come from a form of ours."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from services.alerts import links
 from services.alerts.store import deliveries, inbox, views, ways
 from services.alerts.view import AlertView
 from services.alerts.web import guard
-from services.alerts.web.actions import DISMISSALS, UnknownAction, act_of
+from services.alerts.web.actions import DISMISSALS, UnknownAction, action_of
 from services.alerts.web.guard import Access
 from services.alerts.web.rendering import STATES, TABS, templates
 from shared.clock import Clock
@@ -69,11 +69,11 @@ class Pages:
         self._admit()
         with self._database.transaction() as connection:
             counts = inbox.counts(connection, None, self._clock())
-            is_stopped = deliveries.is_stopped(connection)
+            is_paused = deliveries.is_paused(connection)
         return self._page(
             "home.html",
             counts=counts,
-            is_stopped=is_stopped,
+            is_paused=is_paused,
             settings=self._settings,
             neighbours=self._neighbours(),
         )
@@ -106,8 +106,8 @@ class Pages:
     def act(self, public_id: UUID) -> AnyResponse:
         """Do what the form on an alert's page asks for, and go back to the pile."""
         self._admit()
-        action = self._act(public_id, by="inbox")
-        undo = "" if action == "reopen" else f"?undo={public_id}"
+        action = self._act(public_id, by="inbox", is_recipient=False)
+        undo = "" if action == "undo" else f"?undo={public_id}"
         return redirect(f"/inbox{undo}" if undo else f"/inbox/{public_id}", 303)
 
     def linked(self, token: str) -> Response:
@@ -119,7 +119,7 @@ class Pages:
 
     def act_linked(self, token: str) -> AnyResponse:
         """Do what was confirmed on the page behind a mail's link."""
-        self._act(self._linked_alert(token), by="the link of a mail")
+        self._act(self._linked_alert(token), by="the link of a mail", is_recipient=True)
         return redirect(f"/a/{token}", 303)
 
     def refused(self, refusal: Refused) -> Response:
@@ -160,7 +160,7 @@ class Pages:
             raise Refused(404, "There is no such alert.")
         return Shown(found, view)
 
-    def _act(self, public_id: UUID, by: str) -> str:
+    def _act(self, public_id: UUID, by: str, *, is_recipient: bool) -> str:
         request.max_content_length = LONGEST_FORM
         if not guard.is_own_form(_headers()) or not guard.is_form_token(
             self._secret_key, str(public_id), request.form.get("token", "")
@@ -172,11 +172,12 @@ class Pages:
             if found is None or found.state == "withdrawn":
                 raise Refused(404, "There is no such alert any more.")
             try:
-                wanted = act_of(request.form, now, found.time_zone)
+                wanted = action_of(request.form, now, found.time_zone)
             except UnknownAction as fault:
                 raise Refused(400, str(fault)) from fault
             if wanted.state != found.state or wanted.action == "snooze":
-                inbox.act(connection, found.id, wanted, by, now)
+                actor = found.recipient_id if is_recipient else None
+                inbox.act(connection, found.id, wanted, now, by=by, actor_id=actor)
         return wanted.action
 
     def _undo(self, connection: Connection) -> dict[str, str] | None:

@@ -1,4 +1,4 @@
-"""This file holds the words and templates of the pages; HTML is escaped, a missing value is an error."""
+"""Words and templates of the pages: HTML is escaped, a missing value is an error."""
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 

@@ -110,6 +110,15 @@ ON CONFLICT (external_id) DO UPDATE SET
     is_default_owner = excluded.is_default_owner
 """
 
+# Alerts go to users: every rep is one.
+USERS = """
+INSERT INTO "user" (name, email, role, rep_id, time_zone)
+SELECT rep.name, rep.email, 'rep', rep.id, rep.time_zone FROM rep
+WHERE rep.external_id IN (SELECT id FROM staged) ORDER BY rep.id
+ON CONFLICT (rep_id) DO UPDATE SET
+    name = excluded.name, email = excluded.email, time_zone = excluded.time_zone
+"""
+
 MANAGERS = """
 UPDATE rep SET manager_id = manager.id FROM staged
 JOIN rep AS manager ON manager.external_id = staged.manager_id

@@ -131,7 +131,7 @@ REPS = Noun(
         Column("default_owner", FLAG),
     ),
     key=("id",),
-    write=(sql.OLD_DEFAULT_OWNER, sql.REPS, sql.MANAGERS),
+    write=(sql.OLD_DEFAULT_OWNER, sql.REPS, sql.USERS, sql.MANAGERS),
     only_one="default_owner",
 )
 

@@ -49,9 +49,12 @@ _EPISODES = text(
 
 _CLOSE = text(
     "WITH held AS (SELECT id FROM episode WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE)"
-    " UPDATE episode SET state = 'closed', closed_at = :now, close_reason = ended.reason"
+    ", closed AS (UPDATE episode SET closed_at = :now, close_reason = ended.reason"
     " FROM held JOIN unnest(CAST(:ids AS bigint[]), CAST(:reasons AS text[])) AS ended (id, reason) USING (id)"
-    " WHERE episode.id = held.id AND state = 'open'"
+    " WHERE episode.id = held.id AND closed_at IS NULL RETURNING episode.id, close_reason)"
+    " INSERT INTO episode_event (episode_id, from_state, to_state, actor, at, reason) SELECT id, ("
+    "  SELECT to_state FROM episode_event WHERE episode_id = closed.id ORDER BY episode_event.id DESC LIMIT 1),"
+    " 'closed', 'scoring', :now, close_reason FROM closed"
 )
 
 

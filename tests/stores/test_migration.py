@@ -1,0 +1,196 @@
+"""An installation of the first tables, with a row of everything, loses nothing by the migration."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from psycopg import sql
+
+from services.alerts.store import inbox, views, ways
+from services.explain import explain
+from shared import migrations
+from shared.db import DRAIN, Database
+from shared.tables import metadata
+from tests.alert_rows import NOW, rows, value
+from tests.conftest import Servers
+from tests.databases import conninfo, named
+
+NAME = "tipoff_test_filled_at_0001"
+
+FILLED = """
+INSERT INTO rep (external_id, name, email, time_zone, is_default_owner) VALUES
+    ('ruth', 'Ruth', 'ruth@example.com', 'Europe/Berlin', false), ('nobody', 'Nobody yet', NULL, 'UTC', true);
+INSERT INTO territory (external_id, name) VALUES ('north', 'North');
+INSERT INTO customer (name, phone, territory_id) VALUES ('Acme', '+44 20 7946 0018', 1);
+INSERT INTO customer_ref VALUES ('standard', 'C-1', 1);
+INSERT INTO assignment (customer_id, rep_id, valid_from) VALUES (1, 1, '2010-01-01');
+INSERT INTO target VALUES (1, '2011-01-01', '2011-03-31', 90000, 'EUR');
+INSERT INTO product (name) VALUES ('Drill');
+INSERT INTO product_ref VALUES ('standard', 'DRILL', 1);
+INSERT INTO event (source, external_id, version, digest, is_head, door, state, body, normal)
+    VALUES ('standard', 'SO-1', 1, 'x', true, 'webhook', 'applied', '{}', '{}');
+INSERT INTO sales_order (source, external_id, version, digest, event_id, number, status, kind, counts, ordered_at,
+    currency, customer_id, net, base_net)
+    SELECT 'standard', 'SO-1', 1, 'x', id, 'INV-1', 'confirmed', 'sale', true, '2011-02-28 10:00Z', 'GBP', 1, 120, 120
+    FROM event;
+INSERT INTO signal (kind, customer_id, subject, cause, order_id, order_version, as_of, expires_at, probability, basis,
+    stake, value, low, high, horizon_days, quiet_days, headline, question, evidence, detail, is_urgent, is_selling,
+    is_proven, assumed_margin, detector_version)
+    SELECT 'cross_sell', 1, 'product:' || n, 'line:1', 1, 1, '2011-02-28 10:00Z', '2011-03-05 10:00Z', 0.2, 'measured',
+    125, 25, 10, 40, 90, 28, 'Buys drills, never drill bits', 'Who supplies them?', '[{"label": "a", "text": "b"}]',
+    '{}', n = 1, true, true, false, '1' FROM generate_series(1, 3) n;
+INSERT INTO policy_version (version, rules) VALUES ('p1', '{}');
+INSERT INTO episode (customer_id, kind, subject, number, state, opened_at, last_seen_at, quiet_after, closed_at,
+    close_reason, holdout_bucket, is_holdout, value, sent_at) VALUES
+    (1, 'cross_sell', 'product:1', 1, 'open', '2011-02-28 10:00Z', '2011-02-28 10:00Z', '2011-03-28 10:00Z', NULL, NULL,
+     7, false, 25, '2011-02-28 11:00Z'),
+    (1, 'cross_sell', 'product:2', 1, 'closed', '2011-01-28 10:00Z', '2011-01-28 10:00Z', '2011-02-01 10:00Z',
+     '2011-02-01 10:00Z', 'fell quiet', 8, false, 25, NULL),
+    (1, 'cross_sell', 'product:3', 1, 'open', '2011-02-28 10:00Z', '2011-02-28 10:00Z', '2011-03-28 10:00Z', NULL, NULL,
+     9, true, 25, NULL);
+INSERT INTO alert (customer_id, rep_id, is_default_owner, order_id, business_day, verdict, reason, is_urgent,
+    is_selling, value, as_of) VALUES
+    (1, 1, false, 1, '2011-02-28', 'send', 'first_time', true, true, 25, '2011-02-28 10:00Z'),
+    (1, 2, true, 1, '2011-02-28', 'keep', 'shadow_mode', false, true, 25, '2011-02-28 10:00Z');
+INSERT INTO decision (signal_id, episode_id, alert_id, rank, verdict, reason, policy_version) VALUES
+    (1, 1, 1, 1, 'send', 'first_time', 'p1'), (2, 2, 2, 1, 'keep', 'shadow_mode', 'p1'),
+    (3, 3, NULL, NULL, 'drop', 'still_quiet', 'p1');
+INSERT INTO endpoint (channel, address) VALUES ('webhook', 'https://example.com/hook');
+INSERT INTO delivery (alert_id, notice, channel, recipient, endpoint_id, state, expires_at, sent_at)
+    SELECT 1, 1, 'email', 'ruth@example.com', NULL, 'sent', now(), now()
+    UNION ALL SELECT 1, 1, 'webhook', address, id, 'ready', now() + interval '1 day', NULL FROM endpoint;
+INSERT INTO attempt (delivery_id, n, outcome, detail)
+    SELECT id, 1, 'sent', 'thanks' FROM delivery WHERE channel = 'email';
+INSERT INTO feedback (alert_id, action, by) VALUES (1, 'done', 'inbox'), (1, 'reopen', 'inbox');
+INSERT INTO control (name, value, changed_by) VALUES ('sending_stopped', 'true', 'command');
+INSERT INTO audit (actor, action, object) VALUES ('command', 'stop sending', 'all channels');
+INSERT INTO task (queue, kind, key) VALUES ('alerts', 'decide', '1:1');
+INSERT INTO task (queue, kind, key) SELECT 'alerts', 'deliver', id::text FROM delivery WHERE state = 'ready';
+"""
+
+
+@pytest.fixture(scope="module")
+def upgraded(servers: Servers) -> Iterator[Database]:
+    """A database that was filled at the first tables and upgraded."""
+    drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(NAME))
+    url = named(servers.database_url, NAME)
+    with psycopg.connect(conninfo(servers.database_url), autocommit=True) as server:
+        server.execute(drop)
+        server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(NAME)))
+        migrations.upgrade(url, "0001")
+        with psycopg.connect(conninfo(url)) as connection:
+            connection.execute(FILLED)
+        migrations.upgrade(url)
+        database = Database(url, DRAIN)
+        yield database
+        database.close()
+        server.execute(drop)
+
+
+def test_the_migrations_make_the_tables_of_the_code(upgraded: Database) -> None:
+    with upgraded.transaction() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"include_object": lambda _object, name, *_: not name.startswith("order_line_")}
+        )
+        assert compare_metadata(context, metadata) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        pytest.param(
+            'SELECT name, email, role, rep_id, time_zone FROM "user" ORDER BY id',
+            [("Ruth", "ruth@example.com", "rep", 1, "Europe/Berlin"), ("Nobody yet", None, "rep", 2, "UTC")],
+            id="every rep is a user",
+        ),
+        pytest.param(
+            "SELECT rep_id, territory_id, amount FROM target", [(1, None, 90000)], id="targets keep their rep"
+        ),
+        pytest.param(
+            "SELECT subject, closed_at IS NULL, notified_at IS NULL FROM episode ORDER BY id",
+            [("product:1", True, False), ("product:2", False, True), ("product:3", True, True)],
+            id="episodes are open while nothing closed them",
+        ),
+        pytest.param(
+            "SELECT episode_id, from_state, to_state FROM episode_event ORDER BY id",
+            [
+                (1, None, "open"),
+                (1, "open", "notified"),
+                (2, None, "open"),
+                (2, "open", "closed"),
+                (3, None, "open"),
+            ],
+            id="what is known of an episode's past is its history",
+        ),
+        pytest.param(
+            "SELECT occasion, recipient_id, order_id, severity, verdict, notified_at IS NOT NULL FROM alert"
+            " ORDER BY id",
+            [
+                ("order:1", 1, 1, "urgent", "notify", True),
+                ("order:1", 2, 1, "normal", "inbox_only", True),
+            ],
+            id="alerts have an occasion and a recipient",
+        ),
+        pytest.param(
+            "SELECT verdict, reason FROM decision ORDER BY signal_id",
+            [
+                ("notify", "first_time"),
+                ("inbox_only", "shadow_mode"),
+                ("suppressed", "within_repeat_interval"),
+            ],
+            id="every decision stands, in today's words",
+        ),
+        pytest.param(
+            "SELECT alert_id, notice, delivery.channel, delivery.recipient, state FROM delivery"
+            " JOIN delivery_item ON delivery_id = id ORDER BY delivery.channel",
+            [
+                (1, 1, "email", "ruth@example.com", "sent"),
+                (1, 1, "webhook", "https://example.com/hook", "ready"),
+            ],
+            id="every delivery still has its alert",
+        ),
+        pytest.param("SELECT n, outcome, detail FROM attempt", [(1, "sent", "thanks")], id="attempts stand"),
+        pytest.param(
+            "SELECT action FROM feedback ORDER BY id", [("called",), ("undo",)], id="feedback stands"
+        ),
+        pytest.param("SELECT name, value FROM control", [("sending_paused", True)], id="a pause still holds"),
+    ],
+)
+def test_after_the_upgrade(upgraded: Database, query: str, expected: list[tuple[object, ...]]) -> None:
+    assert [tuple(row) for row in rows(upgraded, query)] == expected
+
+
+def test_the_inbox_still_shows_it(upgraded: Database) -> None:
+    with upgraded.transaction() as connection:
+        listed = inbox.rows_of(connection, "to-call", None, NOW)
+        (public_id,) = [each.public_id for each in listed if each.rep == "Ruth"]
+        found = inbox.find(connection, public_id)
+        assert found is not None
+        view = views.load(connection, [found.id], "GBP")[found.id]
+        taken = ways.deliveries_of(connection, found.id)
+    assert [(each.customer, each.headline) for each in listed] == [
+        ("Acme", "Buys drills, never drill bits")
+    ] * 2
+    assert (view.customer, view.order_number, view.is_urgent) == ("Acme", "INV-1", True)
+    assert [(each.channel, len(each.attempts)) for each in taken] == [("email", 1), ("webhook", 0)]
+
+
+def test_explain_still_tells_the_whole_way(upgraded: Database) -> None:
+    delivery = str(value(upgraded, "SELECT id FROM delivery WHERE channel = 'email'"))
+    with upgraded.transaction() as connection:
+        told = {asked: {step.what for step in explain(connection, asked)} for asked in ("SO-1", delivery)}
+    whole = {
+        "event",
+        "facts",
+        "signal",
+        "evidence",
+        "decision",
+        "task",
+        "alert",
+        "delivery",
+        "attempt",
+        "feedback",
+    }
+    assert told == {"SO-1": whole, delivery: whole}
