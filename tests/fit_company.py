@@ -72,8 +72,22 @@ class Company:
         return int(self.connection.execute(statement, columns).scalar_one())
 
 
+MODELS = {
+    "item_neighbour": "neighbours",
+    "customer_candidate": "neighbours",
+    "model_run": "neighbours",
+    "item_fact": "item_facts",
+    "price_band": "price_bands",
+    "usual_break": "usual_breaks",
+    "order_size": "order_sizes",
+}
+
+
 def learnt(database: Database, query: str) -> list[tuple[Any, ...]]:
-    """Rows of the current fit: write `:run` where its number goes."""
+    """Rows of the current run of the model whose table is asked: write `:run` where its number goes."""
+    (model,) = {model for table, model in MODELS.items() if f"FROM {table} " in query}
     with database.transaction() as connection:
-        run = connection.execute(text("SELECT id FROM model_run WHERE is_current")).scalar_one()
+        run = connection.execute(
+            text("SELECT id FROM model_run WHERE state = 'current' AND model = :model"), {"model": model}
+        ).scalar_one()
         return [tuple(row) for row in connection.execute(text(query), {"run": run})]

@@ -11,6 +11,7 @@ from services.scoring.facts import (
     FitFacts,
     ItemFit,
     LineFacts,
+    ModelRun,
     OrderFacts,
     PriceBand,
     PriceBreak,
@@ -91,7 +92,7 @@ def facts(*lines: LineFacts, **given: Any) -> OrderFacts:
         "rate": Decimal(1),
         "base_net": sum((each.line.net for each in lines), Decimal(0)),
         "products": {each.id: each for each in (*(line.product for line in lines), *products)},
-        "fit": FitFacts(run_id=3, as_of=NOW - timedelta(hours=10), wins=frozenset({"cross_sell"})),
+        "fit": a_fit(passes=True),
     }
     return OrderFacts(**(values | given))
 
@@ -114,6 +115,11 @@ def a_band(price: float, **given: Any) -> PriceBand:
         "latest_price": money(price),
     }
     return PriceBand(**(values | given))
+
+
+def a_fit(as_of: datetime = NOW - timedelta(hours=10), **grade: Any) -> FitFacts:
+    """A fit whose neighbours were graded so."""
+    return FitFacts({"neighbours": ModelRun(3, as_of, grade)})
 
 
 def an_episode(kind: str, product_id: int | None = DRILL) -> Episode:

@@ -1,19 +1,22 @@
-"""This file is the scoring service's web application: health, metrics, the current fit, and signals to read."""
+"""The scoring service's web application: health, metrics, the current models, and signals to read."""
 
 import importlib.metadata
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from apiflask import APIFlask
 from flask import request
 from sqlalchemy import text
 
+from services.scoring.fit import models as fitted_models
 from services.scoring.store import reading
 from shared import migrations
 from shared.bearer import require_scope
 from shared.clock import Clock
 from shared.db import Database
 from shared.metrics import Metrics
+from shared.plugins import module_names
 from shared.problems import Problem
 from shared.settings import Settings
 from shared.tokens import ApiToken, remembered
@@ -39,15 +42,15 @@ def create_app(
         metrics=metrics,
         readiness={"database": Check(lambda: _database_fault(database))},
     )
-    metrics.model_fit.labels("cross_sell").set_function(lambda: reading.fitted_at(database))
+    for name in module_names(fitted_models):
+        metrics.model_fit.labels(name).set_function(partial(reading.fitted_at, database, name))
     find_token = remembered(lambda digest: reading.token(database, digest))
 
     @app.get("/v1/models")
-    @app.doc(security="ApiToken", summary="The current fit: until when, how good, how old")
+    @app.doc(security="ApiToken", summary="The current run of every model: until when, how good, how old")
     @require_scope("signals:read", find_token)
     def models(_token: ApiToken) -> dict[str, Any]:
-        current = reading.current_fit(database, clock())
-        return {"current": current}
+        return {"models": reading.models(database, clock())}
 
     @app.get("/v1/signals")
     @app.doc(security="ApiToken", summary="Signals found, newest first")

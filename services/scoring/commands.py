@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from services.scoring.fit.run import NothingToFit, fit
+from services.scoring.fit.run import ModelsFailed, NothingToFit, fit
 from services.scoring.store import refresh
 
 if TYPE_CHECKING:
@@ -21,6 +21,10 @@ def fit_command(context: "Context", as_of: datetime | None) -> None:
     moment = as_of.replace(tzinfo=UTC) if as_of else context.clock()
     try:
         report = fit(context.settings.database_url.get_secret_value(), moment)
+    except ModelsFailed as fault:
+        for line in fault.report.lines():
+            click.echo(line)
+        raise click.ClickException(str(fault)) from fault
     except NothingToFit as fault:
         raise click.ClickException(f"{fault}\nhint: `tipoff import orders FILE` brings history in") from fault
     for line in report.lines():

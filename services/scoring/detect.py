@@ -20,16 +20,11 @@ def detect(kinds: Kinds, facts: OrderFacts) -> list[Signal]:
 
 
 def why_unproven(kind: SignalKind[OrderFacts], fit: FitFacts | None, business_now: datetime) -> str | None:
-    """Return why the kind may not be mailed now, or None when it may: it needs a fresh fit in which it wins."""
-    if kind.needs_win is None:
+    """Return why the kind may not be mailed now, or None when it may: its model needs a fresh run that passes."""
+    if kind.needs_model is None:
         return None
-    if fit is None:
-        return "no fit yet"
-    if fit.is_stale(business_now):
-        return "the fit is more than 3 days old"
-    if kind.needs_win in fit.wins:
-        return None
-    return (fit.reasons or {}).get(kind.needs_win, "not judged on this company's history")
+    run = fit.runs.get(kind.needs_model) if fit is not None else None
+    return "no fit yet" if run is None else run.why_unproven(business_now)
 
 
 def ended(kinds: Kinds, facts: OrderFacts, episodes: Iterable[tuple[int, Episode]]) -> dict[int, str]:
@@ -59,6 +54,7 @@ def row(
 ) -> dict[str, object]:
     """Return one signal as it is stored: with its occasion and the versions of detector and fit."""
     unproven_reason = why_unproven(kind, fit, business_now)
+    run = fit.runs.get(kind.needs_model) if fit is not None and kind.needs_model is not None else None
     return {
         "kind": signal.kind,
         "customer_id": signal.customer_id,
@@ -89,5 +85,5 @@ def row(
         "assumed_margin": signal.assumed_margin,
         "quiet_days": kind.episode_ttl.days,
         "detector_version": kind.version,
-        "model_run_id": fit.run_id if fit is not None else None,
+        "model_run_id": run.id if run is not None else None,
     }

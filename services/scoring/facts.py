@@ -5,12 +5,12 @@ be known is None. "Usual" is defined here once, for live scoring and for tests a
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from operator import attrgetter
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -163,22 +163,28 @@ class PastOrder(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class FitFacts:
-    """The current fit: which run, until when, how good. `order_sizes` holds (P60, P75) by segment.
+class ModelRun:
+    """The current run of one model: its facts end at `as_of`. `grade` is what its quality gate measured."""
 
-    `reasons` says in words why a model wins against its baseline or does not.
-    """
-
-    run_id: int
+    id: int
     as_of: datetime
-    wins: frozenset[str] = frozenset()
-    reasons: Mapping[str, str] | None = None
-    calibration: tuple[tuple[float, float, int], ...] = ()
-    order_sizes: Mapping[str, tuple[Decimal, Decimal]] | None = None
+    grade: Mapping[str, Any] = field(default_factory=dict)
 
-    def is_stale(self, moment: datetime) -> bool:
-        """Is the fit more than three days older than this moment?"""
-        return moment - self.as_of > STALE_AFTER
+    def why_unproven(self, moment: datetime) -> str | None:
+        """Return why what it says may not be mailed at this moment, or None when it may."""
+        if moment - self.as_of > STALE_AFTER:
+            return "the fit is more than 3 days old"
+        if self.grade.get("passes") is True:
+            return None
+        return str(self.grade.get("reason", "not judged on this company's history"))
+
+
+@dataclass(frozen=True, slots=True)
+class FitFacts:
+    """The current run of every model, by model. `order_sizes` holds (P60, P75) by segment."""
+
+    runs: Mapping[str, ModelRun]
+    order_sizes: Mapping[str, tuple[Decimal, Decimal]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from services.scoring import signals
 from services.scoring.detect import Kinds
 from services.scoring.facts import Assumptions, OrderFacts
+from services.scoring.fit import models as fitted_models
 from services.scoring.scorer import Lane, Notify, Scorer
 from services.scoring.store import refresh, schedule
 from services.scoring.store.catalogue import Catalogue
@@ -16,7 +17,7 @@ from shared.clock import Clock
 from shared.db import Database
 from shared.domain.signal import DaySignalKind, SignalKind
 from shared.metrics import Metrics
-from shared.plugins import discover
+from shared.plugins import discover, module_names
 from shared.settings import Settings
 from shared.tasks import Handler, Tally, Task
 from shared.worker import Periodic
@@ -52,8 +53,8 @@ def handlers(
     return (
         Handler("score", QUEUE, scorer.score, batch=BATCH),
         Handler("refresh", QUEUE, refresher(database, settings.base_currency), hung_after=None),
-        Handler("fit", QUEUE, fitter(database, settings, clock), hung_after=None),
-        Handler("judge", QUEUE, judger(database, settings, kinds, clock, notify), batch=100),
+        Handler("fit", QUEUE, fitter(database, settings, clock), batch=100, hung_after=None),
+        Handler("judge", QUEUE, judger(database, settings, kinds, clock, notify), batch=100, hung_after=None),
     )
 
 
@@ -61,8 +62,10 @@ def periodic(settings: Settings) -> tuple[Periodic, ...]:
     """Return what puts tasks by the clock: the nightly fit, the first one, and the judgement of the day."""
     day_kinds = [kind.name for kind in _day_kinds(discover(signals, "KIND", SignalKind))]
 
+    models = module_names(fitted_models)
+
     def fits(connection: Connection) -> None:
-        due = schedule.fits_due(connection)
+        due = schedule.fits_due(connection, models)
         if due:
             tasks.put(connection, QUEUE, "fit", due)
 
@@ -76,6 +79,12 @@ def periodic(settings: Settings) -> tuple[Periodic, ...]:
 
 def _day_kinds(kinds: Kinds) -> list[DaySignalKind[OrderFacts]]:
     return [kind for kind in kinds.values() if isinstance(kind, DaySignalKind)]
+
+
+def _models_of(batch: Sequence[Task]) -> set[str]:
+    """The models these tasks name (`<day>:<model>`); none when one of them names none: then all are meant."""
+    named = {task.key.partition(":")[2] for task in batch}
+    return set() if "" in named else named
 
 
 def judger(
@@ -95,14 +104,14 @@ def judger(
 
 
 def fitter(database: Database, settings: Settings, clock: Clock) -> Callable[[Sequence[Task]], Tally]:
-    """Return how the models are built: from facts before the business now, swapped in at once."""
+    """Return how models are built, from facts before the business now: a task for each, done together."""
 
     def run(batch: Sequence[Task]) -> Tally:
         from services.scoring.fit.run import NothingToFit, fit  # noqa: PLC0415 - DuckDB and Ibis: a second and 100 MB, once a night
 
         refresh.what_waits(database, settings.base_currency)
         try:
-            report = fit(settings.database_url.get_secret_value(), clock())
+            report = fit(settings.database_url.get_secret_value(), clock(), names=_models_of(batch))
         except NothingToFit as nothing:
             log.info("%s", nothing)
         else:

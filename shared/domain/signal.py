@@ -85,8 +85,8 @@ class SignalKind(Generic[Facts]):
     """A signal kind: one file in `services/scoring/signals`, discovered by its `KIND`.
 
     `ends` answers whether an order closes an open episode, with the reason, or None. An episode without new
-    evidence ends after `episode_ttl`. `needs_win` names a grade in the current fit that must hold before the kind
-    may be mailed.
+    evidence ends after `episode_ttl`. `needs_model` names the model whose current run
+    must pass its quality gate before the kind may be mailed.
     """
 
     name: str
@@ -94,7 +94,7 @@ class SignalKind(Generic[Facts]):
     ends: Callable[[Facts, Episode], str | None]
     episode_ttl: timedelta
     is_selling: bool
-    needs_win: str | None = None
+    needs_model: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from services.scoring import signals
-from services.scoring.facts import FitFacts, Neighbour, OrderFacts
+from services.scoring.facts import Neighbour, OrderFacts
 from shared.domain.signal import OrderSignalKind, Signal
 from shared.plugins import discover
 from tests.order_facts import (
@@ -14,6 +14,7 @@ from tests.order_facts import (
     DRILL,
     NOW,
     a_break,
+    a_fit,
     a_line,
     a_product,
     a_purchase,
@@ -28,7 +29,7 @@ SITUATIONS = [
     facts(a_line(BITS, cost=1), products=[a_product(BIT)]),
     facts(a_line(BITS, price=5, cost=6), products=[a_product(BIT)]),
     facts(a_line(quantity=10, history=tuple(a_purchase(days, 40) for days in (30, 60, 90, 120)))),
-    facts(a_line(BITS), fit=FitFacts(3, NOW, calibration=((0.0, 0.08, 400),)), products=[a_product(BIT)]),
+    facts(a_line(BITS), fit=a_fit(calibration=((0.0, 0.08, 400),)), products=[a_product(BIT)]),
     facts(),
     facts(a_line(price=0)),
     facts(a_line(base_net=None), rate=None, base_net=None, fit=None, products=[]),

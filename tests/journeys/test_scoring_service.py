@@ -44,22 +44,23 @@ def test_signals_are_shown_by_customer(app: APIFlask, database: Database) -> Non
 
 
 def test_the_current_fit_is_shown_with_its_age(app: APIFlask, database: Database) -> None:
-    assert get(app, "/v1/models").json == {"current": None}
+    assert get(app, "/v1/models").json == {"models": []}
     with database.transaction() as connection:
         connection.execute(
             text(
-                "INSERT INTO model_run (as_of, is_current, version, grades, finished_at)"
-                " VALUES (:at, true, '1', '{}', :at)"
+                "INSERT INTO model_run (model, state, as_of, version, finished_at)"
+                " VALUES ('neighbours', 'current', :at, '1', :at)"
             ),
             {"at": NOW - timedelta(hours=2)},
         )
-    assert get(app, "/v1/models").json["current"]["age_seconds"] == 7200
+    (model,) = get(app, "/v1/models").json["models"]
+    assert (model["model"], model["age_seconds"]) == ("neighbours", 7200)
     fitted = (NOW - timedelta(hours=2)).timestamp()
-    assert f'tipoff_model_fit_timestamp_seconds{{model="cross_sell"}} {fitted:.10g}' in scraped(app)
+    assert f'tipoff_model_fit_timestamp_seconds{{model="neighbours"}} {fitted:.10g}' in scraped(app)
 
 
 def test_a_model_that_was_never_fitted_says_so(app: APIFlask) -> None:
-    assert 'tipoff_model_fit_timestamp_seconds{model="cross_sell"} 0' in scraped(app)
+    assert 'tipoff_model_fit_timestamp_seconds{model="neighbours"} 0' in scraped(app)
 
 
 def scraped(app: APIFlask) -> str:

@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from adbc_driver_manager import IntegrityError
 from sqlalchemy import text
 
-from services.scoring.fit.run import FitReport, NothingToFit, fit
+from services.scoring.fit.grade import CrossSellGrade
+from services.scoring.fit.run import FitReport, ModelsFailed, NothingToFit, fit
 from shared.db import Database
 from tests.fit_company import AS_OF, Company, days_ago, learnt
 
@@ -48,6 +48,12 @@ def fit_it(company: Company, database_url: str) -> Fit:
         return fit(database_url, AS_OF, threads=1, memory="300MB")
 
     return run
+
+
+def cross_sell(report: FitReport) -> CrossSellGrade:
+    grade = report.models["neighbours"].grade
+    assert isinstance(grade, CrossSellGrade)
+    return grade
 
 
 def everything(database: Database) -> dict[str, list[tuple[Any, ...]]]:
@@ -119,8 +125,8 @@ def test_nothing_dated_at_or_after_the_moment_changes_the_fit(
         company.order(f"drill {number}", AS_OF + timedelta(days=1), ("BIT", 99, 1))
     second = fit_it()
     assert everything(database) == before
-    assert second.run_id > first.run_id
-    assert second.cross_sell == first.cross_sell
+    assert all(second.models[name].run_id > first.models[name].run_id for name in first.models)
+    assert second.models["neighbours"].grade == first.models["neighbours"].grade
 
 
 def test_the_last_moment_before_does_change_it(database: Database, company: Company, fit_it: Fit) -> None:
@@ -245,7 +251,8 @@ def test_a_company_with_few_orders_is_told_that_cross_sell_cannot_be_judged(
 ) -> None:
     company.order("one", days_ago(10), ("DRILL", 1, 80))
     report = fit_it()
-    assert (report.cross_sell.wins, report.cross_sell.precision_at_3) == (False, None)
+    grade = cross_sell(report)
+    assert (grade.passes, grade.precision_at_3) == (False, None)
     assert any("customers to judge by" in line for line in report.lines())
 
 
@@ -282,25 +289,25 @@ def test_cross_sell_wins_where_neighbours_tell_what_is_bought_next(
     database: Database, company: Company, fit_it: Fit
 ) -> None:
     sell_complements(company, found_by_neighbours=True)
-    grade = fit_it().cross_sell
-    assert (grade.wins, grade.judged, grade.hits) == (True, 60, 60)
+    grade = cross_sell(fit_it())
+    assert (grade.passes, grade.judged, grade.hits) == (True, 60, 60)
     assert grade.popular_hits < grade.hits
-    ((kept,),) = learnt(database, "SELECT grades FROM model_run WHERE id = :run")
-    assert kept["cross_sell"]["wins"] is True
-    assert kept["cross_sell"]["precision_at_3"] == pytest.approx(1 / 3)
+    ((kept,),) = learnt(database, "SELECT grade FROM model_run WHERE id = :run")
+    assert kept["passes"] is True
+    assert kept["precision_at_3"] == pytest.approx(1 / 3)
 
 
 def test_cross_sell_does_not_win_where_they_do_not(company: Company, fit_it: Fit) -> None:
     sell_complements(company, found_by_neighbours=False)
-    grade = fit_it().cross_sell
-    assert (grade.wins, grade.hits) == (False, 0)
+    grade = cross_sell(fit_it())
+    assert (grade.passes, grade.hits) == (False, 0)
 
 
 def test_a_reader_of_the_run_before_still_finds_its_rows(
     database: Database, company: Company, fit_it: Fit
 ) -> None:
     sell_drills(company)
-    runs = [fit_it().run_id for _ in range(3)]
+    runs = [fit_it().models["neighbours"].run_id for _ in range(3)]
     with database.transaction() as connection:
         kept = connection.execute(
             text("SELECT DISTINCT model_run_id FROM item_neighbour ORDER BY 1")
@@ -308,7 +315,7 @@ def test_a_reader_of_the_run_before_still_finds_its_rows(
         assert list(kept) == runs[1:]
 
 
-def test_a_fit_that_fails_leaves_the_one_before_in_use(
+def test_a_model_that_fails_stops_no_other_and_leaves_its_last_run_in_use(
     database: Database, company: Company, fit_it: Fit
 ) -> None:
     sell_drills(company)
@@ -320,10 +327,40 @@ def test_a_fit_that_fails_leaves_the_one_before_in_use(
         company.order(f"small {number}", days_ago(30), ("MAT", 2, 7.95))
         company.order(f"large {number}", days_ago(30), ("MAT", 10, 6.75))
     company.connection.execute(text(refusing))
-    try:
-        with pytest.raises(IntegrityError, match="refused"):
-            fit_it()
-    finally:
-        company.connection.execute(text("ALTER TABLE usual_break DROP CONSTRAINT refused"))
-        company.connection.commit()
-    assert everything(database) == before
+    with pytest.raises(ModelsFailed, match=r"usual_breaks: .*refused") as failure:
+        fit_it()
+    assert set(failure.value.report.models) == {"item_facts", "neighbours", "order_sizes", "price_bands"}
+    after = everything(database)
+    assert after["breaks"] == before["breaks"]
+    assert after["items"] != before["items"]
+    states = "SELECT state FROM model_run WHERE model = 'usual_breaks' ORDER BY id"
+    with database.transaction() as connection:
+        assert list(connection.execute(text(states)).scalars()) == ["current", "rejected"]
+
+
+def test_a_run_that_does_not_pass_is_rejected_while_one_that_did_is_fresh(
+    database: Database, company: Company, fit_it: Fit
+) -> None:
+    sell_complements(company, found_by_neighbours=True)
+    first = fit_it().models["neighbours"]
+    company.connection.execute(text("DELETE FROM order_line WHERE title LIKE 'PART%'"))
+    second = fit_it().models["neighbours"]
+    assert (first.state, second.state) == ("current", "rejected")
+    with database.transaction() as connection:
+        current = "SELECT id FROM model_run WHERE state = 'current' AND model = 'neighbours'"
+        assert connection.execute(text(current)).scalar_one() == first.run_id
+
+
+def test_a_derived_table_is_made_from_what_its_model_writes(
+    database: Database, company: Company, fit_it: Fit
+) -> None:
+    """A table of an older version of the model, with other columns, is made anew."""
+    sell_drills(company)
+    company.connection.execute(
+        text("CREATE TABLE order_size (model_run_id bigint, segment text, p50 float8)")
+    )
+    fit_it()
+    columns = "SELECT column_name FROM information_schema.columns WHERE table_name = 'order_size' ORDER BY 1"
+    with database.transaction() as connection:
+        found = list(connection.execute(text(columns)).scalars())
+    assert found == ["customers", "model_run_id", "p60", "p75", "segment"]

@@ -4,6 +4,8 @@ from services.scoring.jobs import periodic
 from shared.db import Database
 from tests.scoring_orders import Worker, order, rows, score, settings
 
+MODELS = ["item_facts", "neighbours", "order_sizes", "price_bands", "usual_breaks"]
+
 
 def put(database: Database) -> list[str]:
     """Let two schedulers look, and return the fits that stand."""
@@ -26,8 +28,9 @@ def test_nothing_is_fitted_before_there_are_orders(database: Database) -> None:
 
 def test_the_first_fit_comes_as_soon_as_history_is_in(database: Database) -> None:
     an_import(database, "now()")
-    (key,) = put(database)
-    assert key.startswith("first ")
+    keys = put(database)
+    assert [key.partition(":")[2] for key in keys] == MODELS
+    assert all(key.startswith("first ") for key in keys)
 
 
 def test_the_first_fit_waits_for_an_import_that_runs(database: Database) -> None:
@@ -39,18 +42,19 @@ def test_the_first_fit_waits_for_an_import_that_runs(database: Database) -> None
 def test_a_fit_comes_every_night_and_once(database: Database) -> None:
     score(database, order("1"))
     is_after_two = rows(database, "SELECT (now() AT TIME ZONE 'UTC')::time >= time '02:00'")[0][0]
-    assert len(put(database)) == (1 if is_after_two else 0)
+    assert len(put(database)) == (len(MODELS) if is_after_two else 0)
 
 
 def test_a_fit_that_stands_is_not_a_reason_for_another_first_one(database: Database) -> None:
     an_import(database, "now()")
     with database.transaction() as connection:
         connection.exec_driver_sql(
-            "INSERT INTO model_run (as_of, is_current, version) VALUES (now(), true, '1')"
+            "INSERT INTO model_run (model, state, as_of, version) VALUES ('neighbours', 'current', now(), '1')"
         )
-    assert [key for key in put(database) if key.startswith("first ")] == []
+    first = [key.partition(":")[2] for key in put(database) if key.startswith("first ")]
+    assert first == [model for model in MODELS if model != "neighbours"]
 
 
-def test_a_fit_and_a_refresh_are_not_taken_for_hung(database: Database) -> None:
+def test_a_fit_a_judgement_and_a_refresh_are_not_taken_for_hung(database: Database) -> None:
     unlimited = {kind for kind, handler in Worker(database).handlers.items() if handler.hung_after is None}
-    assert unlimited == {"refresh", "fit"}
+    assert unlimited == {"refresh", "fit", "judge"}

@@ -51,3 +51,29 @@ def test_a_signal_of_an_order_gets_its_occasion_and_severity(old: str) -> None:
         ("order:41", 3, "normal", "Sold below its floor"),
     ]
     assert keys == [("order:41@3",)]
+
+
+def test_the_current_fit_becomes_a_run_of_each_model(old: str) -> None:
+    with psycopg.connect(conninfo(old)) as connection:
+        connection.execute(
+            "INSERT INTO model_run (as_of, finished_at, is_current, version, grades)"
+            " VALUES (now(), now(), false, '1', '{}'), (now(), now(), true, '1', %s)",
+            ['{"cross_sell": {"wins": true, "reason": "beats popularity"}, "purchases": 3}'],
+        )
+        connection.execute("INSERT INTO order_size VALUES (1, '*', 1, 1, 2), (2, '*', 5, 10, 20)")
+    upgrade(old)
+    with psycopg.connect(conninfo(old)) as connection:
+        runs = connection.execute(
+            "SELECT model, grade->>'passes', grade->>'reason' FROM model_run WHERE state = 'current' ORDER BY model"
+        ).fetchall()
+        sizes = connection.execute(
+            "SELECT model, p60, p75 FROM order_size JOIN model_run ON model_run.id = model_run_id"
+        ).fetchall()
+    assert runs == [
+        ("item_facts", None, None),
+        ("neighbours", "true", "beats popularity"),
+        ("order_sizes", None, None),
+        ("price_bands", None, None),
+        ("usual_breaks", None, None),
+    ]
+    assert sizes == [("order_sizes", 10, 20)]

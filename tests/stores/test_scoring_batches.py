@@ -280,20 +280,29 @@ def test_a_new_fit_replaces_what_a_worker_remembers(database: Database) -> None:
     receive(database, order("1", line("DRILL"), line("BIT"), customer="other", days_ago=5))
     worker.work()
     with database.transaction() as connection:
-        connection.execute(
-            text(
-                "WITH run AS (INSERT INTO model_run (as_of, is_current, version, grades)"
-                " VALUES (:as_of, true, '1', :grades) RETURNING id),"
-                " links AS (INSERT INTO item_neighbour SELECT run.id, a.product_id, b.product_id, 0.5, 120, 45, 2"
-                "  FROM run, product_ref a, product_ref b WHERE a.external_id = 'DRILL' AND b.external_id = 'BIT')"
-                " INSERT INTO item_fact"
-                " (model_run_id, product_id, name, buyers, recent_buyers, first_quantity, unit_price)"
-                " SELECT run.id, product_id, 'Drill bits', 60, 9, 12, 4.1 FROM run, product_ref"
-            ),
-            {
-                "as_of": NOW - timedelta(hours=9),
-                "grades": '{"cross_sell": {"wins": false, "reason": "too few"}}',
-            },
+        for name, grade in (("neighbours", '{"passes": false, "reason": "too few"}'), ("item_facts", "{}")):
+            connection.execute(
+                text(
+                    "INSERT INTO model_run (model, state, as_of, version, grade)"
+                    " VALUES (:name, 'current', :as_of, '1', :grade)"
+                ),
+                {"name": name, "as_of": NOW - timedelta(hours=9), "grade": grade},
+            )
+        run = "(SELECT id FROM model_run WHERE model = '{}') AS model_run_id"
+        connection.exec_driver_sql(
+            f"CREATE TABLE item_neighbour AS SELECT {run.format('neighbours')}, a.product_id,"
+            " b.product_id AS neighbour_id, 0.5::float8 AS score, 120 AS buyers, 45 AS both"
+            " FROM product_ref a, product_ref b WHERE a.external_id = 'DRILL' AND b.external_id = 'BIT'"
+        )
+        connection.exec_driver_sql(
+            "CREATE TABLE customer_candidate"
+            " (model_run_id bigint, customer_id bigint, product_ids bigint[], scores float8[])"
+        )
+        connection.exec_driver_sql(
+            f"CREATE TABLE item_fact AS SELECT {run.format('item_facts')}, product_id, 'Drill bits' AS name,"
+            " 60 AS buyers, 9 AS recent_buyers, 12::float8 AS first_quantity, NULL::float8 AS line_quantity,"
+            " 4.1::float8 AS unit_price, NULL::float8 AS margin_rate, NULL::float8 AS category_margin_rate,"
+            " NULL::float8 AS repeats FROM product_ref"
         )
     receive(database, order("2", line("DRILL")))
     worker.work()

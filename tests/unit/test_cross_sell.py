@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from services.scoring.facts import FitFacts, Neighbour
+from services.scoring.facts import Neighbour
 from services.scoring.signals.cross_sell import KIND, detect
 from tests.order_facts import (
     BIT,
     DRILL,
-    NOW,
     PLUG,
     SAW,
+    a_fit,
     a_line,
     a_product,
     a_purchase,
@@ -58,7 +58,7 @@ def test_value_is_odds_times_first_order_times_margin_and_repeats() -> None:
 
 
 def test_odds_come_from_the_fit_where_it_measured_such_scores() -> None:
-    fit = FitFacts(3, NOW, calibration=((0.0, 0.02, 900), (1.0, 0.08, 400), (9.0, 0.2, 50)))
+    fit = a_fit(calibration=((0.0, 0.02, 900), (1.0, 0.08, 400), (9.0, 0.2, 50)))
     (signal,) = detect(facts(a_line(DRILL_WITH_BITS), products=[a_product(BIT)], fit=fit))
     assert (signal.probability, signal.basis) == (0.08, "measured")  # 4 x 0.5 reaches the second bin
 

@@ -8,30 +8,28 @@ import pytest
 from services.scoring.detect import ended, why_unproven
 from services.scoring.facts import FitFacts
 from services.scoring.signals import cross_sell, margin
-from tests.order_facts import BIT, NOW, a_line, a_product, an_episode, facts
+from tests.order_facts import BIT, NOW, a_fit, a_line, a_product, an_episode, facts
 
-WINS = FitFacts(3, NOW - timedelta(days=1), wins=frozenset({"cross_sell"}))
+PASSES = a_fit(passes=True)
 
 
 @pytest.mark.parametrize(
     ("fit", "reason"),
     [
-        pytest.param(WINS, None, id="mailed when it wins"),
+        pytest.param(PASSES, None, id="mailed when its model passes"),
         pytest.param(None, "no fit yet", id="kept back without a fit"),
-        pytest.param(replace(WINS, as_of=NOW - timedelta(days=3)), None, id="mailed on the third day"),
+        pytest.param(a_fit(NOW - timedelta(days=3), passes=True), None, id="mailed on the third day"),
         pytest.param(
-            replace(WINS, as_of=NOW - timedelta(days=3, seconds=1)),
+            a_fit(NOW - timedelta(days=3, seconds=1), passes=True),
             "the fit is more than 3 days old",
             id="kept back later",
         ),
         pytest.param(
-            replace(WINS, wins=frozenset(), reasons={"cross_sell": "does not beat popularity"}),
+            a_fit(passes=False, reason="does not beat popularity"),
             "does not beat popularity",
             id="kept back where popularity does as well",
         ),
-        pytest.param(
-            replace(WINS, wins=frozenset()), "not judged on this company's history", id="kept back unjudged"
-        ),
+        pytest.param(a_fit(), "not judged on this company's history", id="kept back unjudged"),
     ],
 )
 def test_cross_sell_is(fit: FitFacts | None, reason: str | None) -> None:

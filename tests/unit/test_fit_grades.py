@@ -52,7 +52,7 @@ LOSES = "does not beat popularity"
 )
 def test_cross_sell_wins_only_when_its_lead_is_more_than_chance(tallies: list[Tally], reason: str) -> None:
     judged = grade(tallies, ())
-    assert (judged.wins, judged.reason) == (reason == WINS, reason)
+    assert (judged.passes, judged.reason) == (reason == WINS, reason)
 
 
 def test_precision_is_the_share_of_three_offers_that_were_bought() -> None:

@@ -134,7 +134,7 @@ def a_size(total: float, days: int = 6, each: float = 100, peers: tuple[float, f
     """An order of that total by a customer with so many order days of so much each."""
     past = tuple(PastOrder(NOW - timedelta(days=30 * (number + 1)), Decimal(each)) for number in range(days))
     sizes = {"*": (Decimal(peers[0]), Decimal(peers[1]))}
-    fit = FitFacts(3, NOW, order_sizes=sizes)
+    fit = FitFacts({}, order_sizes=sizes)
     return facts(a_line(quantity=1, price=total), past_orders=past, fit=fit, **given)
 
 

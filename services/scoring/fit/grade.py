@@ -26,7 +26,7 @@ class Tally:
 class CrossSellGrade:
     """Precision of the first three offers in the days after the cutoff. Nothing judged: no precision."""
 
-    wins: bool
+    passes: bool
     reason: str
     judged: int
     hits: int
@@ -43,10 +43,20 @@ class CrossSellGrade:
         """Share of the best sellers, never bought before, that were bought."""
         return self.popular_hits / (OFFERS * self.judged) if self.judged else None
 
+    def line(self) -> str:
+        """Say it in words."""
+        ending = self.reason if self.passes else f"{self.reason}: it stays out of mails"
+        if self.precision_at_3 is None or self.popularity_precision_at_3 is None:
+            return ending
+        return (
+            f"{self.judged:,} customers: precision@3 {self.precision_at_3:.1%},"
+            f" popularity {self.popularity_precision_at_3:.1%}; {ending}"
+        )
+
     def as_json(self) -> dict[str, Any]:
-        """What `model_run.grades` keeps."""
+        """What `model_run.grade` keeps."""
         return {
-            "wins": self.wins,
+            "passes": self.passes,
             "reason": self.reason,
             "judged": self.judged,
             "hits": self.hits,
@@ -69,6 +79,6 @@ def grade(tallies: Sequence[Tally], calibration: tuple[Step, ...]) -> CrossSellG
     lead = (hits - popular) / judged
     squares = sum((each.hits - each.popular_hits - lead) ** 2 * each.customers for each in tallies)
     error = sqrt(squares / judged / judged)
-    wins = lead > 0 and lead > LEAST_MARGIN * error
-    reason = "beats popularity" if wins else "does not beat popularity"
-    return CrossSellGrade(wins, reason, judged, hits, popular, calibration)
+    passes = lead > 0 and lead > LEAST_MARGIN * error
+    reason = "beats popularity" if passes else "does not beat popularity"
+    return CrossSellGrade(passes, reason, judged, hits, popular, calibration)

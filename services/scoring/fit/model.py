@@ -1,11 +1,26 @@
 """What a model is: a file in `models/`, found by its `MODEL`, that turns facts into rows of derived tables."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import ibis
 
 from services.scoring.fit.facts import Facts
+
+
+class Grade(Protocol):
+    """How good a model was on days it had not seen."""
+
+    @property
+    def passes(self) -> bool:
+        """Does it beat its baseline?"""
+
+    def line(self) -> str:
+        """Say it in words."""
+
+    def as_json(self) -> dict[str, Any]:
+        """What `model_run.grade` keeps, with `passes` and `reason`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +33,15 @@ class Derived:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model by name. `build` yields its rows piece by piece, each computed when it is written."""
+    """A model by name. `build` yields its rows piece by piece, each computed when it is written.
+
+    `keys` names the derived tables and what identifies a row of one run; a table is created from the rows' own
+    schema when it is first published. `grade` judges the model on the last days; without it nothing has to be proven.
+    Raise `version` when the same facts would be learnt differently.
+    """
 
     name: str
     build: Callable[[Facts], Iterator[Derived]]
+    keys: Mapping[str, tuple[str, ...]]
+    grade: Callable[[Facts], Grade] | None = None
+    version: str = "1"

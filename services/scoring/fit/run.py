@@ -1,21 +1,21 @@
-"""Fit: read the facts before a moment, build every model, judge cross-sell, and swap it all in at once."""
+"""Fit: read the facts before a moment, then grade, build and publish each model by itself."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
 from typing import Any
 
+import duckdb
 from adbc_driver_postgresql import dbapi
+from ibis.common.exceptions import IbisError
 from sqlalchemy import make_url
 
 from services.scoring.engine import open_engine
 from services.scoring.fit import models, publish
 from services.scoring.fit.facts import Facts, read_facts
-from services.scoring.fit.grade import CrossSellGrade
-from services.scoring.fit.judge import HORIZON, judge
-from services.scoring.fit.model import Model
+from services.scoring.fit.model import Grade, Model
 from shared.plugins import discover
 
 
@@ -27,65 +27,99 @@ class NothingToFit(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class FitReport:
-    """What a fit read, learnt and wrote."""
+class ModelReport:
+    """What became of one model: its run, what it wrote, and how good it was."""
 
     run_id: int
+    state: str
+    rows: dict[str, int]
+    seconds: float
+    grade: Grade | None
+
+
+@dataclass(frozen=True, slots=True)
+class FitReport:
+    """What a fit read, learnt and wrote; `failed` has the reason for each model that could not be fitted."""
+
     as_of: datetime
     purchases: int
     customers: int
-    rows: dict[str, int]
-    seconds: dict[str, float]
-    cross_sell: CrossSellGrade
+    seconds: float
+    models: dict[str, ModelReport]
+    failed: dict[str, str]
 
     def lines(self) -> Iterator[str]:
         """Say it in words."""
-        yield f"fit {self.run_id} as of {self.as_of:%Y-%m-%d %H:%M}:"
+        yield f"fit as of {self.as_of:%Y-%m-%d %H:%M}:"
         yield f"  {self.purchases:,} purchases of {self.customers:,} customers"
-        for table, count in self.rows.items():
-            yield f"  {table}: {count:,} rows"
-        grade = self.cross_sell
-        if grade.precision_at_3 is not None and grade.popularity_precision_at_3 is not None:
-            yield (
-                f"  cross-sell, last {HORIZON.days} days, {grade.judged:,} customers:"
-                f" precision@3 {grade.precision_at_3:.1%}, popularity {grade.popularity_precision_at_3:.1%}"
-            )
-        yield f"  cross-sell {grade.reason}" + ("" if grade.wins else ": it stays out of mails")
-        yield f"  {sum(self.seconds.values()):.1f} s"
+        for name, model in self.models.items():
+            rows = ", ".join(f"{table} {count:,} rows" for table, count in model.rows.items())
+            yield f"  {name} ({model.state}): {rows}; {model.seconds:.1f} s"
+            if model.grade is not None:
+                yield f"    {model.grade.line()}"
+        for name, reason in self.failed.items():
+            yield f"  {name} failed: {reason}"
+        yield f"  {self.seconds:.1f} s"
 
 
-def fit(database_url: str, as_of: datetime, *, threads: int = 2, memory: str = "900MB") -> FitReport:
-    """Fit every model on the facts before `as_of` and make the result current. Safe to run at any time, twice too.
+class ModelsFailed(RuntimeError):
+    """Some models could not be fitted; the others are in use."""
 
-    Raises NothingToFit.
+    def __init__(self, report: FitReport) -> None:
+        self.report = report
+        super().__init__("; ".join(f"{name}: {reason}" for name, reason in report.failed.items()))
+
+
+FAULTS = (dbapi.Error, duckdb.Error, IbisError)
+"""What a model's own expressions and tables may raise: it stops that model alone."""
+
+
+def fit(
+    database_url: str,
+    as_of: datetime,
+    *,
+    names: Collection[str] = (),
+    threads: int = 2,
+    memory: str = "900MB",
+) -> FitReport:
+    """Fit these models, or all, on the facts before `as_of`, each current as soon as it is written.
+
+    Safe to run at any time, twice too. Raises NothingToFit, and ModelsFailed when all others are done.
     """
-    watch = _Stopwatch()
+    started = monotonic()
     found = discover(models, "MODEL", Model)
+    wanted = [model for name, model in found.items() if not names or name in names]
+    done: dict[str, ModelReport] = {}
+    failed: dict[str, str] = {}
     with open_engine(threads=threads, memory=memory) as engine, connected(database_url) as connection:
-        with watch.timing("read"):
-            facts = read_facts(engine, connection, as_of)
-            connection.commit()
+        facts = read_facts(engine, connection, as_of)
+        connection.commit()
         scope = _scope(facts)
         if not scope["purchases"]:
             raise NothingToFit(as_of)
-        with watch.timing("judge"):
-            grade = judge(facts)
-        edition = publish.begin(connection, as_of)
-        for name, model in found.items():
-            with watch.timing(name):
-                for piece in model.build(facts):
-                    edition.write(engine, piece)
-        edition.make_current({"cross_sell": grade.as_json(), **scope})
-        connection.commit()
-    return FitReport(
-        run_id=edition.run_id,
-        as_of=as_of,
-        purchases=scope["purchases"],
-        customers=scope["customers"],
-        rows=edition.rows,
-        seconds=watch.seconds,
-        cross_sell=grade,
-    )
+        for model in wanted:
+            try:
+                done[model.name] = _fit_one(connection, model, facts, scope)
+            except FAULTS as fault:
+                connection.rollback()
+                failed[model.name] = str(fault).split("\n", 1)[0][:300]
+                publish.reject(connection, model, as_of, failed[model.name])
+            connection.commit()
+    report = FitReport(as_of, scope["purchases"], scope["customers"], monotonic() - started, done, failed)
+    if failed:
+        raise ModelsFailed(report)
+    return report
+
+
+def _fit_one(connection: dbapi.Connection, model: Model, facts: Facts, scope: dict[str, Any]) -> ModelReport:
+    """Grade a model on the last days, build it on all of them, and publish it."""
+    started = monotonic()
+    grade = model.grade(facts) if model.grade is not None else None
+    edition = publish.begin(connection, model, facts.as_of)
+    for piece in model.build(facts):
+        edition.write(facts.engine, piece)
+    state = edition.finish(scope | (grade.as_json() if grade is not None else {}))
+    return ModelReport(edition.run_id, state, edition.rows, monotonic() - started, grade)
 
 
 def _scope(facts: Facts) -> dict[str, Any]:
@@ -109,17 +143,3 @@ def connected(database_url: str) -> Iterator[dbapi.Connection]:
     address = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
     with dbapi.connect(address) as connection:
         yield connection
-
-
-class _Stopwatch:
-    """Seconds by step."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def timing(self, step: str) -> Iterator[None]:
-        """Add the time of this block to the step."""
-        started = monotonic()
-        yield
-        self.seconds[step] = self.seconds.get(step, 0.0) + monotonic() - started

@@ -20,6 +20,9 @@ from shared.domain.signal import Episode, Evidence, OrderSignalKind, Signal
 PRIOR = Odds(0.05)
 """8-9 % of top-10 items were bought within 60 days at one wholesaler: a cautious start until measured here."""
 
+MODEL = "neighbours"
+"""The model whose candidates it offers."""
+
 OFFERS = 3
 FEWEST_BUYERS = 5
 HALF_LIFE = timedelta(days=180)
@@ -133,7 +136,8 @@ def _whole(quantity: Decimal) -> Decimal:
 
 def _odds(facts: OrderFacts, score: float) -> Odds:
     """The share of such scores that were bought within the fit's test window, else the prior."""
-    bins = facts.fit.calibration if facts.fit is not None else ()
+    run = facts.fit.runs.get(MODEL) if facts.fit is not None else None
+    bins = run.grade.get("calibration", ()) if run is not None else ()
     reached = [(probability, n) for least, probability, n in bins if score >= least]
     return Odds(reached[-1][0], "measured", reached[-1][1]) if reached else PRIOR
 
@@ -203,5 +207,5 @@ KIND = OrderSignalKind(
     ends=ends,
     episode_ttl=timedelta(days=90),
     is_selling=True,
-    needs_win="cross_sell",
+    needs_model=MODEL,
 )

@@ -17,6 +17,7 @@ from services.scoring.facts import (
     Cost,
     FitFacts,
     ItemFit,
+    ModelRun,
     Neighbour,
     PriceBand,
     PriceBreak,
@@ -33,7 +34,7 @@ CANDIDATES_KEPT = 50_000
 class _Edition:
     """What the memory was read from: it is forgotten when any of it moves."""
 
-    run_id: int | None
+    runs: tuple[int, ...]
     imported_at: datetime | None
     breaks: int
     """A crash takes back commits that did not wait for the disk, and with them ids: they are given to others."""
@@ -64,17 +65,17 @@ class Catalogue(Mapping[int, ProductFacts]):
         """Forget everything when a fit or an import has finished since, or connections to the database broke."""
         row = connection.execute(
             text(
-                "SELECT (SELECT id FROM model_run WHERE is_current) AS run_id,"
+                "SELECT array(SELECT id FROM model_run WHERE state = 'current' ORDER BY id) AS runs,"
                 " (SELECT max(finished_at) FROM import_run) AS imported_at"
             )
         ).one()
-        edition = _Edition(row.run_id, row.imported_at, breaks)
+        edition = _Edition(tuple(row.runs), row.imported_at, breaks)
         if edition == self._edition:
             return
         for memory in (self._products, self._rates, self._candidates):
             memory.clear()
         self._with_neighbours.clear()
-        self.fit = _fit(connection, row.run_id) if row.run_id is not None else None
+        self.fit = _fit(connection) if row.runs else None
         self._edition = edition
 
     def load(self, connection: Connection, product_ids: Collection[int]) -> None:
@@ -87,13 +88,13 @@ class Catalogue(Mapping[int, ProductFacts]):
     def _load(self, connection: Connection, product_ids: Collection[int]) -> None:
         missing = [each for each in product_ids if each not in self._products]
         if missing:
-            run_id = self.fit.run_id if self.fit is not None else None
-            self._products |= _products(connection, missing, run_id)
+            self._products |= _products(connection, missing, self.fit)
 
     def candidates(self, connection: Connection, customers: Collection[int]) -> None:
         """Remember what the fit would offer these customers, and the products it names."""
         missing = [each for each in customers if each not in self._candidates]
-        if not missing or self.fit is None:
+        run = self.fit.runs.get("neighbours") if self.fit is not None else None
+        if not missing or run is None:
             return
         if len(self._candidates) + len(missing) > CANDIDATES_KEPT:
             self._candidates.clear()
@@ -102,7 +103,7 @@ class Catalogue(Mapping[int, ProductFacts]):
                 "SELECT customer_id, product_ids, scores FROM customer_candidate"
                 " WHERE model_run_id = :run AND customer_id = ANY(:ids)"
             ),
-            {"run": self.fit.run_id, "ids": missing},
+            {"run": run.id, "ids": missing},
         )
         self._candidates |= dict.fromkeys(missing, ())
         for row in rows:
@@ -144,22 +145,18 @@ class Catalogue(Mapping[int, ProductFacts]):
         return None if rate is None else cost.cost * rate
 
 
-def _fit(connection: Connection, run_id: int) -> FitFacts:
-    run = connection.execute(text("SELECT as_of, grades FROM model_run WHERE id = :id"), {"id": run_id}).one()
-    sizes = connection.execute(
+def _fit(connection: Connection) -> FitFacts:
+    rows = connection.execute(text("SELECT model, id, as_of, grade FROM model_run WHERE state = 'current'"))
+    runs = {row.model: ModelRun(row.id, row.as_of, row.grade) for row in rows}
+    sizes = runs.get("order_sizes")
+    return FitFacts(runs, _order_sizes(connection, sizes.id) if sizes is not None else None)
+
+
+def _order_sizes(connection: Connection, run_id: int) -> dict[str, tuple[Decimal, Decimal]]:
+    rows = connection.execute(
         text("SELECT segment, p60, p75 FROM order_size WHERE model_run_id = :id"), {"id": run_id}
     )
-    grades: dict[str, dict[str, Any]] = {
-        name: grade for name, grade in run.grades.items() if isinstance(grade, dict)
-    }
-    return FitFacts(
-        run_id=run_id,
-        as_of=run.as_of,
-        wins=frozenset(name for name, grade in grades.items() if grade.get("wins") is True),
-        reasons={name: grade["reason"] for name, grade in grades.items() if "reason" in grade},
-        calibration=tuple((low, p, n) for low, p, n in grades.get("cross_sell", {}).get("calibration", ())),
-        order_sizes={row.segment: (_amount(row.p60), _amount(row.p75)) for row in sizes},
-    )
+    return {row.segment: (_amount(row.p60), _amount(row.p75)) for row in rows}
 
 
 _MASTER = text(
@@ -178,25 +175,47 @@ _LISTS = {
     " UNION SELECT substitute_id, product_id FROM product_substitute WHERE substitute_id = ANY(:ids)",
 }
 
+# By list: the model whose current run wrote it, and how it is read.
 _FITTED = {
-    "items": "SELECT product_id, name, buyers, first_quantity, line_quantity, unit_price, margin_rate,"
-    " category_margin_rate, repeats FROM item_fact WHERE model_run_id = :run AND product_id = ANY(:ids)",
-    "neighbours": 'SELECT product_id, neighbour_id, score, buyers, "both" FROM item_neighbour'
-    " WHERE model_run_id = :run AND product_id = ANY(:ids) ORDER BY score DESC",
-    "bands": "SELECT product_id, channel, currency, min_quantity, max_quantity, buyers, unit_price, low_price,"
-    " latest_price FROM price_band WHERE model_run_id = :run AND product_id = ANY(:ids) ORDER BY min_quantity",
+    "items": (
+        "item_facts",
+        (
+            "SELECT product_id, name, buyers, first_quantity, line_quantity, unit_price, margin_rate,"
+            " category_margin_rate, repeats FROM item_fact WHERE model_run_id = :run AND product_id = ANY(:ids)"
+        ),
+    ),
+    "neighbours": (
+        "neighbours",
+        (
+            'SELECT product_id, neighbour_id, score, buyers, "both" FROM item_neighbour'
+            " WHERE model_run_id = :run AND product_id = ANY(:ids) ORDER BY score DESC"
+        ),
+    ),
+    "bands": (
+        "price_bands",
+        (
+            "SELECT product_id, channel, currency, min_quantity, max_quantity, buyers, unit_price, low_price,"
+            " latest_price FROM price_band WHERE model_run_id = :run AND product_id = ANY(:ids) ORDER BY min_quantity"
+        ),
+    ),
     # seen in history: they stand in for a price list that nobody imported
-    "usual_breaks": "SELECT product_id, min_quantity, unit_price, currency FROM usual_break"
-    " WHERE model_run_id = :run AND product_id = ANY(:ids)",
+    "usual_breaks": (
+        "usual_breaks",
+        (
+            "SELECT product_id, min_quantity, unit_price, currency FROM usual_break"
+            " WHERE model_run_id = :run AND product_id = ANY(:ids)"
+        ),
+    ),
 }
 
 Lists = dict[str, dict[int, list[Row[Any]]]]
 
 
-def _products(connection: Connection, ids: list[int], run_id: int | None) -> dict[int, ProductFacts]:
+def _products(connection: Connection, ids: list[int], fit: FitFacts | None) -> dict[int, ProductFacts]:
     lists: Lists = {name: _by_product(connection, sql, {"ids": ids}) for name, sql in _LISTS.items()}
-    for name, sql in _FITTED.items():
-        lists[name] = {} if run_id is None else _by_product(connection, sql, {"ids": ids, "run": run_id})
+    for name, (model, sql) in _FITTED.items():
+        run = fit.runs.get(model) if fit is not None else None
+        lists[name] = {} if run is None else _by_product(connection, sql, {"ids": ids, "run": run.id})
     return {row.id: _product(row, lists) for row in connection.execute(_MASTER, {"ids": ids})}
 
 

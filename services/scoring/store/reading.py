@@ -1,4 +1,4 @@
-"""This file reads what the service shows: tokens, the current fit, signals."""
+"""Read what the service shows: tokens, the current models, signals."""
 
 from datetime import datetime
 from math import nan
@@ -33,26 +33,30 @@ def token(database: Database, digest: bytes) -> ApiToken | None:
     return None if row is None else ApiToken(row.name, row.source, frozenset(row.scopes), row.expires_at)
 
 
-def fitted_at(database: Database) -> float:
-    """Return when the current fit was made, in seconds since 1970; 0: never; nan while the database is away."""
+def fitted_at(database: Database, model: str) -> float:
+    """Return when a model was last fitted, in seconds since 1970; 0: never; nan while the database is away."""
     try:
         with database.autocommit() as connection:
-            moment = connection.scalar(text("SELECT finished_at FROM model_run WHERE is_current"))
+            moment = connection.scalar(
+                text("SELECT finished_at FROM model_run WHERE state = 'current' AND model = :model"),
+                {"model": model},
+            )
     except DATABASE_ERRORS:
         return nan
     return moment.timestamp() if moment is not None else 0
 
 
-def current_fit(database: Database, business_now: datetime) -> dict[str, Any] | None:
-    """Return the current fit as it is shown: until when its facts go, how old it is, how good."""
+def models(database: Database, business_now: datetime) -> list[dict[str, Any]]:
+    """Return the current run of every model: until when its facts go, how old it is, how good."""
     with database.autocommit() as connection:
-        row = connection.execute(
-            text("SELECT as_of, version, grades, finished_at FROM model_run WHERE is_current")
-        ).first()
-    if row is None:
-        return None
-    age = (business_now - row.as_of).total_seconds()
-    return {**row._mapping, "age_seconds": age}  # noqa: SLF001 - SQLAlchemy's public name for a row as a mapping
+        rows = connection.execute(
+            text(
+                "SELECT model, as_of, version, grade, finished_at FROM model_run WHERE state = 'current' ORDER BY model"
+            )
+        )
+        return [
+            {**row, "age_seconds": (business_now - row["as_of"]).total_seconds()} for row in rows.mappings()
+        ]
 
 
 def signals(database: Database, customer: str | None, most: int) -> list[dict[str, Any]]:

@@ -4,27 +4,27 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, text
 
-# Once a night, and at once when there is history that nothing was learnt from yet. Looked for first: the sweeper
-# asks twice a second, and an insert that conflicts is not free.
-_DUE = text("""
-    SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS key
-    WHERE (now() AT TIME ZONE 'UTC')::time >= time '02:00'
-      AND EXISTS (SELECT FROM sales_order)
-      AND NOT EXISTS (SELECT FROM task WHERE kind = 'fit'
-                         AND key = to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD'))
-    UNION ALL
-    SELECT to_char(now() AT TIME ZONE 'UTC', '"first "YYYY-MM-DD HH24"h"')
-    WHERE NOT EXISTS (SELECT FROM model_run WHERE is_current)
-      AND EXISTS (SELECT FROM import_run WHERE noun = 'orders' AND finished_at IS NOT NULL)
-      AND NOT EXISTS (SELECT FROM import_run WHERE finished_at IS NULL AND started_at > now() - interval '1 hour')
-      AND NOT EXISTS (SELECT FROM task WHERE kind = 'fit'
-                         AND key = to_char(now() AT TIME ZONE 'UTC', '"first "YYYY-MM-DD HH24"h"'))
+# Once a night, and at once where a model has no run yet and there is history to learn from. Looked for first: the
+# sweeper asks twice a second, and an insert that conflicts is not free.
+_FITS = text("""
+    WITH clock AS (SELECT now() AT TIME ZONE 'UTC' AS at), wanted AS (
+        SELECT to_char(at, 'YYYY-MM-DD') || ':' || model AS key
+        FROM clock, unnest(CAST(:models AS text[])) AS asked (model)
+        WHERE at::time >= time '02:00' AND EXISTS (SELECT FROM sales_order)
+        UNION ALL
+        SELECT to_char(at, '"first "YYYY-MM-DD HH24"h"') || ':' || model
+        FROM clock, unnest(CAST(:models AS text[])) AS asked (model)
+        WHERE NOT EXISTS (SELECT FROM model_run WHERE state = 'current' AND model_run.model = asked.model)
+          AND EXISTS (SELECT FROM import_run WHERE noun = 'orders' AND finished_at IS NOT NULL)
+          AND NOT EXISTS (SELECT FROM import_run WHERE finished_at IS NULL AND started_at > now() - interval '1 hour')
+    )
+    SELECT key FROM wanted WHERE NOT EXISTS (SELECT FROM task WHERE task.kind = 'fit' AND task.key = wanted.key)
 """)
 
 
-def fits_due(connection: Connection) -> list[str]:
-    """Return the keys of the fits that should be put now."""
-    return [row.key for row in connection.execute(_DUE)]
+def fits_due(connection: Connection, models: Sequence[str]) -> list[str]:
+    """Return the keys of the fits that should be put now: one for each model."""
+    return [row.key for row in connection.execute(_FITS, {"models": list(models)})]
 
 
 # After the night's fit, when there is one: kinds read what it wrote.

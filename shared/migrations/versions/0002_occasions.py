@@ -58,6 +58,7 @@ def upgrade_orders() -> None:
 def upgrade_signals() -> None:
     """Signals, models, customers and products."""
     _give_signals_occasions()
+    _give_models_runs_of_their_own()
 
 
 def _give_signals_occasions() -> None:
@@ -106,6 +107,66 @@ def _give_signals_occasions() -> None:
     op.execute(
         "UPDATE task SET key = 'order:' || split_part(key, ':', 1) || '@' || split_part(key, ':', 2)"
         " WHERE kind = 'decide'"
+    )
+
+
+DERIVED = {
+    "neighbours": ("item_neighbour", "customer_candidate"),
+    "item_facts": ("item_fact",),
+    "price_bands": ("price_band",),
+    "usual_breaks": ("usual_break",),
+    "order_sizes": ("order_size",),
+}
+
+
+def _give_models_runs_of_their_own() -> None:
+    """One run was all models': the current one becomes a run of each; derived tables nobody filled are the models'."""
+    op.add_column("model_run", sa.Column("model", sa.Text(), nullable=True))
+    op.add_column(
+        "model_run",
+        sa.Column("state", sa.Text(), nullable=True, comment="candidate, current, rejected or superseded"),
+    )
+    op.drop_index("uq_model_run_current", table_name="model_run")
+    op.alter_column("model_run", "grades", new_column_name="grade")
+    op.execute(
+        "UPDATE model_run SET model = 'all', state = CASE WHEN is_current THEN 'current'"
+        " WHEN finished_at IS NULL THEN 'rejected' ELSE 'superseded' END"
+    )
+    op.alter_column("model_run", "version", comment="of the model")
+    held = op.get_bind().execute(sa.text("SELECT id FROM model_run WHERE state = 'current'")).scalar()
+    for model, tables in DERIVED.items():
+        if held is None:
+            for table in tables:
+                op.drop_table(table)
+            continue
+        run = op.get_bind().scalar(
+            sa.text(
+                "INSERT INTO model_run (model, state, as_of, started_at, finished_at, version, grade)"
+                " SELECT :model, 'current', as_of, started_at, finished_at, version, CASE WHEN :model = 'neighbours'"
+                "  THEN coalesce(grade->'cross_sell', '{}') || jsonb_build_object("
+                "   'passes', coalesce(grade->'cross_sell'->'wins', 'false')) ELSE '{}' END"
+                " FROM model_run WHERE id = :held RETURNING id"
+            ),
+            {"model": model, "held": held},
+        )
+        for table in tables:
+            op.execute(f"DELETE FROM {table} WHERE model_run_id <> {held}")
+            op.execute(f"UPDATE {table} SET model_run_id = {run}")
+    op.execute("UPDATE model_run SET state = 'superseded' WHERE model = 'all' AND state = 'current'")
+    op.drop_column("model_run", "is_current")
+    op.alter_column("model_run", "model", nullable=False)
+    op.alter_column("model_run", "state", nullable=False)
+    op.create_check_constraint(
+        op.f("ck_model_run_state"),
+        "model_run",
+        "state IN ('candidate', 'current', 'rejected', 'superseded')",
+    )
+    op.create_index(
+        "uq_model_run_current",
+        "model_run",
+        ["model"],
+        unique=True,
+        postgresql_where=sa.text("state = 'current'"),
     )
 
 

@@ -33,7 +33,7 @@ def build(facts: Facts) -> Iterator[Derived]:
     yield Derived("item_fact", counted.drop("category"))
 
 
-MODEL = Model("item_facts", build)
+MODEL = Model("item_facts", build, keys={"item_fact": ("product_id",)})
 
 
 def _since(facts: Facts, span: timedelta) -> ibis.Table:

@@ -32,4 +32,4 @@ def build(facts: Facts) -> Iterator[Derived]:
     )
 
 
-MODEL = Model("order_sizes", build)
+MODEL = Model("order_sizes", build, keys={"order_size": ("segment",)})

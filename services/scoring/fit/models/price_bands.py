@@ -33,7 +33,7 @@ def build(facts: Facts) -> Iterator[Derived]:
     yield Derived("price_band", rows.mutate(max_quantity=band_end(rows.min_quantity)))
 
 
-MODEL = Model("price_bands", build)
+MODEL = Model("price_bands", build, keys={"price_band": BAND})
 
 
 def _latest(priced: ibis.Table) -> ibis.Table:

@@ -27,7 +27,7 @@ def build(facts: Facts) -> Iterator[Derived]:
     yield Derived("usual_break", falling.drop("min_quantity").rename(min_quantity="least"))
 
 
-MODEL = Model("usual_breaks", build)
+MODEL = Model("usual_breaks", build, keys={"usual_break": BAND})
 
 
 def _commonest(facts: Facts) -> ibis.Table:
