@@ -11,6 +11,7 @@ from bench.system import system
 PARTS = {
     "latency": end_to_end.latency,
     "sustained": end_to_end.sustained,
+    "burst": end_to_end.burst,
     "ingest": ingest.measure,
     "scoring": scoring.measure,
     "import": history.measure,
