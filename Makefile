@@ -61,7 +61,7 @@ lock: $(READY)  ## Compile requirements/ again; UPGRADE=1 takes newer versions
 	@echo pip | $(UV_COMPILE) - --output-file requirements/pip.txt $(if $(UPGRADE),--upgrade)
 	@$(UV_COMPILE) pyproject.toml --all-extras --group dev --output-file requirements/dev.txt $(if $(UPGRADE),--upgrade)
 	@$(UV_COMPILE) pyproject.toml --extra web --constraint requirements/dev.txt --output-file requirements/web.txt
-	@$(UV_COMPILE) pyproject.toml --extra fit --constraint requirements/dev.txt --output-file requirements/worker.txt
+	@$(UV_COMPILE) pyproject.toml --extra worker --constraint requirements/dev.txt --output-file requirements/worker.txt
 	@echo hatchling | $(UV_COMPILE) - --constraint requirements/dev.txt --output-file requirements/build.txt
 	@echo aiosmtpd | $(UV_COMPILE) - --constraint requirements/dev.txt --output-file requirements/mails.txt
 

@@ -30,6 +30,13 @@ COMMANDS = {
 """Which module holds a command: read when it is called, so that `tipoff --help` is quick."""
 
 
+EXTRAS = {
+    **dict.fromkeys(("apiflask", "flask", "waitress", "werkzeug"), "web"),
+    **dict.fromkeys(("adbc_driver_postgresql", "duckdb", "ibis", "pyarrow", "requests"), "worker"),
+}
+"""Which extra of the package brings a library that not every installation has."""
+
+
 class Context:
     """What commands share, each part made when first asked for."""
 
@@ -58,9 +65,17 @@ class LazyGroup(click.Group):
     """Finds a command's module when the command is called."""
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command; a database that is away is one line and a hint."""
+        """Run the command; a database that is away, or an extra that is not installed, is one line and a hint."""
         try:
             return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            library = (error.name or "").partition(".")[0]
+            if library not in EXTRAS:
+                raise
+            raise click.ClickException(
+                f"this command needs {library}, which is not installed\n"
+                f"hint: pip install 'tipoff[{EXTRAS[library]}]'"
+            ) from error
         except DATABASE_ERRORS as error:
             if not is_away(error):
                 raise

@@ -42,9 +42,14 @@ def test_the_locks_hold_what_the_project_asks_for() -> None:
     }
     groups = project["dependency-groups"]
     development = {name_of(each) for each in [*groups["dev"], *groups["demo"]] if isinstance(each, str)}
+    worker = (extras["worker"] | extras["fit"]) - {"tipoff"}
     assert core | extras["web"] <= locked(ROOT / "requirements" / "web.txt")
-    assert core | extras["fit"] <= locked(ROOT / "requirements" / "worker.txt")
-    assert core | development | extras["web"] | extras["fit"] <= locked(ROOT / "requirements" / "dev.txt")
+    assert core | worker <= locked(ROOT / "requirements" / "worker.txt")
+    assert core | development | extras["web"] | worker <= locked(ROOT / "requirements" / "dev.txt")
+
+
+def test_the_web_image_carries_no_library_for_imports_and_fits() -> None:
+    assert not {"pyarrow", "duckdb", "ibis-framework"} & locked(ROOT / "requirements" / "web.txt")
 
 
 def test_every_make_command_a_page_names_exists() -> None:
