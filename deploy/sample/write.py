@@ -24,7 +24,7 @@ PRODUCT_COLUMNS = "id,name,category,status,stock,list_price,floor_margin,currenc
 
 @dataclass(frozen=True, slots=True)
 class SampleFiles:
-    """Where everything was written. Load the nouns in this order, then the orders, then send the last day."""
+    """Where everything was written. Load the entities in this order, then the orders, then send the last day."""
 
     exchange_rates: Path
     products: Path
@@ -57,7 +57,7 @@ def generate(out: Path, today: date, seed: int = 7) -> SampleFiles:
         first_date=company.first_day,
         last_date=company.last_day,
     )
-    _write_nouns(files, company, history)
+    _write_entities(files, company, history)
     _table(files.orders, ORDER_COLUMNS, (row for order in history for row in as_rows(order)))
     files.last_day.write_text("".join(json.dumps(as_object(each)) + "\n" for each in reports), "utf-8")
     files.truth.write_text(as_json(truths(company, odd, order_of)), "utf-8")
@@ -80,7 +80,7 @@ FILES = {
 }
 
 
-def _write_nouns(files: SampleFiles, company: Company, history: list[SampleOrder]) -> None:
+def _write_entities(files: SampleFiles, company: Company, history: list[SampleOrder]) -> None:
     _table(files.exchange_rates, "currency,valid_on,rate", ledger.exchange_rates(company))
     _table(files.products, PRODUCT_COLUMNS, _products(company))
     _table(files.costs, "product_id,valid_from,cost,currency", _costs(company))

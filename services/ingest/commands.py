@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from services.ingest.imports.nouns import NOUNS
+from services.ingest.imports.entities import ENTITIES
 from services.ingest.normalise import Receipt
 
 if TYPE_CHECKING:
@@ -78,14 +78,14 @@ def orders(  # noqa: PLR0913, PLR0917 - one argument an option
     """Import the history of orders. History never alerts."""
     from services.ingest.imports import report  # noqa: PLC0415 - DuckDB and Arrow are for this command alone
     from services.ingest.imports.columns import MapFault, read_map  # noqa: PLC0415
-    from services.ingest.imports.orders import Wish, import_orders  # noqa: PLC0415
-    from services.ingest.imports.query import Window  # noqa: PLC0415
+    from services.ingest.imports.file_orders import Window  # noqa: PLC0415
+    from services.ingest.imports.orders import OrdersRequest, import_orders  # noqa: PLC0415
     from services.ingest.imports.table import FileFault  # noqa: PLC0415
 
     settings = context.settings
     try:
         column_map = read_map(columns)
-        wish = Wish(
+        request = OrdersRequest(
             file=file,
             source=source,
             columns=column_map,
@@ -96,15 +96,15 @@ def orders(  # noqa: PLR0913, PLR0917 - one argument an option
             is_dry_run=dry_run,
             prepare_statements=settings.prepare_statements,
         )
-        made = import_orders(context.database, wish)
+        made = import_orders(context.database, request)
     except (MapFault, FileFault) as fault:
         raise click.ClickException(str(fault)) from fault
-    report.show(made, wish)
+    report.show(made, request)
     if not made.is_settled:
         raise click.ClickException("the account does not settle: please report this with the table above")
 
 
-def _noun_command(name: str) -> click.Command:
+def _entity_command(name: str) -> click.Command:
     @click.command(name, help=f"Import {name.replace('-', ' ')}: {', '.join(_columns(name))}.")
     @click.argument("file", type=FILE)
     @click.option("--source", type=SOURCE, default="standard", show_default=True, help="whose ids these are")
@@ -120,26 +120,26 @@ def _noun_command(name: str) -> click.Command:
     ) -> None:
         from services.ingest.imports import report  # noqa: PLC0415 - DuckDB and Arrow are for this command alone
         from services.ingest.imports.columns import MapFault  # noqa: PLC0415
-        from services.ingest.imports.noun_import import NounWish, import_noun  # noqa: PLC0415
+        from services.ingest.imports.entity_import import EntityRequest, import_entity  # noqa: PLC0415
         from services.ingest.imports.table import FileFault  # noqa: PLC0415
 
         currency, path = context.settings.base_currency, _rejects_of(file, rejects)
-        wish = NounWish(NOUNS[name], file, source, currency, path, dry_run)
+        request = EntityRequest(ENTITIES[name], file, source, currency, path, dry_run)
         try:
-            made = import_noun(context.database, wish)
+            made = import_entity(context.database, request)
         except (MapFault, FileFault) as fault:
             raise click.ClickException(str(fault)) from fault
-        report.show_noun(made, wish)
+        report.show_entity(made, request)
 
     return command
 
 
 def _columns(name: str) -> list[str]:
-    return [column.name if column.is_required else f"[{column.name}]" for column in NOUNS[name].columns]
+    return [column.name if column.is_required else f"[{column.name}]" for column in ENTITIES[name].columns]
 
 
-for _name in NOUNS:
-    import_.add_command(_noun_command(_name))
+for _name in ENTITIES:
+    import_.add_command(_entity_command(_name))
 
 
 @click.group()
@@ -251,13 +251,13 @@ def send_orders(  # noqa: PLR0913, PLR0917 - one argument an option
 ) -> None:
     """Post the orders of a file as signed Standard Webhooks, in the order they were placed."""
     from services.ingest.imports.columns import MapFault, read_map  # noqa: PLC0415
-    from services.ingest.imports.query import Window  # noqa: PLC0415
-    from services.ingest.imports.send import Sender, SendFault, open_session, parcels, send_all  # noqa: PLC0415
+    from services.ingest.imports.file_orders import Window  # noqa: PLC0415
+    from services.ingest.imports.send import Sender, SendFault, open_session, orders_of, send_all  # noqa: PLC0415
     from services.ingest.imports.table import FileFault  # noqa: PLC0415
 
     outcomes: Counter[str] = Counter()
     try:
-        sending = parcels(file, read_map(columns), Window(_day(since), _day(until)))
+        sending = orders_of(file, read_map(columns), Window(_day(since), _day(until)))
         with open_session() as session:
             for answer in send_all(sending, Sender(url, secret, session), rate=rate, times=times):
                 outcomes[f"{answer.status} {answer.outcome}"] += 1

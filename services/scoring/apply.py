@@ -7,9 +7,11 @@ from sqlalchemy import Connection
 
 from services.scoring.facts import day_of
 from services.scoring.placed import PlacedLine, PlacedOrder, purchases, rounded
-from services.scoring.store import identities, items, orders
+from services.scoring.store import items, orders
 from services.scoring.store.catalogue import Catalogue
+from services.scoring.store.customers import lock_customers
 from services.scoring.store.events import Reading
+from shared import identities
 from shared.domain.order import CustomerRef, Line, LineKind, Order
 
 
@@ -33,7 +35,7 @@ def place(connection: Connection, readings: Sequence[Reading], catalogue: Catalo
     )
     held = orders.held(connection, readings)
     before = {each.customer_id for each in held.values() if each.customer_id is not None}
-    customers = identities.lock_customers(connection, list({*customer_of.values(), *before}))
+    customers = lock_customers(connection, list({*customer_of.values(), *before}))
     identities.name_parents(
         connection,
         {

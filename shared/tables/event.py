@@ -49,7 +49,7 @@ import_run = Table(
     "import_run",
     metadata,
     Column("id", Id, Identity(always=True), primary_key=True),
-    Column("noun", Text, nullable=False),
+    Column("entity", Text, nullable=False, comment="what was loaded: orders, customers, products ..."),
     Column("source", Text, nullable=False),
     Column("file", Text, nullable=False),
     Column("started_at", Moment, nullable=False, server_default=text("now()")),

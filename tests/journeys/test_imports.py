@@ -1,4 +1,4 @@
-"""Histories and nouns that come in from files, as whoever types the commands sees it."""
+"""Histories and entitys that come in from files, as whoever types the commands sees it."""
 
 import csv
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from sqlalchemy import text
 from services.ingest.commands import import_, quarantine
 from services.ingest.imports import orders as importing
 from services.ingest.imports.columns import MapFault, known_maps, read_map
-from services.ingest.imports.orders import Report, Wish, import_orders
-from services.ingest.imports.query import Window
-from services.ingest.imports.send import parcels
+from services.ingest.imports.file_orders import Window
+from services.ingest.imports.orders import OrdersRequest, Report, import_orders
+from services.ingest.imports.send import orders_of
 from services.ingest.imports.table import FileFault
 from shared.db import UNHURRIED, Database
 from shared.settings import Settings
@@ -249,7 +249,7 @@ def test_an_order_whose_rows_contradict_each_other_is_refused_whole(context: Con
 
 def test_sending_names_the_row_of_a_bad_date(tmp_path: Path, history: Path) -> None:
     with pytest.raises(FileFault, match=r"row 7, order o5: ordered_at “not a time”"):
-        parcels(history, read_map("standard"), Window())
+        orders_of(history, read_map("standard"), Window())
 
 
 @pytest.mark.parametrize(
@@ -286,13 +286,13 @@ def test_a_broken_file_ends_in_one_line_and_a_hint(
     context: Context, tmp_path: Path, name: str, content: bytes, complaint: str
 ) -> None:
     (tmp_path / name).write_bytes(content)
-    for noun in ("orders", "products"):
-        done = run(context, noun, tmp_path / name)
+    for entity in ("orders", "products"):
+        done = run(context, entity, tmp_path / name)
         assert done.exit_code == 1
         assert complaint in done.output
         assert len(done.output.strip().splitlines()) == 2
     with pytest.raises(FileFault, match=complaint):
-        parcels(tmp_path / name, read_map("standard"), Window())
+        orders_of(tmp_path / name, read_map("standard"), Window())
 
 
 RETAIL = """\
@@ -340,8 +340,8 @@ def test_the_online_retail_file_is_understood(context: Context, tmp_path: Path) 
 def test_the_same_file_is_sent_as_a_shop_would_send_it(tmp_path: Path) -> None:
     file = tmp_path / "retail.csv"
     file.write_text(RETAIL)
-    sending = parcels(file, read_map("online_retail"), Window(until=date(2010, 7, 2)))
-    assert [parcel.key for parcel in sending] == ["489434", "489435", "C489449", "489464"]
+    sending = orders_of(file, read_map("online_retail"), Window(until=date(2010, 7, 2)))
+    assert [order.key for order in sending] == ["489434", "489435", "C489449", "489464"]
     assert sending[1].order["ordered_at"] == "2010-07-01T12:00:00+01:00"
     assert sending[1].order["customer"] is None
 
@@ -357,7 +357,7 @@ def test_a_broken_column_map_is_named(tmp_path: Path) -> None:
         read_map(str(tmp_path / "mine.toml"))
 
 
-NOUNS = {
+ENTITIES = {
     "reps": "id,name,email,time_zone,default_owner,manager_id\nr1,Ann,ann@x.example,Europe/Berlin,true,\n"
     "r2,Bob,,Mars/Base,false,r1\nr3,Cy,,,,r9\n",
     "territories": "id,name,region,rep_id,valid_from\nt1,North,N,r1,2026-01-01\n",
@@ -382,24 +382,24 @@ REJECTED = {
 
 
 @pytest.mark.parametrize("is_dry", [False, True], ids=["for good", "dry"])
-def test_every_noun_comes_in_with_its_faults_named(context: Context, tmp_path: Path, is_dry: bool) -> None:
+def test_every_entity_comes_in_with_its_faults_named(context: Context, tmp_path: Path, is_dry: bool) -> None:
     products = "id,name,category\nA,Drill,Tools\n"
-    for noun, content in NOUNS.items():
-        file, rejects = tmp_path / f"{noun}.csv", tmp_path / f"{noun}.rejects.csv"
+    for entity, content in ENTITIES.items():
+        file, rejects = tmp_path / f"{entity}.csv", tmp_path / f"{entity}.rejects.csv"
         file.write_text(content)
         for dry in [["--dry-run"], []] if is_dry else [[]]:
-            done = run(context, noun, file, "--rejects", rejects, *dry)
+            done = run(context, entity, file, "--rejects", rejects, *dry)
             assert done.exit_code == 0, done.output
-        if noun in REJECTED:
+        if entity in REJECTED:
             with rejects.open() as opened:
                 told = {row["rejected_row"]: row["rejected_because"] for row in csv.DictReader(opened)}
-            assert told.keys() == REJECTED[noun].keys()
-            assert all(REJECTED[noun][row] in reason for row, reason in told.items())
+            assert told.keys() == REJECTED[entity].keys()
+            assert all(REJECTED[entity][row] in reason for row, reason in told.items())
         else:
             assert not rejects.exists()
-        if noun == "products":
+        if entity == "products":
             file.write_text(products)
-            run(context, noun, file)
+            run(context, entity, file)
     found = rows(
         context.database,
         "SELECT (SELECT count(*) FROM customer), (SELECT count(*) FROM customer WHERE parent_id IS NOT NULL),"
@@ -410,7 +410,7 @@ def test_every_noun_comes_in_with_its_faults_named(context: Context, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("noun", "content", "reasons"),
+    ("entity", "content", "reasons"),
     [
         pytest.param(
             "reps",
@@ -446,14 +446,14 @@ def test_every_noun_comes_in_with_its_faults_named(context: Context, tmp_path: P
     ],
 )
 def test_rows_that_make_no_sense_are_refused(
-    context: Context, tmp_path: Path, noun: str, content: str, reasons: dict[str, str]
+    context: Context, tmp_path: Path, entity: str, content: str, reasons: dict[str, str]
 ) -> None:
     for master, known in (("reps", "id,name\nr1,Ann\n"), ("products", "id,name\nA,Drill\n")):
         (tmp_path / "master.csv").write_text(known)
         run(context, master, tmp_path / "master.csv")
     file, rejects = tmp_path / "file.csv", tmp_path / "rejects.csv"
     file.write_text(content)
-    assert run(context, noun, file, "--rejects", rejects).exit_code == 0
+    assert run(context, entity, file, "--rejects", rejects).exit_code == 0
     with rejects.open(newline="") as opened:
         told = {row["rejected_row"]: row["rejected_because"] for row in csv.DictReader(opened)}
     assert told.keys() == reasons.keys()
@@ -586,12 +586,12 @@ def test_fifteen_months_of_a_real_wholesaler_settle_to_the_penny(
     if not file.exists():
         pytest.skip("the reference data is not beside the checkout")
     columns = read_map("online_retail")
-    wish = Wish(
+    request = OrdersRequest(
         file, "standard", columns, Window(date(2010, 11, 29), date(2010, 12, 13)), ZoneInfo("Europe/London"), "GBP",
         tmp_path / "rejects.csv", is_dry_run=False,
     )  # fmt: skip
     monkeypatch.setattr(importing, "BATCH_ORDERS", 100)
-    report: Report = import_orders(context.database, wish)
+    report: Report = import_orders(context.database, request)
     with duckdb.connect() as connection:
         asked = connection.execute(
             "SELECT sum(quantity * CAST(unit_price AS DECIMAL(18, 4))) FILTER (WHERE NOT overlap_copy),"

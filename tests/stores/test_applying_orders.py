@@ -160,7 +160,7 @@ def test_a_lines_own_cost_goes_before_the_one_valid_that_day(database: Database)
             " WHERE external_id = 'DRILL'"
         )
         connection.exec_driver_sql(
-            "INSERT INTO import_run (noun, source, file, finished_at) VALUES ('costs', '', '', now())"
+            "INSERT INTO import_run (entity, source, file, finished_at) VALUES ('costs', '', '', now())"
         )
     score(
         database,

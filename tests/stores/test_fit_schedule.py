@@ -18,7 +18,7 @@ def put(database: Database) -> list[str]:
 def an_import(database: Database, finished: str) -> None:
     with database.transaction() as connection:
         connection.exec_driver_sql(
-            f"INSERT INTO import_run (noun, source, file, finished_at) VALUES ('orders', 'standard', 'f', {finished})"
+            f"INSERT INTO import_run (entity, source, file, finished_at) VALUES ('orders', 'standard', 'f', {finished})"
         )
 
 

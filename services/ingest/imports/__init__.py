@@ -1,1 +1,1 @@
-"""Imports bring history in from files: orders, and the nouns around them."""
+"""Imports bring history in from files: orders, and the entitys around them."""

@@ -1,4 +1,4 @@
-"""This file keeps the account of an import: what each row of the file became, to the ten-thousandth.
+"""The account of an import: what each row of the file became, to the ten-thousandth.
 
 Every row is in exactly one category. What the file is worth (quantity x price of every row) must equal the sum of the
 categories; what stands in the database must equal the net of the stored ones.
@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from services.ingest.imports.file_orders import FileOrder, Incoming
-from services.ingest.imports.query import VALUE_SCALE
+from services.ingest.imports.file_orders import VALUE_SCALE, FileOrder, Incoming
 from services.ingest.receive import Verdict
 from shared.domain.order import LineKind, Order, OrderKind
 

@@ -1,4 +1,4 @@
-"""This file reads column maps: TOML files that say, in SQL over a file's columns, what our fields are.
+"""Column maps: TOML files that say, in SQL over a file's columns, what our fields are.
 
 A map names the headers a column may have, rows to reject with a reason, and an expression for each field of an order
 and of its lines. Adding a map is adding a file; an own one may be named by its path.

@@ -1,7 +1,11 @@
-"""This file puts the rows of a file together as orders, one at a time, whatever the file's size."""
+"""The orders of a file: the SQL that turns rows into orders' JSON, and the rows of one order put together.
 
-from collections.abc import Iterator, Sequence
+What comes out is the body `POST /v1/orders` takes, one order at a time, whatever the file's size.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import msgspec
@@ -10,8 +14,122 @@ from pydantic import TypeAdapter, ValidationError
 
 from services.ingest.body import OrderBody
 from services.ingest.faults import Contradiction, misshapen
+from services.ingest.imports.columns import ColumnMap
+from services.ingest.imports.table import FileTable, identifier, quoted
 from services.ingest.normalise import Receipt, normalise
 from shared.domain.order import Order, digest
+
+VALUE_SCALE = 10_000
+"""Values are counted in ten-thousandths, as whole numbers: exact and quick to add."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which orders are wanted: from the first day to before the last, by their own local time."""
+
+    since: date | None = None
+    until: date | None = None
+
+    def condition(self, moment: str) -> str:
+        """Return the SQL condition. A time that cannot be read is wanted: it will be refused with a reason."""
+        bounds = [
+            f"({moment} IS NULL OR {moment} {sign} TIMESTAMP '{day.isoformat()}')"
+            for sign, day in ((">=", self.since), ("<", self.until))
+            if day is not None
+        ]
+        return " AND ".join(bounds) or "true"
+
+
+def create_views(table: FileTable, columns: ColumnMap) -> None:
+    """Define `valued`, every row with its order, time, worth and reason for rejection (NULL: none), and `placed`,
+    the rows that may come in, as JSON.
+    """
+    found = columns.columns_of(table.columns)
+    words = [f"{'NULL' if name is None else identifier(name)} AS {word}" for word, name in found.items()]
+    lets = ["*", *(f"{expression} AS {name}" for name, expression in columns.let.items())]
+    key = f"trim(coalesce(CAST({columns.order['id']} AS VARCHAR), ''))"
+    rejects = ["WHEN unreadable IS NOT NULL THEN unreadable"]
+    if table.connection.execute("SELECT true FROM file WHERE unreadable IS NOT NULL LIMIT 1").fetchall():
+        unread = "order_key IN (SELECT order_key FROM keyed WHERE unreadable IS NOT NULL AND order_key <> '')"
+        rejects.append(f"WHEN {unread} THEN 'another row of this order cannot be read'")
+    rejects += [f"WHEN {each.when} THEN {quoted(each.reason)}" for each in columns.rejects]
+    has = _Fields({word for word, name in found.items() if name is None})
+    head, line = has.of(columns.order), has.of(columns.line)
+    version = head.get("version", "NULL")
+    for view in (
+        f"words AS SELECT row_no, unreadable, {', '.join(words)} FROM file",  # noqa: S608
+        f"named AS SELECT {', '.join(lets)} FROM words",  # noqa: S608
+        f"keyed AS SELECT *, {key} AS order_key FROM named",  # noqa: S608
+        (
+            f"valued AS SELECT *, TRY_CAST({head['ordered_at']} AS TIMESTAMP) AS moment,"  # noqa: S608
+            f" coalesce(TRY(CAST(({columns.value}) * {VALUE_SCALE} AS BIGINT)), 0) AS value,"
+            f" CASE {' '.join(rejects)} WHEN order_key = '' THEN 'no order id' END AS rejected"
+            " FROM keyed WINDOW whole AS (PARTITION BY order_key)"
+        ),
+        (
+            f"placed AS SELECT row_no, order_key, TRY_CAST({version} AS BIGINT) AS version, moment, value,"  # noqa: S608
+            f" {_object(head, customer=has.of(columns.customer))} AS head,"
+            f" {_object(line, returns=has.of(columns.returns))} AS line"
+            " FROM valued WHERE rejected IS NULL WINDOW whole AS (PARTITION BY order_key)"
+        ),
+    ):
+        table.connection.execute(f"CREATE VIEW {view}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Fields:
+    """Leaves out fields whose column the file does not have."""
+
+    absent: set[str]
+
+    def of(self, fields: Mapping[str, str]) -> dict[str, str]:
+        return {name: text for name, text in fields.items() if text not in self.absent}
+
+
+def _object(fields: Mapping[str, str], **nested: Mapping[str, str]) -> str:
+    """Return the SQL of a JSON object; a nested one whose first field is NULL is null."""
+    parts = [f"{name} := {text}" for name, text in fields.items()]
+    for name, inner in nested.items():
+        if inner:
+            packed = ", ".join(f"{key} := CAST({text} AS VARCHAR)" for key, text in inner.items())
+            first = next(iter(inner.values()))
+            parts.append(f"{name} := CASE WHEN {first} IS NOT NULL THEN struct_pack({packed}) END")
+    return f"CAST(to_json(struct_pack({', '.join(parts)})) AS VARCHAR)"
+
+
+def wanted(window: Window) -> str:
+    """Return the query of all rows that may come in, those of an order together."""
+    return (
+        "SELECT row_no, order_key, version, value, head, line FROM placed"  # noqa: S608
+        f" WHERE {window.condition('moment')} ORDER BY order_key, version NULLS FIRST, row_no"
+    )
+
+
+def rejected_rows_query(window: Window) -> str:
+    """Return the query of the rows the map rejects: row_no, reason, value."""
+    return (
+        "SELECT row_no, rejected AS reason, value FROM valued"  # noqa: S608
+        f" WHERE rejected IS NOT NULL AND {window.condition('moment')}"
+    )
+
+
+def whole_file(window: Window) -> str:
+    """Return the query of rows and value inside the window, and of rows outside it."""
+    inside = window.condition("moment")
+    return (
+        f"SELECT count(*) FILTER (WHERE {inside}), coalesce(sum(value) FILTER (WHERE {inside}), 0)::HUGEINT,"  # noqa: S608
+        f" count(*) FILTER (WHERE NOT ({inside})) FROM valued"
+    )
+
+
+def months(window: Window) -> str:
+    """Return the query of the months orders fall in, whichever zone they are told in."""
+    return (
+        "SELECT DISTINCT CAST(date_trunc('month', moment + to_days(shift)) AS DATE) FROM valued,"  # noqa: S608
+        f" (VALUES (-1), (0), (1)) AS shifts (shift) WHERE rejected IS NULL AND {window.condition('moment')}"
+        " AND moment BETWEEN TIMESTAMP '1990-01-02' AND now()::TIMESTAMP + to_days(2) ORDER BY 1"
+    )
+
 
 _BODY = TypeAdapter(OrderBody)
 

@@ -1,4 +1,4 @@
-"""This file imports the history of orders from a file: read, normalise, decide, copy, and settle the account."""
+"""Imports the history of orders from a file: read, normalise, compare, copy, and settle the account."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -13,14 +13,20 @@ from sqlalchemy import text
 
 from services.ingest.imports.account import Account
 from services.ingest.imports.columns import ColumnMap
-from services.ingest.imports.file_orders import FileOrder, file_orders, with_newer
-from services.ingest.imports.garbage import rare_collections
-from services.ingest.imports.progress import Advance, progress
-from services.ingest.imports.query import Window, create_views, months, turned_away, wanted, whole_file
-from services.ingest.imports.rejects import Rejects
-from services.ingest.imports.runs import begin_run, finish_run, take_statistics
-from services.ingest.imports.table import FileTable, open_table
-from services.ingest.imports.work import Done, Job, Workforce, workforce
+from services.ingest.imports.file_orders import (
+    FileOrder,
+    Window,
+    create_views,
+    file_orders,
+    months,
+    rejected_rows_query,
+    wanted,
+    whole_file,
+    with_newer,
+)
+from services.ingest.imports.runs import Advance, begin_run, finish_run, progress, take_statistics
+from services.ingest.imports.table import FileTable, Rejects, open_table
+from services.ingest.imports.work import BatchResult, Job, Workers, open_workers, rare_collections
 from services.ingest.normalise import Receipt
 from shared.clock import real_now
 from shared.db import Database
@@ -31,7 +37,7 @@ ROWS_THAT_CHANGE_PLANS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class OrdersRequest:
     """What to import, and how to read it."""
 
     file: Path
@@ -65,19 +71,19 @@ class Report:
         return stands and self.account.rows == self.file_rows and self.account.value == self.file_value
 
 
-def import_orders(database: Database, wish: Wish) -> Report:
+def import_orders(database: Database, request: OrdersRequest) -> Report:
     """Import a file of orders. Safe to run again: what is held already is a repeat."""
-    with workforce(wish.file) as crew, open_table(wish.file) as table:
-        create_views(table, wish.columns)
-        rows, value, outside = table.connection.execute(whole_file(wish.window)).fetchall()[0]
+    with open_workers(request.file) as workers, open_table(request.file) as table:
+        create_views(table, request.columns)
+        rows, value, outside = table.connection.execute(whole_file(request.window)).fetchall()[0]
         account, rejects = Account(), Rejects(table)
-        _turn_away(table, wish.window, account, rejects)
-        job = _begin(database, wish, table)
-        with progress(f"orders of {wish.file.name}", rows) as advance, rare_collections():
+        _reject_by_map(table, request.window, account, rejects)
+        job = _begin(database, request, table)
+        with progress(f"orders of {request.file.name}", rows) as advance, rare_collections():
             advance(account.rows)
-            _bring_in(crew, job, table.stream(wanted(wish.window)), Books(account, rejects, advance))
+            _bring_in(workers, job, table.stream(wanted(request.window)), Outcomes(account, rejects, advance))
         if rejects.count:
-            rejects.write(wish.rejects)
+            rejects.write(request.rejects)
         report = Report(
             run_id=job.run_id or None,
             account=account,
@@ -85,44 +91,46 @@ def import_orders(database: Database, wish: Wish) -> Report:
             file_value=value,
             outside_rows=outside,
             rejected_rows=rejects.count,
-            in_database=None if wish.is_dry_run else _net_of(database, job.run_id),
-            ignored_columns=wish.columns.ignored(table.columns),
+            in_database=None if request.is_dry_run else _net_of(database, job.run_id),
+            ignored_columns=request.columns.ignored(table.columns),
         )
-    if not wish.is_dry_run:
+    if not request.is_dry_run:
         _finish(database, report)
     return report
 
 
-def _turn_away(table: FileTable, window: Window, account: Account, rejects: Rejects) -> None:
+def _reject_by_map(table: FileTable, window: Window, account: Account, rejects: Rejects) -> None:
     """Book the rows the column map rejects."""
-    query = turned_away(window)
+    query = rejected_rows_query(window)
     rejects.add_query(query)
     sums = f"SELECT reason, count(*), sum(value)::HUGEINT FROM ({query}) GROUP BY reason"  # noqa: S608
     for reason, rows, value in table.connection.execute(sums).fetchall():
         account.reject_rows(reason, rows, value)
 
 
-def _begin(database: Database, wish: Wish, table: FileTable) -> Job:
+def _begin(database: Database, request: OrdersRequest, table: FileTable) -> Job:
     """Note the run and make the months it needs; a dry run does neither."""
     run_id = 0
-    if not wish.is_dry_run:
+    if not request.is_dry_run:
         with database.transaction() as connection:
-            run_id = begin_run(connection, "orders", wish.source, wish.file)
+            run_id = begin_run(connection, "orders", request.source, request.file)
         with database.transaction() as connection:
-            for (month,) in table.connection.execute(months(wish.window)).fetchall():
+            for (month,) in table.connection.execute(months(request.window)).fetchall():
                 ensure_months(connection, month, month)
     return Job(
         run_id=run_id,
-        base_currency=wish.base_currency,
-        receipt=Receipt(wish.source, wish.zone, wish.columns.currency or wish.base_currency, real_now()),
-        is_dry_run=wish.is_dry_run,
+        base_currency=request.base_currency,
+        receipt=Receipt(
+            request.source, request.zone, request.columns.currency or request.base_currency, real_now()
+        ),
+        is_dry_run=request.is_dry_run,
         database_url=database.engine.url.render_as_string(hide_password=False),
-        prepare=wish.prepare_statements,
+        prepare=request.prepare_statements,
     )
 
 
 @dataclass(slots=True)
-class Books:
+class Outcomes:
     """Where the ends of orders are written down."""
 
     account: Account
@@ -134,7 +142,7 @@ class Books:
         self.account.pass_over(outdated)
         self.advance(len(outdated.rows))
 
-    def enter(self, done: Done) -> None:
+    def add_batch(self, done: BatchResult) -> None:
         """Note what became of a batch."""
         self.account.add(done.account)
         for rows, reason in done.refused:
@@ -142,23 +150,23 @@ class Books:
         self.advance(done.rows)
 
 
-def _bring_in(crew: Workforce, job: Job, reader: pa.RecordBatchReader, books: Books) -> None:
+def _bring_in(workers: Workers, job: Job, reader: pa.RecordBatchReader, outcomes: Outcomes) -> None:
     """Group the rows here, while others normalise and load them."""
-    under_way: deque[Future[Done]] = deque()
-    for batch in _batches(file_orders(reader), books):
-        under_way.append(crew.submit(job, batch))
-        while len(under_way) > crew.most_under_way:
-            books.enter(under_way.popleft().result())
+    under_way: deque[Future[BatchResult]] = deque()
+    for batch in _batches(file_orders(reader), outcomes):
+        under_way.append(workers.submit(job, batch))
+        while len(under_way) > workers.most_under_way:
+            outcomes.add_batch(under_way.popleft().result())
     for done in under_way:
-        books.enter(done.result())
+        outcomes.add_batch(done.result())
 
 
-def _batches(told: Iterator[FileOrder], books: Books) -> Iterator[list[FileOrder]]:
+def _batches(told: Iterator[FileOrder], outcomes: Outcomes) -> Iterator[list[FileOrder]]:
     """Deal the orders out, without those of which the file holds a newer version."""
     batch: list[FileOrder] = []
     for each, is_outdated in with_newer(told):
         if is_outdated:
-            books.pass_over(each)
+            outcomes.pass_over(each)
             continue
         batch.append(each)
         if len(batch) == BATCH_ORDERS:

@@ -1,4 +1,4 @@
-"""This file prints what came of an import."""
+"""Prints what came of an import."""
 
 from decimal import Decimal
 
@@ -7,18 +7,18 @@ from rich.console import Console
 from rich.table import Table
 
 from services.ingest.imports.account import Entry, money
-from services.ingest.imports.noun_import import NounReport, NounWish
-from services.ingest.imports.orders import Report, Wish
+from services.ingest.imports.entity_import import EntityReport, EntityRequest
+from services.ingest.imports.orders import OrdersRequest, Report
 
 MOST_REASONS = 12
 
 
-def show(report: Report, wish: Wish) -> None:
+def show(report: Report, request: OrdersRequest) -> None:
     """Print the account of an import of orders."""
     account = report.account
     if not report.file_rows + report.outside_rows:
-        click.echo(f"{wish.file.name}: the file has no rows")
-    table = Table("", "rows", "value in the file", "stored, net", title=_title(wish))
+        click.echo(f"{request.file.name}: the file has no rows")
+    table = Table("", "rows", "value in the file", "stored, net", title=_title(request))
     for column in table.columns[1:]:
         column.justify = "right"
     for name, entry in account.entries.items():
@@ -41,14 +41,14 @@ def show(report: Report, wish: Wish) -> None:
     click.echo("Settled: every row and every penny has its place." if report.is_settled else "NOT SETTLED.")
     _tell_orders(report)
     _tell_ignored(report)
-    _tell_rejects(report, wish)
+    _tell_rejects(report, request)
 
 
-def _title(wish: Wish) -> str:
-    window = wish.window
+def _title(request: OrdersRequest) -> str:
+    window = request.window
     days = f" since {window.since}" if window.since else ""
     days += f" until {window.until}" if window.until else ""
-    return f"{wish.file.name}{days}, read as {wish.columns.name}{' (dry run)' if wish.is_dry_run else ''}"
+    return f"{request.file.name}{days}, read as {request.columns.name}{' (dry run)' if request.is_dry_run else ''}"
 
 
 def _row(table: Table, name: str, entry: Entry) -> None:
@@ -70,29 +70,29 @@ def _tell_orders(report: Report) -> None:
     click.echo(f"Orders: {ends or 'none'}. Rows outside the dates asked for: {report.outside_rows:,}.")
 
 
-def _tell_ignored(report: Report | NounReport) -> None:
+def _tell_ignored(report: Report | EntityReport) -> None:
     if report.ignored_columns:
         click.echo(f"Unknown columns were ignored: {', '.join(report.ignored_columns)}", err=True)
 
 
-def _tell_rejects(report: Report, wish: Wish) -> None:
+def _tell_rejects(report: Report, request: OrdersRequest) -> None:
     reasons = sorted(report.account.reasons.items(), key=lambda each: -each[1].rows)
     for reason, entry in reasons[:MOST_REASONS]:
         click.echo(f"  rejected {entry.rows:,} rows, {_amount(money(entry.value))}: {reason}")
     if len(reasons) > MOST_REASONS:
         click.echo(f"  ... and {len(reasons) - MOST_REASONS} further reasons")
     if report.rejected_rows:
-        click.echo(f"The rejected rows are in {wish.rejects}")
+        click.echo(f"The rejected rows are in {request.rejects}")
 
 
-def show_noun(report: NounReport, wish: NounWish) -> None:
-    """Print what came of an import of a noun."""
-    dry = " (dry run: nothing is stored)" if wish.is_dry_run else ""
+def show_entity(report: EntityReport, request: EntityRequest) -> None:
+    """Print what came of an import of a entity."""
+    dry = " (dry run: nothing is stored)" if request.is_dry_run else ""
     click.echo(
-        f"{wish.noun.name}: {report.rows:,} rows read, {report.stored:,} taken, {report.rejected:,} rejected{dry}"
+        f"{request.entity.name}: {report.rows:,} rows read, {report.stored:,} taken, {report.rejected:,} rejected{dry}"
     )
     if not report.rows:
-        click.echo(f"{wish.file.name}: the file has no rows")
+        click.echo(f"{request.file.name}: the file has no rows")
     _tell_ignored(report)
     if report.rejected:
-        click.echo(f"The rejected rows are in {wish.rejects}")
+        click.echo(f"The rejected rows are in {request.rejects}")

@@ -1,4 +1,4 @@
-"""This file sends the orders of a file as signed webhooks, as a shop would: to try an installation on real history."""
+"""Sends the orders of a file as signed webhooks, as a shop would: to try an installation on real history."""
 
 import json
 import time
@@ -11,8 +11,7 @@ from zoneinfo import ZoneInfo
 import requests
 
 from services.ingest.imports.columns import ColumnMap
-from services.ingest.imports.file_orders import FileOrder, file_orders
-from services.ingest.imports.query import Window, create_views, wanted
+from services.ingest.imports.file_orders import FileOrder, Window, create_views, file_orders, wanted
 from services.ingest.imports.table import FileFault, open_table
 from shared.clock import real_now
 from shared.signing import sign
@@ -27,7 +26,7 @@ open_session = requests.Session
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class OutboundOrder:
     """An order of the file as `POST /v1/orders` takes it, and when it was placed."""
 
     key: str
@@ -46,16 +45,16 @@ class Answer:
     seconds: float
 
 
-def parcels(file: Path, columns: ColumnMap, window: Window) -> list[Parcel]:
+def orders_of(file: Path, columns: ColumnMap, window: Window) -> list[OutboundOrder]:
     """Read the orders of a file in the order they were placed. They are held in memory: choose the days."""
     with open_table(file) as table:
         create_views(table, columns)
         reader = table.stream(wanted(window))
-        found = [_parcel(told, columns) for told in file_orders(reader)]
-    return sorted(found, key=lambda parcel: (parcel.ordered_at, parcel.key))
+        found = [_outbound(told, columns) for told in file_orders(reader)]
+    return sorted(found, key=lambda order: (order.ordered_at, order.key))
 
 
-def _parcel(told: FileOrder, columns: ColumnMap) -> Parcel:
+def _outbound(told: FileOrder, columns: ColumnMap) -> OutboundOrder:
     """Return the order as it is sent. Raises FileFault, naming the row, for one without a time or with two."""
     where = f"row {told.rows[0]}, order {told.key}"
     if told.contradiction is not None:
@@ -74,7 +73,7 @@ def _parcel(told: FileOrder, columns: ColumnMap) -> Parcel:
     if ordered_at.tzinfo is None:
         ordered_at = ordered_at.replace(tzinfo=ZoneInfo(columns.zone or "UTC"))
     order["ordered_at"] = ordered_at.isoformat()
-    return Parcel(told.key, order, ordered_at)
+    return OutboundOrder(told.key, order, ordered_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +84,12 @@ class Sender:
     secret: str
     session: requests.Session
 
-    def send(self, parcel: Parcel) -> Answer:
+    def send(self, order: OutboundOrder) -> Answer:
         """Post one order. Raises requests.RequestException when nobody answers."""
         sent_at = real_now()
-        envelope = {"type": "order.created", "timestamp": sent_at.isoformat(), "data": parcel.order}
+        envelope = {"type": "order.created", "timestamp": sent_at.isoformat(), "data": order.order}
         body = json.dumps(envelope).encode()
-        headers = sign(f"msg_{parcel.key}_{sent_at.timestamp():.6f}", sent_at, body, [self.secret])
+        headers = sign(f"msg_{order.key}_{sent_at.timestamp():.6f}", sent_at, body, [self.secret])
         began = time.perf_counter()
         response = self.session.post(
             self.url,
@@ -101,11 +100,11 @@ class Sender:
         )
         told = response.json() if "json" in response.headers.get("Content-Type", "") else {}
         outcome = str(told.get("detail") or told.get("status", ""))
-        return Answer(parcel.key, response.status_code, outcome, told.get("id"), time.perf_counter() - began)
+        return Answer(order.key, response.status_code, outcome, told.get("id"), time.perf_counter() - began)
 
 
 def send_all(
-    sending: list[Parcel],
+    sending: list[OutboundOrder],
     sender: Sender,
     *,
     rate: float | None = None,
@@ -115,8 +114,8 @@ def send_all(
     """Send every order in turn, `times` over, at most `rate` a second."""
     began, number = time.monotonic(), 0
     for _ in range(times):
-        for parcel in sending:
+        for order in sending:
             if rate is not None:
                 pause(max(0.0, began + number / rate - time.monotonic()))
             number += 1
-            yield sender.send(parcel)
+            yield sender.send(order)

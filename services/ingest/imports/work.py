@@ -1,8 +1,9 @@
-"""This file does the work of an import on one batch of orders: read, normalise, decide, copy, and book.
+"""The work of an import on one batch of orders: read, normalise, compare, copy, and enter in the account.
 
-Big files are worked on by a few processes, small ones by a thread beside the reader; both do exactly this.
+Big files are worked on by a few processes, small ones by a thread beside the reader; both run exactly this.
 """
 
+import gc
 import os
 import sys
 import threading
@@ -15,14 +16,23 @@ from pathlib import Path
 
 from services.ingest.imports.account import Account
 from services.ingest.imports.file_orders import FileOrder, Incoming, Refused, read_order
-from services.ingest.imports.garbage import rare_collections
-from services.ingest.imports.identities import Names
-from services.ingest.imports.load import Run, judge_only, load
-from services.ingest.imports.rates import load_rates
+from services.ingest.imports.load import Names, Run, judge_only, load, load_rates
 from services.ingest.imports.table import is_parquet
 from services.ingest.normalise import Receipt
 from services.ingest.receive import Verdict
 from shared.db import UNHURRIED, Database
+
+VALUES_BETWEEN_COLLECTIONS = 500_000
+
+
+@contextmanager
+def rare_collections() -> Iterator[None]:
+    """Look rarely for garbage in circles: rows, lines and orders never form any."""
+    usual = gc.get_threshold()
+    gc.set_threshold(VALUES_BETWEEN_COLLECTIONS, 10, 10)
+    yield
+    gc.set_threshold(*usual)
+
 
 BYTES_WORTH_PROCESSES = 20_000_000
 """Of smaller files, as text, the rest takes longer than more processes save."""
@@ -46,7 +56,7 @@ class Job:
 
 
 @dataclass(slots=True)
-class Done:
+class BatchResult:
     """What became of a batch."""
 
     rows: int
@@ -69,9 +79,9 @@ class Worker:
             rates = load_rates(connection, job.base_currency)
         self._run = Run(job.run_id, job.receipt.source, database, Names(job.receipt.source), rates)
 
-    def do(self, batch: Sequence[FileOrder]) -> Done:
+    def do(self, batch: Sequence[FileOrder]) -> BatchResult:
         """Bring a batch in; committed when this returns."""
-        done = Done(sum(len(told.rows) for told in batch))
+        done = BatchResult(sum(len(told.rows) for told in batch))
         incoming: list[Incoming] = []
         for told in batch:
             read = read_order(told, self._job.receipt)
@@ -93,25 +103,25 @@ class Worker:
 
 
 @dataclass(frozen=True, slots=True)
-class Workforce:
+class Workers:
     """Who does batches, and how many may be under way."""
 
-    workers: Executor
+    executor: Executor
     most_under_way: int
 
-    def submit(self, job: Job, batch: Sequence[FileOrder]) -> Future[Done]:
+    def submit(self, job: Job, batch: Sequence[FileOrder]) -> Future[BatchResult]:
         """Have a batch done."""
-        return self.workers.submit(_do, job, batch)
+        return self.executor.submit(_do, job, batch)
 
 
 @contextmanager
-def workforce(file: Path) -> Iterator[Workforce]:
+def open_workers(file: Path) -> Iterator[Workers]:
     """Yield who works on a file of this size. Call it before anything that starts threads."""
     size = file.stat().st_size * (PARQUET_SAVES if is_parquet(file) else 1)
     if size < BYTES_WORTH_PROCESSES:
         with ThreadPoolExecutor(1) as thread:
-            yield Workforce(thread, 2)
-        _dismiss()
+            yield Workers(thread, 2)
+        _close_workers()
         return
     number = max(2, min(MOST_PROCESSES, os.cpu_count() or 1))
     # A fork knows all modules already; it is safe only while there is one thread.
@@ -120,7 +130,7 @@ def workforce(file: Path) -> Iterator[Workforce]:
     with ProcessPoolExecutor(number, mp_context=context) as processes:
         for _ in range(number):
             processes.submit(_begin)
-        yield Workforce(processes, number + 1)
+        yield Workers(processes, number + 1)
 
 
 _workers: dict[Job, Worker] = {}
@@ -132,12 +142,12 @@ def _begin() -> None:
     rare_collections().__enter__()
 
 
-def _do(job: Job, batch: Sequence[FileOrder]) -> Done:
+def _do(job: Job, batch: Sequence[FileOrder]) -> BatchResult:
     if job not in _workers:
         _workers[job] = Worker(job)
     return _workers[job].do(batch)
 
 
-def _dismiss() -> None:
+def _close_workers() -> None:
     while _workers:
         _workers.popitem()[1].close()

@@ -15,7 +15,7 @@ _FITS = text("""
         SELECT to_char(at, '"first "YYYY-MM-DD HH24"h"') || ':' || model
         FROM clock, unnest(CAST(:models AS text[])) AS asked (model)
         WHERE NOT EXISTS (SELECT FROM model_run WHERE state = 'current' AND model_run.model = asked.model)
-          AND EXISTS (SELECT FROM import_run WHERE noun = 'orders' AND finished_at IS NOT NULL)
+          AND EXISTS (SELECT FROM import_run WHERE entity = 'orders' AND finished_at IS NOT NULL)
           AND NOT EXISTS (SELECT FROM import_run WHERE finished_at IS NULL AND started_at > now() - interval '1 hour')
     )
     SELECT key FROM wanted WHERE NOT EXISTS (SELECT FROM task WHERE task.kind = 'fit' AND task.key = wanted.key)

@@ -23,6 +23,12 @@ def upgrade() -> None:
 
 def upgrade_orders() -> None:
     """Events, order revisions, orders and lines."""
+    op.alter_column(
+        "import_run",
+        "noun",
+        new_column_name="entity",
+        comment="what was loaded: orders, customers, products ...",
+    )
     op.add_column(
         "event",
         sa.Column(

@@ -1,12 +1,12 @@
-"""This file says what a file of each noun holds: its columns, their types, what must be there, and how rows are keyed.
+"""Entities: what a file of each holds, its columns, their types, what is required, and how rows are keyed.
 
-Adding a noun, or a column to one, is adding it here: reading, checking, dry run and reject file are the same for all.
+Adding an entity, or a column to one, is adding it here: reading, checks, dry run and reject file are the same for all.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from services.ingest.imports import noun_sql as sql
+from services.ingest.imports import entity_sql as sql
 
 ID, IDS, WORDS, AMOUNT, EXCHANGE_RATE, SHARE, DAY, FLAG = (
     "id", "ids", "words", "amount", "exchange rate", "share", "day", "flag",
@@ -15,7 +15,7 @@ ID, IDS, WORDS, AMOUNT, EXCHANGE_RATE, SHARE, DAY, FLAG = (
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a file. `refers_to` names the noun whose id it holds; `one_of` the words it may be."""
+    """One column of a file. `refers_to` names the entity whose id it holds; `one_of` the words it may be."""
 
     name: str
     kind: str = WORDS
@@ -27,7 +27,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Noun:
+class Entity:
     """One kind of file. `key` says which rows are the same thing; `write` is the SQL that takes the staged rows in.
 
     `write` reads `staged`, a temporary table of the columns, `:source` and `:base_currency`. What a file leaves blank
@@ -52,7 +52,7 @@ def _id(name: str, **more: object) -> Column:
 
 CURRENCY = Column("currency", "currency")
 
-CUSTOMERS = Noun(
+CUSTOMERS = Entity(
     "customers",
     (
         _id("id"),
@@ -75,7 +75,7 @@ CUSTOMERS = Noun(
     refuses=(("parent_id = id", "parent_id is the customer itself"),),
 )
 
-PRODUCTS = Noun(
+PRODUCTS = Entity(
     "products",
     (
         _id("id"),
@@ -93,7 +93,7 @@ PRODUCTS = Noun(
     write=(sql.NEW_PRODUCTS, sql.PRODUCTS, sql.OLD_SUBSTITUTES, sql.SUBSTITUTES),
 )
 
-COSTS = Noun(
+COSTS = Entity(
     "costs",
     (
         _id("product_id", refers_to="products"),
@@ -106,7 +106,7 @@ COSTS = Noun(
     changes_derived=True,
 )
 
-PRICE_BREAKS = Noun(
+PRICE_BREAKS = Entity(
     "price-breaks",
     (
         _id("product_id", refers_to="products"),
@@ -119,7 +119,7 @@ PRICE_BREAKS = Noun(
     write=(sql.PRICE_BREAKS,),
 )
 
-REPS = Noun(
+REPS = Entity(
     "reps",
     (
         _id("id"),
@@ -135,7 +135,7 @@ REPS = Noun(
     only_one="default_owner",
 )
 
-TERRITORIES = Noun(
+TERRITORIES = Entity(
     "territories",
     (
         _id("id"),
@@ -148,7 +148,7 @@ TERRITORIES = Noun(
     write=(sql.TERRITORIES, sql.TERRITORY_OWNERS),
 )
 
-ASSIGNMENTS = Noun(
+ASSIGNMENTS = Entity(
     "assignments",
     (
         _id("customer_id", refers_to="customers"),
@@ -159,7 +159,7 @@ ASSIGNMENTS = Noun(
     write=(sql.ASSIGNMENTS,),
 )
 
-TARGETS = Noun(
+TARGETS = Entity(
     "targets",
     (
         _id("rep_id", refers_to="reps"),
@@ -178,7 +178,7 @@ TARGETS = Noun(
     ),
 )
 
-EXCHANGE_RATES = Noun(
+EXCHANGE_RATES = Entity(
     "exchange-rates",
     (
         Column("currency", "currency", is_required=True),
@@ -196,9 +196,9 @@ EXCHANGE_RATES = Noun(
     changes_derived=True,
 )
 
-NOUNS: Mapping[str, Noun] = {
-    noun.name: noun
-    for noun in (
+ENTITIES: Mapping[str, Entity] = {
+    entity.name: entity
+    for entity in (
         CUSTOMERS, PRODUCTS, COSTS, PRICE_BREAKS, REPS, TERRITORIES, ASSIGNMENTS, TARGETS, EXCHANGE_RATES,
     )
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""This file is the SQL that takes staged rows of each noun in: set-based, safe to run again.
+"""The SQL that writes staged rows of each entity: set-based, safe to run again.
 
 `staged` holds the rows of the file, `:source` says whose ids they are. What a file leaves blank stays as it was.
 """
