@@ -44,9 +44,41 @@ def rows(
     """Return the signals of an order as they are stored."""
     order = {"order_id": facts.order_id, "order_version": facts.version}
     return [
-        row(kinds[each.kind], each, f"order:{facts.order_id}", facts.fit, business_now) | order
+        row(kinds[each.kind], each, f"order:{facts.order_id}", facts.fit, business_now)
+        | order
+        | {"facts": each.facts or made_from(facts, each)}
         for each in signals
     ]
+
+
+def made_from(facts: OrderFacts, signal: Signal) -> dict[str, object]:
+    """Return the facts a signal of an order was made from: its product's lines, else all, and the product as known.
+
+    They are kept with the signal: models and prices change, and what was said must still be explained.
+    """
+    own = [each for each in facts.lines if each.product.id == signal.product_id]
+    product = own[0].product if own else (facts.products or {}).get(signal.product_id or 0)
+    return {
+        "currency": facts.currency,
+        "channel": facts.channel,
+        "rate": facts.rate,
+        "base_net": facts.base_net,
+        "assumptions": facts.assumptions,
+        "lines": [
+            {
+                "product_id": each.product.id,
+                "quantity": each.line.quantity,
+                "net": each.line.net,
+                "base_net": each.base_net,
+                "base_unit_cost": each.base_unit_cost,
+                "history": each.history if own else (),
+            }
+            for each in own or facts.lines
+        ],
+        "product": product,
+        "past_orders": () if signal.product_id is not None else facts.past_orders,
+        "runs": {name: run.id for name, run in facts.fit.runs.items()} if facts.fit is not None else {},
+    }
 
 
 def row(

@@ -275,6 +275,16 @@ def test_a_worker_forgets_what_it_remembers_when_connections_broke(
     assert [each.category for each in lane.catalogue.values()] == ["another"]
 
 
+def test_a_signal_keeps_the_facts_it_was_made_from(database: Database) -> None:
+    score(database, *CUSTOMER_BUYS_FORTY, order("now", line("DRILL", 10, 5)))
+    ((kept,),) = rows(database, "SELECT facts FROM signal")
+    ((drill,),) = rows(database, "SELECT id FROM product")
+    (only,) = kept["lines"]
+    assert (only["product_id"], only["quantity"], only["net"]) == (drill, "10", "50")
+    assert [float(purchase[1]) for purchase in only["history"]] == [40.0] * len(CUSTOMER_BUYS_FORTY)
+    assert (kept["currency"], kept["product"]["id"], kept["runs"]) == ("GBP", drill, {})
+
+
 def test_a_new_fit_replaces_what_a_worker_remembers(database: Database) -> None:
     worker = Worker(database)
     receive(database, order("1", line("DRILL"), line("BIT"), customer="other", days_ago=5))
