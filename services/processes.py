@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 from prometheus_client import start_http_server
 
-from shared import logs, tasks
+from shared import logs, migrations, tasks
 from shared.clock import business_clock
-from shared.db import DRAIN, REQUEST, Database
+from shared.db import DATABASE_ERRORS, DRAIN, REQUEST, Database, is_away
 from shared.metrics import Metrics, TaskCollector
 from shared.notify import Notifier
 from shared.settings import Settings
@@ -100,6 +100,7 @@ def work(context: "Context", queue: str, address: tuple[str, int] | None) -> Non
     metrics = _open(f"{queue}-worker", settings)
     database = Database(settings.database_url.get_secret_value(), DRAIN, prepare=settings.prepare_statements)
     metrics.registry.register(TaskCollector(lambda: _backlog(database)))
+    _require_tables(database)
     host, port = address or ("127.0.0.1", WORKER_PORTS[queue])
     _show_metrics(metrics, host, port)
     notifier = Notifier(_redis_of(settings))
@@ -116,6 +117,18 @@ def work(context: "Context", queue: str, address: tuple[str, int] | None) -> Non
     worker.run()
     notifier.close()
     database.close()
+
+
+def _require_tables(database: Database) -> None:
+    """End the command when the tables are not for this program. A database that is away is waited for later."""
+    try:
+        fault = migrations.fault(database)
+    except DATABASE_ERRORS as error:
+        if not is_away(error):
+            raise
+        return
+    if fault:
+        raise click.ClickException(f"cannot start: {fault}")
 
 
 def _show_metrics(metrics: Metrics, host: str, port: int) -> None:

@@ -1,4 +1,4 @@
-"""This file asks requests for an API token and checks what it may do."""
+"""Which API token a request carries, and what it may do."""
 
 from collections.abc import Callable
 from functools import wraps

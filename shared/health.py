@@ -1,4 +1,4 @@
-"""This file says how a service is: alive, ready and in figures."""
+"""How a service is: alive (/healthz), ready (/readyz) and in figures (/metrics)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

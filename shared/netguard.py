@@ -1,4 +1,4 @@
-"""This file keeps requests to addresses other people chose from reaching our own network.
+"""The SSRF guard: which addresses other people chose may be called, so that none of them reaches our own network.
 
 The rule: https on port 443, the name resolved once, every answer public, the connection made to the very
 address that was vetted. A name that answers differently a second later (DNS rebinding) gains nothing. The

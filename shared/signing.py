@@ -1,4 +1,4 @@
-"""This file signs and verifies messages as Standard Webhooks asks (https://www.standardwebhooks.com).
+"""Signatures of messages, made and verified as Standard Webhooks asks (https://www.standardwebhooks.com).
 
 The signature is HMAC-SHA256 over `id.timestamp.body`, the body byte for byte as it came.
 """

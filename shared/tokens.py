@@ -1,6 +1,6 @@
-"""This file makes and recognises API tokens: random, checksummed, and stored only as their SHA-256.
+"""API tokens: random, checksummed, and stored only as their SHA-256.
 
-A token is `tip_`, 43 characters of 256 random bits and 6 of checksum. The prefix lets secret scanners find a
+A token is `tip_`, 43 random letters and digits (256 bits) and 6 of checksum. The prefix lets secret scanners find a
 leaked one; the checksum refuses a mistyped one without asking the database.
 """
 
@@ -10,8 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
+from threading import Lock
 from time import monotonic
 from zlib import crc32
+
+from cachetools import TTLCache
 
 PREFIX = "tip_"
 _SHAPE = re.compile(r"tip_[0-9A-Za-z]{49}")
@@ -33,7 +36,7 @@ FindToken = Callable[[bytes], ApiToken | None]
 
 def new_token() -> str:
     """A fresh token, to be shown once and never stored."""
-    body = _base62(int.from_bytes(secrets.token_bytes(32)), 43)
+    body = "".join(secrets.choice(_DIGITS) for _ in range(43))
     return PREFIX + body + _checksum(body)
 
 
@@ -51,31 +54,23 @@ def looks_valid(token: str) -> bool:
 
 def remembered(find: FindToken, *, seconds: float = 5.0, tick: Callable[[], float] = monotonic) -> FindToken:
     """Keep what `find` found for a few seconds, so that the hot path rarely asks; a miss is never kept."""
-    known: dict[bytes, tuple[float, ApiToken]] = {}
+    known: TTLCache[bytes, ApiToken] = TTLCache(maxsize=1000, ttl=seconds, timer=tick)
+    lock = Lock()
 
     def find_remembered(wanted: bytes) -> ApiToken | None:
-        held = known.get(wanted)
-        if held is not None and held[0] > tick():
-            return held[1]
-        token = find(wanted)
-        if token is None:
-            known.pop(wanted, None)
-            return None
-        if len(known) >= 1000:
-            known.clear()
-        known[wanted] = (tick() + seconds, token)
+        with lock:
+            token = known.get(wanted)
+        if token is None and (token := find(wanted)) is not None:
+            with lock:
+                known[wanted] = token
         return token
 
     return find_remembered
 
 
-def _base62(number: int, length: int) -> str:
-    digits = []
-    for _ in range(length):
-        number, digit = divmod(number, 62)
-        digits.append(_DIGITS[digit])
-    return "".join(reversed(digits))
-
-
 def _checksum(body: str) -> str:
-    return _base62(crc32(body.encode()), 6)
+    number, digits = crc32(body.encode()), ""
+    for _ in range(6):
+        number, digit = divmod(number, 62)
+        digits = _DIGITS[digit] + digits
+    return digits

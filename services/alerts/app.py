@@ -4,7 +4,6 @@ import importlib.metadata
 from collections.abc import Callable
 
 from apiflask import APIFlask
-from sqlalchemy import text
 
 from services.alerts.web.api import add_api
 from services.alerts.web.guard import Access
@@ -32,7 +31,7 @@ def create_app(
         title="Tipoff alerts",
         version=importlib.metadata.version("tipoff"),
         metrics=metrics,
-        readiness={"database": Check(lambda: _database_fault(database))},
+        readiness={"database": Check(lambda: migrations.fault(database))},
     )
     access = Access(
         bind_host=bind[0],
@@ -42,11 +41,3 @@ def create_app(
     add_pages(app, Pages(settings, database, clock, access))
     add_api(app, database, settings.base_currency)
     return app
-
-
-def _database_fault(database: Database) -> str | None:
-    """Whether the tables are those of this version."""
-    with database.transaction() as connection:
-        connection.execute(text("SELECT 1"))
-        found = migrations.revision_of(connection)
-    return None if found == migrations.head() else f"the database stands at {found}: run `tipoff migrate`"

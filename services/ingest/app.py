@@ -1,4 +1,4 @@
-"""This file puts the ingest service together: a fast, honest endpoint for whoever sends orders."""
+"""The ingest service's web application: webhooks, the orders API and events."""
 
 import importlib.metadata
 from collections.abc import Callable
@@ -6,7 +6,6 @@ from zoneinfo import ZoneInfo
 
 from apiflask import APIFlask
 from redis import Redis
-from sqlalchemy import text
 
 from services.ingest import events, hooks, orders
 from services.ingest.describe import describe_bodies
@@ -40,7 +39,7 @@ def create_app(
         version=importlib.metadata.version("tipoff"),
         metrics=metrics,
         readiness={
-            "database": Check(lambda: _database_fault(database)),
+            "database": Check(lambda: migrations.fault(database)),
             "redis": Check(lambda: _redis_fault(settings), required=False),
         },
     )
@@ -70,13 +69,6 @@ def _token_finder(database: Database) -> FindToken:
         return None if row is None else ApiToken(row[0], row[1], frozenset(row[2]), row[3])
 
     return find
-
-
-def _database_fault(database: Database) -> str | None:
-    with database.transaction() as connection:
-        connection.execute(text("SELECT 1"))
-        found = migrations.revision_of(connection)
-    return None if found == migrations.head() else f"the database stands at {found}: run `tipoff migrate`"
 
 
 def _redis_fault(settings: Settings) -> str | None:

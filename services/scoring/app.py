@@ -7,7 +7,6 @@ from typing import Any
 
 from apiflask import APIFlask
 from flask import request
-from sqlalchemy import text
 
 from services.scoring.fit import models as fitted_models
 from services.scoring.store import reading
@@ -40,7 +39,7 @@ def create_app(
         title="Tipoff scoring",
         version=importlib.metadata.version("tipoff"),
         metrics=metrics,
-        readiness={"database": Check(lambda: _database_fault(database))},
+        readiness={"database": Check(lambda: migrations.fault(database))},
     )
     for name in module_names(fitted_models):
         metrics.model_fit.labels(name).set_function(partial(reading.fitted_at, database, name))
@@ -67,11 +66,3 @@ def _limit() -> int:
     if not (asked.isascii() and asked.isdigit()) or not 0 < int(asked) <= SIGNALS_AT_MOST:
         raise Problem(422, f"limit must be a number from 1 to {SIGNALS_AT_MOST}")
     return int(asked)
-
-
-def _database_fault(database: Database) -> str | None:
-    """Whether the tables are those of this version."""
-    with database.transaction() as connection:
-        connection.execute(text("SELECT 1"))
-        found = migrations.revision_of(connection)
-    return None if found == migrations.head() else f"the database stands at {found}: run `tipoff migrate`"

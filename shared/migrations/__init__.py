@@ -1,5 +1,6 @@
 """The way from an empty database to today's tables. Inside the package, so that every installation has it."""
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -12,6 +13,10 @@ from shared.db import UNHURRIED, Database
 
 _HERE = Path(__file__).parent
 
+REVISIONS_AHEAD = 1
+"""How many revisions the database may be ahead of a program that still serves, so that one release can replace another
+while both run: a migration only adds what the release before it can leave alone; a later one removes."""
+
 
 def _config() -> Config:
     config = Config()
@@ -20,6 +25,7 @@ def _config() -> Config:
     return config
 
 
+@cache
 def head() -> str:
     """The newest revision this code knows."""
     revision = ScriptDirectory.from_config(_config()).get_current_head()
@@ -30,6 +36,27 @@ def head() -> str:
 def revision_of(connection: Connection) -> str | None:
     """The revision a database stands at, None when it is empty."""
     return MigrationContext.configure(connection).get_current_revision()
+
+
+def fault_of(found: str | None) -> str | None:
+    """Why this program cannot work with a database at this revision, or None. Revisions count upwards: 0001, 0002."""
+    known = head()
+    if found is None or int(found) < int(known):
+        stands = "has no tables" if found is None else f"stands at {found}"
+        return f"the database {stands} and this program needs {known}: run `tipoff migrate`"
+    newest = int(known) + REVISIONS_AHEAD
+    if int(found) > newest:
+        return (
+            f"the database is newer than this program: it stands at {found}, and this program works with {known} to"
+            f" {newest:04}; start the version that migrated it"
+        )
+    return None
+
+
+def fault(database: Database) -> str | None:
+    """Why this program cannot work with this database, or None. Raises what connecting raises."""
+    with database.transaction() as connection:
+        return fault_of(revision_of(connection))
 
 
 def upgrade(url: str, revision: str = "head") -> None:

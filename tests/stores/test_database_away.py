@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from deploy.devstack import DevStack
+from shared import migrations
 from shared.db import REQUEST, Database
 from shared.migrations import upgrade
 from shared.worker import Worker
@@ -84,3 +87,35 @@ def test_a_worker_says_once_and_in_a_line_that_the_database_is_away(caplog: pyte
     [line] = [record for record in caplog.records if record.name.startswith("shared")]
     assert (line.levelname, line.exc_info) == ("WARNING", None)
     assert "the database does not answer" in line.getMessage()
+
+
+def test_a_database_ahead_is_ready_by_one_and_plainly_refused_by_more(database_url: str) -> None:
+    database = Database(database_url, REQUEST)
+    ingest = ingest_on(database, database_url)
+    settings = {"DATABASE_URL": database_url, "TIPOFF_SECRET_KEY": "k" * 32}
+    known = int(migrations.head())
+
+    def stand_at(revision: int) -> None:
+        with database.transaction() as connection:
+            connection.execute(text(f"UPDATE alembic_version SET version_num = '{revision:04}'"))
+
+    try:
+        stand_at(known + 1)
+        assert ingest.client.get("/readyz").status_code == 200
+        stand_at(known + 2)
+        answer = ingest.client.get("/readyz")
+        assert answer.status_code == 503
+        assert "the database is newer than this program" in answer.get_json()["checks"]["database"]["reason"]
+        worker = subprocess.run(
+            [sys.executable, "-m", "services.cli", "work", "scoring", "--metrics", "127.0.0.1:0"],
+            env=os.environ | settings,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert worker.returncode == 1
+        assert "cannot start: the database is newer than this program" in worker.stderr
+    finally:
+        stand_at(known)
+        database.close()
