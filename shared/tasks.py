@@ -13,7 +13,19 @@ from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Connection, CursorResult, TextClause, any_, bindparam, func, text, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    CursorResult,
+    Interval,
+    TextClause,
+    Update,
+    any_,
+    bindparam,
+    func,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as UUID_TYPE
 
@@ -135,47 +147,61 @@ def dead_letter_expired(connection: Connection, handler: Handler) -> list[str]:
     return list(connection.scalars(_DEAD_LETTER_EXPIRED, values))
 
 
+def _ours(**changes: object) -> Update:
+    """Build the statement that changes tasks which still carry the token they were claimed with."""
+    return (
+        update(task_table)
+        .where(
+            task_table.c.id == any_(bindparam("ids", type_=ARRAY(BigInteger))),
+            task_table.c.lease_token == any_(bindparam("tokens", type_=ARRAY(UUID_TYPE))),
+        )
+        .values(changes)
+    )
+
+
+_NO_LEASE = {"lease_token": None, "lease_until": None}
+_AFTER_DELAY = {
+    "state": "ready",
+    "run_at": func.now() + bindparam("delay", type_=Interval),
+    "error": bindparam("reason"),
+}
+
+_COMPLETE = _ours(state="done", finished_at=func.now(), error=None, **_NO_LEASE)
+_RETRY = _ours(**_AFTER_DELAY, **_NO_LEASE)
+_DEFER = _ours(**_AFTER_DELAY, **_NO_LEASE, attempts=task_table.c.attempts - 1)
+_DEAD_LETTER = _ours(state="dead", finished_at=func.now(), error=bindparam("reason"), **_NO_LEASE)
+_ASSERT_LEASE = _ours(lease_until=func.now() + bindparam("delay", type_=Interval))
+
+
 def complete(connection: Connection, tasks: Sequence[Task]) -> None:
     """Mark tasks done in the transaction that stored their results. Raises LeaseLost unless all are still ours."""
-    _end_lease(connection, tasks, state="done", finished_at=func.now(), error=None)
+    _change(connection, _COMPLETE, tasks)
 
 
 def retry(connection: Connection, task: Task, delay: timedelta, error: str) -> None:
     """Make a failed task due again after `delay`; the attempt counts. Raises LeaseLost."""
-    _end_lease(connection, [task], state="ready", run_at=func.now() + delay, error=error)
+    _change(connection, _RETRY, [task], delay=delay, reason=error)
 
 
 def defer(connection: Connection, tasks: Sequence[Task], delay: timedelta, reason: str) -> None:
     """Make tasks due again after `delay`; no attempt counts. Raises LeaseLost."""
-    unspent = task_table.c.attempts - 1
-    _end_lease(connection, tasks, state="ready", attempts=unspent, run_at=func.now() + delay, error=reason)
+    _change(connection, _DEFER, tasks, delay=delay, reason=reason)
 
 
 def dead_letter(connection: Connection, task: Task, error: str) -> None:
     """Give a task up, visibly. Raises LeaseLost."""
-    _end_lease(connection, [task], state="dead", finished_at=func.now(), error=error)
+    _change(connection, _DEAD_LETTER, [task], reason=error)
 
 
 def assert_lease(connection: Connection, tasks: Sequence[Task], lease: timedelta) -> None:
     """Lease tasks for that long from now; raises LeaseLost when they are no longer ours."""
-    _update_ours(connection, tasks, lease_until=func.now() + lease)
+    _change(connection, _ASSERT_LEASE, tasks, delay=lease)
 
 
-def _end_lease(connection: Connection, tasks: Sequence[Task], **changes: object) -> None:
-    _update_ours(connection, tasks, lease_token=None, lease_until=None, **changes)
-
-
-def _update_ours(connection: Connection, tasks: Sequence[Task], **changes: object) -> None:
-    """Change tasks that still carry the token they were claimed with. Raises LeaseLost unless all do."""
-    result = connection.execute(_OURS.values(changes), _held(tasks))
-    if cast("CursorResult[object]", result).rowcount != len(tasks):
+def _change(connection: Connection, statement: Update, tasks: Sequence[Task], **values: object) -> None:
+    result = connection.execute(statement, {**_held(tasks), **values})
+    if result.rowcount != len(tasks):
         raise LeaseLost(f"{len(tasks)} {tasks[0].kind} tasks were leased by another worker meanwhile")
-
-
-_OURS = update(task_table).where(
-    task_table.c.id == any_(bindparam("ids", type_=ARRAY(BigInteger))),
-    task_table.c.lease_token == any_(bindparam("tokens", type_=ARRAY(UUID_TYPE))),
-)
 
 
 def _held(tasks: Sequence[Task]) -> dict[str, object]:
