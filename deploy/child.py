@@ -1,4 +1,4 @@
-"""This file starts a server as a child process that ends with us and never runs as root."""
+"""Servers as child processes that end with us and never run as root."""
 
 import os
 import pwd

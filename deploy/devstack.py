@@ -1,4 +1,4 @@
-"""This file gives a laptop or a test run its real PostgreSQL and Redis: no root, no Docker, no open port.
+"""A real PostgreSQL and Redis for a laptop or a test run: no root, no Docker, no open port.
 
     with DevStack(Path(".data")) as stack:
         ... stack.database_url, stack.redis_url

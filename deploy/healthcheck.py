@@ -1,4 +1,4 @@
-"""This file says whether the process beside it answers: status 0 when one of the addresses named does.
+"""A health check: whether the process beside it answers; status 0 when one of the addresses named does.
 
 It is copied into the images by itself, so it needs nothing but Python.
 """

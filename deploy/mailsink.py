@@ -1,4 +1,4 @@
-"""This file is a mail server that delivers nothing: it keeps every mail in a folder and shows them on a page.
+"""A mail server that delivers nothing: it keeps every mail in a folder and shows them on a page.
 
 `python -m deploy.mailsink --smtp-port 1025 --http-port 8025 --folder mails` runs it; `MailSink` is the same inside
 a process, for tests. It trusts whoever can reach it, so it listens on this machine only unless told otherwise.

@@ -1,4 +1,4 @@
-"""This file says which values of settings can be used: each rule raises ValueError, never quoting a secret."""
+"""Which values of settings can be used: each rule raises ValueError, never quoting a secret."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""This file is the one place that reads the environment: every setting, its meaning and its default.
+"""The one place that reads the environment: every setting, its meaning and its default.
 
 Environment variables `TIPOFF_<NAME>` win over a TOML file named by `TIPOFF_CONFIG`, that over secret files in
 `TIPOFF_SECRETS_DIR` (one file a setting), that over the defaults. `DATABASE_URL` and `REDIS_URL` are read as the

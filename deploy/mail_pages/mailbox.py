@@ -1,4 +1,4 @@
-"""This file keeps mails as files, one `.eml` each, named so that they sort by arrival."""
+"""Mails kept as files, one `.eml` each, named so that they sort by arrival."""
 
 import re
 import secrets
