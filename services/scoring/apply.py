@@ -1,4 +1,4 @@
-"""This file applies a batch of readings: order, lines, and what each customer buys, whatever sequence they came in."""
+"""Apply a batch of revisions: order, lines, and what each customer buys, whatever sequence they came in."""
 
 from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""This file is scoring's part of the command line: `tipoff fit`."""
+"""Scoring's part of the command line: `tipoff fit`."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING

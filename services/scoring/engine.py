@@ -1,4 +1,4 @@
-"""This file is where fits are computed: DuckDB in process, spoken to in ibis expressions, with bounded memory.
+"""Where fits and judgements are computed: DuckDB in process, by ibis expressions, with bounded memory.
 
 Expressions keep to what Spark and warehouses translate as well (no asof_join, no seeded sample).
 """

@@ -1,4 +1,4 @@
-"""This file says what a detector sees: one order, its lines joined with everything known strictly before it.
+"""What a detector sees: one order, its lines joined with everything known strictly before it.
 
 Prices and amounts are Decimal, in the order's own currency unless the name says base. Times are UTC. What cannot
 be known is None. "Usual" is defined here once, for live scoring and for tests alike.

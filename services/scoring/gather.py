@@ -1,4 +1,4 @@
-"""This file gathers what was known strictly before each order of a batch.
+"""Gather what was known strictly before each order of a batch.
 
 State is loaded before the batch's lines are written; earlier orders of the same customer in the batch are folded
 in through the same definition. Where the state already holds something at or after the order (it came late, or is

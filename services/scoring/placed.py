@@ -1,4 +1,4 @@
-"""This file says what a placed order is: a reading joined with our customer, products and money in base currency."""
+"""What a placed order is: a revision joined with our customer, products and money in base currency."""
 
 from dataclasses import dataclass
 from decimal import Decimal

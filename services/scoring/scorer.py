@@ -1,4 +1,4 @@
-"""This file scores a batch of orders: gather what was known, judge, and store it with the tasks it answers.
+"""Score a batch of orders: gather what was known, detect, and store signals with the tasks they cause.
 
 A batch is worked in two lanes, each with its own connection: while PostgreSQL works for one, Python works for the
 other. All orders of a customer go down one lane, in time order, so neither waits for the other's customers.
@@ -71,7 +71,7 @@ def _uncollected() -> Iterator[None]:
 
 
 def _shares(batch: Sequence[Task], readings: dict[str, Reading]) -> list[Share]:
-    """Deal the tasks out by customer; guests are nobody's neighbours and go anywhere."""
+    """Deal the tasks out by customer; a guest's order depends on no other and goes to any lane."""
     lanes = LANES if len(batch) >= WORTH_SHARING else 1
     shares: list[Share] = [([], []) for _ in range(lanes)]
     for task in batch:

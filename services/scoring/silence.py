@@ -1,4 +1,4 @@
-"""This file answers why an order is not judged. Its facts still apply, and a note beside it names the reason."""
+"""Say why an order is not judged. Its facts still apply, and its skip reason is stored beside it."""
 
 from datetime import datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""This file prices a signal: probability times what is at stake, in base currency, with an honest interval."""
+"""Price a signal: probability times what is at stake, in base currency, with an honest interval."""
 
 from dataclasses import dataclass
 from datetime import timedelta

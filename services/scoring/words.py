@@ -1,4 +1,4 @@
-"""This file fits names into short sentences."""
+"""Fit names into short sentences."""
 
 from functools import lru_cache
 

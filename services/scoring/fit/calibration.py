@@ -1,4 +1,4 @@
-"""This file turns scores into probabilities: bins of past scores, shrunk, and never falling as scores rise."""
+"""Turn scores into probabilities: bins of past scores, shrunk, and never falling as scores rise."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

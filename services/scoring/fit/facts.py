@@ -1,4 +1,4 @@
-"""This file reads the facts a fit may know: trade before `as_of`, nothing at or after it.
+"""Read the facts a fit may know: trade before `as_of`, nothing at or after it.
 
 A purchase is one product in one confirmed sale: its lines summed, quantity and net above zero. Merged customers
 count as the one they were merged into; a guest has no customer; internal accounts are no trade.

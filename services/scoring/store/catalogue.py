@@ -1,4 +1,4 @@
-"""This file keeps what orders share in process memory: products, their costs and breaks, rates and the current fit.
+"""Keep in process memory what orders share: products, their costs and breaks, rates and the current fit.
 
 Nothing here is truth. It is read on first use and forgotten when a fit or an import finishes, so that a batch of
 orders costs no query for what has not changed.

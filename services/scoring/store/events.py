@@ -1,4 +1,4 @@
-"""This file reads the events behind score tasks and records what became of them."""
+"""Read the events behind score tasks and record what became of them."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

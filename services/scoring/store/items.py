@@ -1,4 +1,4 @@
-"""This file holds the one definition of what a customer buys of a product, and everything that uses it.
+"""Hold the one definition of what a customer buys of a product, and everything that uses it.
 
 The same SQL rebuilds the touched pairs after an order changed or came late, everything after an import, and answers
 what was known before a moment in the past. Purchases after all others are added to what stands; a rebuild ends in

@@ -1,4 +1,4 @@
-"""This file writes orders and their lines, set-based: a newer reading replaces the whole order."""
+"""Write orders and their lines, set-based: a newer revision replaces the whole order."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""This file rebuilds what is derived from facts for everyone: after imports, and whenever somebody doubts it."""
+"""Rebuild what is derived from facts, for all customers: after imports, and when somebody asks for it."""
 
 from collections.abc import Iterator
 

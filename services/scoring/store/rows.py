@@ -1,4 +1,4 @@
-"""This file hands many rows to one statement in forms that both sides read at C speed, and settles a batch in."""
+"""Hand many rows to one statement as JSON or an array literal, and set up the transaction of a batch."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
