@@ -1,1 +1,1 @@
-"""Alerts: decides what is said to whom, says it, and shows it."""
+"""Alerts: decides whom to notify of what, notifies them, and shows it."""

@@ -49,7 +49,8 @@ def write(shown: Sequence[tuple[AlertView, str]]) -> RenderedMessage:
 
 def _write_list(shown: Sequence[tuple[AlertView, str]]) -> RenderedMessage:
     first = shown[0][0]
-    title = f"{subject(first)} (and {len(shown) - 1} more alerts)"
+    others = len(shown) - 1
+    title = f"{subject(first)} (and {others} more alert{'s' if others > 1 else ''})"
     values = {"shown": shown, "first": first, "subject": title}
     return RenderedMessage(
         subject=title,

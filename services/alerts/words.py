@@ -24,7 +24,7 @@ WHY = {
     Reason.TOO_WEAK: "odds counted in, too little money to interrupt you for",
     Reason.UNPROVEN_MODEL: "this kind of signal has not yet proved itself on your own orders",
     Reason.AMENDED: "the order was changed after we had told you about it",
-    Reason.WITHIN_REPEAT_INTERVAL: "already said, and nothing much has changed",
+    Reason.WITHIN_REPEAT_INTERVAL: "you were told before, and nothing much has changed",
     Reason.NOTIFIED_BY_STRONGER_SIGNAL: "a stronger signal says the same",
     Reason.HELD_OUT: "left alone on purpose, to measure what calls earn",
     Reason.DISMISSED_BY_REP: "you dismissed it",

@@ -407,6 +407,9 @@ def test_every_entity_comes_in_with_its_faults_named(context: Context, tmp_path:
         " (SELECT count(*) FROM assignment), (SELECT count(*) FROM target), (SELECT count(*) FROM fx_rate)",
     )
     assert found == [(2, 1, 1, 1, 1, 2, 1, 1)]
+    same = '"user".rep_id = rep.id AND ("user".name, "user".time_zone) = (rep.name, rep.time_zone)'
+    lost = f'SELECT count(*) FROM rep WHERE NOT EXISTS (SELECT FROM "user" WHERE {same})'
+    assert rows(context.database, lost) == [(0,)], "every rep is a user"
 
 
 @pytest.mark.parametrize(

@@ -240,3 +240,32 @@ def test_the_payload_names_order_alert_and_customer_and_writes_money_as_text() -
     assert (data["subject"], data["sequence"]) == ("customer/17841", 3)
     assert data["points"][0]["stake"] == {"amount": "25.00", "currency": "GBP"}
     assert data["occurred_at"] == "2011-02-28T10:00:00+00:00"
+
+
+def test_several_alerts_are_one_mail_and_one_event_each_with_its_link() -> None:
+    other = replace(VIEW, public_id=UUID(int=6), customer_id=13, customer_name="Bolts Ltd", customer_ref="2")
+    both = [(VIEW, LINK), (other, f"{LINK}2")]
+
+    mail = message.write(both)
+    event = payload(both, UUID(int=9))
+
+    assert mail.subject.endswith("(and 1 more alert)")
+    for name, link in (("Acme Tools", LINK), ("Bolts Ltd", f"{LINK}2")):
+        assert name in mail.plain
+        assert link in mail.plain
+        assert name in mail.html
+    assert event["type"] == "alerts.raised"
+    assert [each["subject"] for each in event["data"]["alerts"]] == ["customer/17841", "customer/2"]
+    assert event["data"]["delivery"] == {"id": str(UUID(int=9))}
+
+
+def test_an_alert_about_a_rep_has_no_customer_and_no_order() -> None:
+    about_rep = replace(
+        VIEW, customer_id=None, about_rep_id=3, about_rep_name="Ruth", about_rep_ref="ruth", order_ref=None,
+        order_number=None, customer_name=None, customer_ref=None,
+    )  # fmt: skip
+
+    data = payload([(about_rep, LINK)], UUID(int=9))["data"]
+
+    assert (data["subject"], data["customer"], data["order"]) == ("rep/ruth", None, None)
+    assert message.write([(about_rep, LINK)]).subject.startswith("Ruth: ")
