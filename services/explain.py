@@ -88,16 +88,16 @@ def _events(connection: Connection, subject: _Subject) -> Iterator[Step]:
     """Every reading of the order that came in, and the task it caused."""
     rows = connection.execute(
         text(
-            "SELECT id, door, state, version, is_head, received_at, problem FROM event"
-            " WHERE (is_head AND source = :source AND external_id = :external)"
-            " OR (NOT is_head AND source = :source AND external_id = :external) ORDER BY received_at, version"
+            "SELECT id, entry_point, state, version, is_current, received_at, problem FROM event"
+            " WHERE (is_current AND source = :source AND external_id = :external)"
+            " OR (NOT is_current AND source = :source AND external_id = :external) ORDER BY received_at, version"
         ),
         {"source": subject.source, "external": subject.external_id},
     )
     for row in rows:
-        held = ", the one held" if row.is_head else ""
+        held = ", the one held" if row.is_current else ""
         problem = f": {row.problem}" if row.problem else ""
-        detail = f"{row.id} by {row.door}, version {row.version}{held}, {row.state}{problem}"
+        detail = f"{row.id} by {row.entry_point}, version {row.version}{held}, {row.state}{problem}"
         yield Step(0, "event", detail, row.received_at)
         yield from _tasks(connection, "score", str(row.id))
 

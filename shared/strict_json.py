@@ -1,7 +1,7 @@
-"""This file reads JSON that means the same to everybody, and refuses the rest.
+"""Strict JSON: read what means the same to everybody, and refuse the rest.
 
 Parsers differ on duplicate keys, NaN, huge numbers and half characters, and PostgreSQL refuses what most
-of them let through (U+0000 in text). What cannot be stored as it was sent is refused at the door, with the reason.
+of them let through (U+0000 in text). What cannot be stored as it was sent is refused when it comes in, with the reason.
 """
 
 import re

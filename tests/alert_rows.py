@@ -84,7 +84,7 @@ def an_order(connection: Connection, customer_id: int, number: str, **given: Any
     } | given
     order_id = connection.execute(
         text(
-            "INSERT INTO sales_order (source, external_id, version, digest, event_id, number, status, kind, counts,"
+            "INSERT INTO sales_order (source, external_id, version, digest, event_id, number, status, kind, is_counted,"
             " ordered_at, currency, customer_id, net, base_net) VALUES ('standard', :number, :version, '',"
             " gen_random_uuid(), :number, 'confirmed', 'sale', true, :at, 'GBP', :customer, 120, 120) RETURNING id"
         ),
@@ -92,8 +92,8 @@ def an_order(connection: Connection, customer_id: int, number: str, **given: Any
     ).scalar_one()
     connection.execute(
         text(
-            "INSERT INTO order_line (order_id, line_no, ordered_at, customer_id, external_id, kind, counts, quantity,"
-            " net, base_net) VALUES (:order, 1, :at, :customer, '1', 'product', true, 10, 120, 120)"
+            "INSERT INTO order_line (order_id, line_no, ordered_at, customer_id, external_id, kind, is_counted,"
+            " quantity, net, base_net) VALUES (:order, 1, :at, :customer, '1', 'product', true, 10, 120, 120)"
         ),
         {"order": order_id, "at": values["at"], "customer": customer_id},
     )

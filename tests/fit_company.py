@@ -48,7 +48,7 @@ class Company:
         """Write an order of (product, quantity, unit price) and return its id."""
         self.orders += 1
         customer_id = None if customer is None else self.customer(customer)
-        shared = {"ordered_at": at, "counts": columns.pop("counts", True), "customer_id": customer_id}
+        shared = {"ordered_at": at, "is_counted": columns.pop("is_counted", True), "customer_id": customer_id}
         net = sum(quantity * price for _, quantity, price in lines)
         order = {
             "source": "standard", "external_id": str(self.orders), "version": 1, "digest": b"",

@@ -67,7 +67,7 @@ def order(
     return Order(**(values | given))
 
 
-def receive(database: Database, *orders: Order, door: str = "webhook") -> list[UUID]:
+def receive(database: Database, *orders: Order, entry_point: str = "webhook") -> list[UUID]:
     """Store readings as ingest does: the newest is the head, and each that is newer has its task."""
     ids = []
     with database.transaction() as connection:
@@ -75,15 +75,15 @@ def receive(database: Database, *orders: Order, door: str = "webhook") -> list[U
             named = {"source": each.source, "external_id": each.id}
             newest = connection.scalar(
                 text(
-                    "SELECT version FROM event WHERE is_head AND source = :source AND external_id = :external_id"
+                    "SELECT version FROM event WHERE is_current AND source = :source AND external_id = :external_id"
                 ),
                 named,
             )
-            is_head = newest is None or each.version > newest
-            if is_head:
+            is_current = newest is None or each.version > newest
+            if is_current:
                 connection.execute(
                     text(
-                        "UPDATE event SET is_head = false WHERE source = :source AND external_id = :external_id"
+                        "UPDATE event SET is_current = false WHERE source = :source AND external_id = :external_id"
                     ),
                     named,
                 )
@@ -91,19 +91,20 @@ def receive(database: Database, *orders: Order, door: str = "webhook") -> list[U
                 "id": uuid4(),
                 "version": each.version,
                 "digest": digest(each),
-                "head": is_head,
-                "door": door,
-                "state": "accepted" if is_head else "superseded",
-                "normal": encode(each).decode(),
+                "head": is_current,
+                "entry_point": entry_point,
+                "state": "accepted" if is_current else "stale",
+                "normalized": encode(each).decode(),
             }
             connection.execute(
                 text(
-                    "INSERT INTO event (id, source, external_id, version, digest, is_head, door, state, normal)"
-                    " VALUES (:id, :source, :external_id, :version, :digest, :head, :door, :state, :normal)"
+                    "INSERT INTO event (id, source, external_id, version, digest, is_current, entry_point, state,"
+                    " normalized)"
+                    " VALUES (:id, :source, :external_id, :version, :digest, :head, :entry_point, :state, :normalized)"
                 ),
                 named | row,
             )
-            if is_head:
+            if is_current:
                 tasks.put(connection, "scoring", "score", [str(row["id"])])
             ids.append(UUID(str(row["id"])))
     return ids

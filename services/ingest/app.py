@@ -9,7 +9,7 @@ from redis import Redis
 
 from services.ingest import events, hooks, orders
 from services.ingest.describe import describe_bodies
-from services.ingest.desk import OUTCOME, Desk
+from services.ingest.entry_points import OUTCOME, IngestService
 from services.ingest.replay import quarantined_by_source
 from services.ingest.source import all_sources
 from shared import migrations
@@ -30,7 +30,7 @@ def create_app(
     clock: Clock,  # noqa: ARG001 - every service is made alike; receipts are real time
     metrics: Metrics,
     *,
-    bind: tuple[str, int],  # noqa: ARG001 - every service is made alike; every door asks for a proof
+    bind: tuple[str, int],  # noqa: ARG001 - every service is made alike; every entry point asks for a proof
 ) -> APIFlask:
     """Return the service."""
     app = create_service(
@@ -43,7 +43,9 @@ def create_app(
             "redis": Check(lambda: _redis_fault(settings), required=False),
         },
     )
-    desk = Desk(database, notify, real_now, ZoneInfo(settings.time_zone), settings.base_currency, metrics)
+    service = IngestService(
+        database, notify, real_now, ZoneInfo(settings.time_zone), settings.base_currency, metrics
+    )
     secrets = {
         name: tuple(secret.get_secret_value() for secret in each)
         for name, each in settings.hook_secrets.items()
@@ -54,10 +56,10 @@ def create_app(
     find_token = remembered(_token_finder(database))
     for connection in secrets:  # a rate needs its zero before the first order
         for outcome in (*OUTCOME.values(), "unsigned"):
-            metrics.orders_received.labels(connection, hooks.DOOR, outcome)
-    hooks.add(app, desk, all_sources(), secrets)
-    orders.add(app, desk, find_token)
-    events.add(app, desk, find_token)
+            metrics.orders_received.labels(connection, hooks.ENTRY_POINT, outcome)
+    hooks.add(app, service, all_sources(), secrets)
+    orders.add(app, service, find_token)
+    events.add(app, service, find_token)
     describe_bodies(app)
     return app
 

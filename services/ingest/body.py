@@ -1,4 +1,4 @@
-"""This file says what an order looks like when it is sent to us: the body of `POST /v1/orders`, `data` of a webhook.
+"""The body of an order as it is sent to us: `POST /v1/orders`, `data` of a webhook.
 
 Unknown fields are ignored, as they stay in the stored body. Amounts are decimals, as text or numbers. What the
 fields mean, and which bodies contradict themselves, is `services.ingest.normalise`.
@@ -132,11 +132,11 @@ class TotalsBody(Body):
 
 
 class OrderBody(Body):
-    """One reading of one order, complete: a newer one replaces the whole of it."""
+    """One revision of an order, complete: a newer one replaces the whole of it."""
 
     id: Id
     version: Annotated[int, BeforeValidator(_plain_number), Field(ge=0, lt=2**63)] | None = None
-    """Which reading is newer; absent: `updated_at`, else the envelope's timestamp, else the time of receipt."""
+    """Which revision is newer; absent: `updated_at`, else the envelope's timestamp, else the time of receipt."""
     updated_at: Moment | None = None
     number: MaybeId | None = None
     status: Annotated[OrderStatus, _null_means(OrderStatus.CONFIRMED)] = OrderStatus.CONFIRMED

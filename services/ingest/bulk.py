@@ -11,17 +11,17 @@ from http import HTTPStatus
 import msgspec
 from flask import Response, request
 
-from services.ingest.desk import OUTCOME, STATUS, Desk, problem_faults, status_of
-from services.ingest.faults import Contradiction, Fault
+from services.ingest.compare import Comparison
+from services.ingest.entry_points import OUTCOME, STATUS, IngestService, problem_faults, status_of
+from services.ingest.faults import Fault, InvalidOrder
 from services.ingest.reading import read_order
-from services.ingest.receive import Verdict
-from services.ingest.store import Arrival, Message, Stored, arrival, conflict
+from services.ingest.store import Event, OrderRevision, Stored, conflict, prepare
 from services.ingest.store_many import store_many
 from shared.problems import DATABASE_AWAY
 from shared.web import BULK_MEDIA_TYPE, LARGEST_BODY, accept_any_length
 
 MEDIA_TYPE = BULK_MEDIA_TYPE
-DOOR = "api"
+ENTRY_POINT = "api"
 BATCH_LINES = 200
 BATCH_BYTES = 1024 * 1024
 BLOCK = 64 * 1024
@@ -37,11 +37,11 @@ class NumberedLine:
     text: bytes | None
 
 
-def take(desk: Desk, source: str) -> Response:
+def take(service: IngestService, source: str) -> Response:
     """Answer the request at hand line by line."""
     accept_any_length()
     lines = numbered_lines(request.stream.read)
-    return Response((_encode(desk, source, batch) for batch in batches(lines)), content_type=MEDIA_TYPE)
+    return Response((_encode(service, source, batch) for batch in batches(lines)), content_type=MEDIA_TYPE)
 
 
 def numbered_lines(read: Callable[[int], bytes]) -> Iterator[NumberedLine]:
@@ -76,51 +76,51 @@ def batches(lines: Iterator[NumberedLine]) -> Iterator[list[NumberedLine]]:
         yield batch
 
 
-def _encode(desk: Desk, source: str, batch: Sequence[NumberedLine]) -> bytes:
-    return b"".join(msgspec.json.encode(result) + b"\n" for result in store_lines(desk, source, batch))
+def _encode(service: IngestService, source: str, batch: Sequence[NumberedLine]) -> bytes:
+    return b"".join(msgspec.json.encode(result) + b"\n" for result in store_lines(service, source, batch))
 
 
-def store_lines(desk: Desk, source: str, batch: Sequence[NumberedLine]) -> list[Result]:
+def store_lines(service: IngestService, source: str, batch: Sequence[NumberedLine]) -> list[Result]:
     """Read and store a batch; return a result for each line, in order."""
-    read: list[Arrival | Contradiction] = []
+    read: list[OrderRevision | InvalidOrder] = []
     for line in batch:
         try:
             if line.text is None:
-                raise Contradiction([Fault("the line is longer than 1 MiB")])
-            order = read_order(line.text, desk.receipt(source))
-            read.append(arrival(order, Message(source, DOOR, line.text)))
-        except Contradiction as contradiction:
-            read.append(contradiction)
+                raise InvalidOrder([Fault("the line is longer than 1 MiB")])
+            order = read_order(line.text, service.read_context(source))
+            read.append(prepare(order, Event(source, ENTRY_POINT, line.text)))
+        except InvalidOrder as invalid:
+            read.append(invalid)
     try:
-        stored = iter(store_many(desk.database, [each for each in read if isinstance(each, Arrival)]))
+        stored = iter(
+            store_many(service.database, [each for each in read if isinstance(each, OrderRevision)])
+        )
     except DATABASE_AWAY:
         return [
             _problem(line.number, 503, "The database does not answer; send the line again.") for line in batch
         ]
     return [
-        _stored(desk, line.number, each, next(stored))
-        if isinstance(each, Arrival)
-        else _refused(desk, source, line, each)
+        _stored(service, line.number, each, next(stored))
+        if isinstance(each, OrderRevision)
+        else _refused(service, source, line, each)
         for line, each in zip(batch, read, strict=True)
     ]
 
 
-def _stored(desk: Desk, number: int, new: Arrival, stored: Stored) -> Result:
-    desk.welcome(new.order.source, DOOR, stored)
-    if stored.verdict is Verdict.CONFLICT:
+def _stored(service: IngestService, number: int, new: OrderRevision, stored: Stored) -> Result:
+    service.count_stored(new.order.source, ENTRY_POINT, stored)
+    if stored.comparison is Comparison.CONFLICT:
         return _problem(number, 409, conflict(new.order).detail + ".")
-    outcome = OUTCOME[stored.verdict]
-    return {"line": number, "status": STATUS[stored.verdict], "outcome": outcome, "id": stored.event_id}
+    outcome = OUTCOME[stored.comparison]
+    return {"line": number, "status": STATUS[stored.comparison], "outcome": outcome, "id": stored.event_id}
 
 
-def _refused(desk: Desk, source: str, line: NumberedLine, contradiction: Contradiction) -> Result:
-    desk.count(source, DOOR, "refused")
+def _refused(service: IngestService, source: str, line: NumberedLine, invalid: InvalidOrder) -> Result:
+    service.count(source, ENTRY_POINT, "refused")
     if line.text is None:
         return _problem(line.number, 413, "A line may have 1 MiB.")
-    problem = _problem(line.number, status_of(contradiction), "The order cannot be taken as it stands.")
-    faults = [
-        {"detail": fault.detail, "pointer": fault.pointer} for fault in problem_faults(contradiction.faults)
-    ]
+    problem = _problem(line.number, status_of(invalid), "The order cannot be taken as it stands.")
+    faults = [{"detail": fault.detail, "pointer": fault.pointer} for fault in problem_faults(invalid.faults)]
     return problem | {"errors": faults}
 
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from services.ingest.imports.entities import ENTITIES
-from services.ingest.normalise import Receipt
+from services.ingest.normalise import ReadContext
 
 if TYPE_CHECKING:
     from services.cli import Context
@@ -209,12 +209,12 @@ def replay(context: "Context", event_ids: tuple[UUID, ...], accept: bool) -> Non
                 click.echo(f"{event_id}: not in quarantine", err=True)
                 unknown += 1
                 continue
-            read = sources[waiting.source].read if waiting.door == "webhook" else read_order
+            read = sources[waiting.source].read if waiting.entry_point == "webhook" else read_order
             zone = ZoneInfo(settings.time_zone)
-            receipt = Receipt(waiting.source, zone, settings.base_currency, waiting.received_at)
-            made = replaying.replay(connection, waiting, read, receipt, accept=accept)
+            read_context = ReadContext(waiting.source, zone, settings.base_currency, waiting.received_at)
+            made = replaying.replay(connection, waiting, read, read_context, accept=accept)
         faults = "; ".join(fault.detail for fault in made.faults)
-        click.echo(f"{event_id}: {'still ' + faults if faults else made.verdict}")
+        click.echo(f"{event_id}: {'still ' + faults if faults else made.comparison}")
     if unknown:
         raise click.ClickException(
             f"{unknown} of {len(event_ids)} are not in quarantine\nhint: `tipoff quarantine list`"

@@ -1,6 +1,6 @@
-"""This file describes the bodies of ingest in its OpenAPI document.
+"""The bodies of ingest in its OpenAPI document.
 
-The doors read bodies themselves, once, as counted in microseconds; so what they take is written down here, from the
+The entry points read bodies themselves, once, as microseconds count; so what they take is described here, from the
 same models.
 """
 

@@ -1,18 +1,18 @@
-"""This file tells senders what became of what they sent."""
+"""Events: tell senders what became of what they sent."""
 
 from uuid import UUID
 
 from apiflask import APIFlask
 from sqlalchemy import text
 
-from services.ingest.desk import Desk
+from services.ingest.entry_points import IngestService
 from shared.bearer import authorise
 from shared.problems import Problem
 from shared.tokens import ApiToken, FindToken
 
 _EVENT = text(
-    "SELECT event.id, event.source, event.external_id AS order_id, event.version, event.door,"
-    " coalesce(task.state, event.state) AS state, event.is_head AS is_held,"
+    "SELECT event.id, event.source, event.external_id AS order_id, event.version, event.entry_point,"
+    " coalesce(task.state, event.state) AS state, event.is_current AS is_current,"
     " CASE WHEN task.state IS NULL THEN event.problem"
     "  ELSE jsonb_build_array(jsonb_build_object('detail', task.error, 'pointer', '#')) END AS problem, event.flags,"
     " event.received_at, event.applied_at,"
@@ -27,7 +27,7 @@ _EVENT = text(
 )
 
 
-def add(app: APIFlask, desk: Desk, find_token: FindToken) -> None:
+def add(app: APIFlask, service: IngestService, find_token: FindToken) -> None:
     """Add the question to a service."""
 
     @app.get("/v1/events/<event_id>")
@@ -41,7 +41,7 @@ def add(app: APIFlask, desk: Desk, find_token: FindToken) -> None:
         """Tell state, faults, and what the order led to."""
         token = _reader(find_token)
         try:
-            row = _find(desk, UUID(event_id))
+            row = _find(service, UUID(event_id))
         except ValueError:
             row = None
         if row is None or ("orders:read" not in token.scopes and row["source"] != token.source):
@@ -59,8 +59,8 @@ def _reader(find_token: FindToken) -> ApiToken:
         return authorise("orders:read", find_token)
 
 
-def _find(desk: Desk, event_id: UUID) -> dict[str, object] | None:
-    with desk.database.autocommit() as connection:
+def _find(service: IngestService, event_id: UUID) -> dict[str, object] | None:
+    with service.database.autocommit() as connection:
         row = connection.execute(_EVENT, {"id": event_id}).mappings().first()
     if row is None:
         return None

@@ -1,4 +1,4 @@
-"""This file names what is wrong with an order, each fault with a pointer into the body it came in."""
+"""Faults of an order, each with a pointer into the body it came in."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,23 +21,23 @@ class Fault:
         return {"detail": self.detail, "pointer": "#" + "".join(f"/{part}" for part in parts)}
 
 
-class Contradiction(ValueError):
+class InvalidOrder(ValueError):
     """An order that cannot be taken as it stands, with every fault found."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         super().__init__("; ".join(fault.detail for fault in faults))
         self.faults = tuple(faults)
 
-    def within(self, path: Path) -> "Contradiction":
+    def within(self, path: Path) -> "InvalidOrder":
         """The same faults, seen from a body that holds the order at `path`."""
-        return Contradiction([Fault(fault.detail, (*path, *fault.path)) for fault in self.faults])
+        return InvalidOrder([Fault(fault.detail, (*path, *fault.path)) for fault in self.faults])
 
 
-class NotJson(Contradiction):
+class NotJson(InvalidOrder):
     """A body that is no JSON, or JSON that two readers could understand differently."""
 
 
-def misshapen(error: ValidationError) -> Contradiction:
+def invalid_shape(error: ValidationError) -> InvalidOrder:
     """What pydantic found, in our words."""
     found = error.errors(include_url=False, include_input=False, include_context=False)
-    return Contradiction([Fault(each["msg"], tuple(each["loc"])) for each in found])
+    return InvalidOrder([Fault(each["msg"], tuple(each["loc"])) for each in found])

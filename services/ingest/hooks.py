@@ -1,4 +1,4 @@
-"""The webhook door: verify, read, store in one transaction, 202, ring."""
+"""The webhook entry point: verify, read, store in one transaction, 202, notify."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -9,22 +9,22 @@ from apiflask import APIFlask
 from flask import Response, request
 from werkzeug.exceptions import UnsupportedMediaType
 
-from services.ingest.desk import OUTCOME, STATUS, Desk, answer
-from services.ingest.faults import Contradiction
+from services.ingest.entry_points import OUTCOME, STATUS, IngestService, answer
+from services.ingest.faults import InvalidOrder
 from services.ingest.source import Source, read_event
-from services.ingest.store import Message, arrival, store, store_unreadable
+from services.ingest.store import Event, prepare, store, store_unreadable
 from shared.problems import Problem
 from shared.signing import SignatureFault
 
-DOOR = "webhook"
+ENTRY_POINT = "webhook"
 # What is kept of the headers: enough to see who sent what when, and nothing secret.
 KEPT_HEADERS = ("content-type", "user-agent", "webhook-id", "webhook-timestamp", "svix-id", "svix-timestamp")
 
 Secrets = Mapping[str, Sequence[str]]
 
 
-def add(app: APIFlask, desk: Desk, sources: Mapping[str, Source], secrets: Secrets) -> None:
-    """Add the door to a service."""
+def add(app: APIFlask, service: IngestService, sources: Mapping[str, Source], secrets: Secrets) -> None:
+    """Add the entry point to a service."""
 
     @app.post("/hooks/<connection>")
     @app.doc(summary="Take a signed webhook", tags=["orders"], responses=[200, 202, 401, 404, 413, 415])
@@ -35,29 +35,29 @@ def add(app: APIFlask, desk: Desk, sources: Mapping[str, Source], secrets: Secre
             raise Problem(404, "There is no such connection.")
         if request.mimetype not in source.media_types:
             raise UnsupportedMediaType(f"Send {' or '.join(sorted(source.media_types))}.")
-        return _take(desk, source, secrets.get(connection, ()))
+        return _take(service, source, secrets.get(connection, ()))
 
 
-def _take(desk: Desk, source: Source, secrets: Sequence[str]) -> Response:
+def _take(service: IngestService, source: Source, secrets: Sequence[str]) -> Response:
     raw = request.get_data(cache=False)
     headers = _headers(request.environ)
-    receipt = desk.receipt(source.name)
+    context = service.read_context(source.name)
     try:
-        message_id = source.verify(headers, raw, secrets, receipt.received_at)
+        message_id = source.verify(headers, raw, secrets, context.received_at)
     except SignatureFault:
-        desk.count(source.name, DOOR, "unsigned")
+        service.count(source.name, ENTRY_POINT, "unsigned")
         raise Problem(401, "The signature does not fit.") from None
     kept = msgspec.json.encode({name: headers[name] for name in KEPT_HEADERS if name in headers}).decode()
-    message = Message(source.name, DOOR, raw, message_id, kept)
+    message = Event(source.name, ENTRY_POINT, raw, message_id, kept)
     try:
-        order = read_event(source.read, raw, receipt)
-    except Contradiction as contradiction:
-        event_id = store_unreadable(desk.database, message, contradiction.faults)
-        desk.count(source.name, DOOR, "quarantined")
+        order = read_event(source.read, raw, context)
+    except InvalidOrder as invalid:
+        event_id = store_unreadable(service.database, message, invalid.faults)
+        service.count(source.name, ENTRY_POINT, "quarantined")
         return answer(202, "quarantined", str(event_id))
-    stored = store(desk.database, arrival(order, message))
-    desk.welcome(source.name, DOOR, stored)
-    return answer(STATUS[stored.verdict], OUTCOME[stored.verdict], stored.event_id)
+    stored = store(service.database, prepare(order, message))
+    service.count_stored(source.name, ENTRY_POINT, stored)
+    return answer(STATUS[stored.comparison], OUTCOME[stored.comparison], stored.event_id)
 
 
 def _headers(environment: Mapping[str, Any]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""This file turns every order, by whatever door it came, into the one form all else works with.
+"""Normalise: turn every order, whatever its entry point, into the one form all else works with.
 
 Webhooks, the API and imports of history use this one function: the same content is the same order, with the same
 digest. It is pure: the zone, the currency and the times it falls back on are arguments.
@@ -13,7 +13,7 @@ from functools import lru_cache
 import msgspec
 
 from services.ingest.body import CustomerBody, LineBody, OrderBody
-from services.ingest.faults import Contradiction, Fault
+from services.ingest.faults import Fault, InvalidOrder
 from services.ingest.pricing import ONE, ZERO, check_tax, line_nets
 from services.ingest.totals import totals_that_differ
 from shared.domain.money import LARGEST_AMOUNT, rounded
@@ -28,7 +28,7 @@ DAY = timedelta(days=1)
 COST_UNIT = Decimal("0.000001")
 
 
-class Receipt(msgspec.Struct, frozen=True):
+class ReadContext(msgspec.Struct, frozen=True):
     """How an order came in: the source it belongs to, and what to assume where the body is silent."""
 
     source: str
@@ -38,23 +38,23 @@ class Receipt(msgspec.Struct, frozen=True):
     envelope_at: datetime | None = None
 
 
-def normalise(body: OrderBody, receipt: Receipt) -> Order:
-    """Return the order. Raises Contradiction with every fault, pointers counted from the order."""
+def normalise(body: OrderBody, context: ReadContext) -> Order:
+    """Return the order. Raises InvalidOrder with every fault, pointers counted from the order."""
     faults: list[Fault] = []
-    ordered_at = _business_time(body.ordered_at, receipt, faults)
+    ordered_at = _business_time(body.ordered_at, context, faults)
     nets = line_nets(body, faults)
     flags = totals_that_differ(body, nets)
     _check_direction(body, faults)
     lines = _lines(body, nets, faults)
     _check_sizes(lines, faults)
     if faults:
-        raise Contradiction(faults)
+        raise InvalidOrder(faults)
     return Order(
-        source=receipt.source,
+        source=context.source,
         id=clean(body.id) or body.id,
-        version=version_of(body, receipt),
+        version=version_of(body, context),
         ordered_at=ordered_at,
-        currency=body.currency or receipt.currency,
+        currency=body.currency or context.currency,
         lines=tuple(lines),
         status=body.status,
         kind=body.kind,
@@ -64,18 +64,18 @@ def normalise(body: OrderBody, receipt: Receipt) -> Order:
         rep_id=clean(body.rep_id),
         original_order_id=clean(body.original_order_id),
         customer=_customer(body.customer),
-        is_unversioned=body.version is None and body.updated_at is None and receipt.envelope_at is None,
+        is_unversioned=body.version is None and body.updated_at is None and context.envelope_at is None,
         flags=tuple(flags),
     )
 
 
-def version_of(body: OrderBody, receipt: Receipt) -> int:
+def version_of(body: OrderBody, context: ReadContext) -> int:
     """Which reading is newer: the version, else a time in microseconds since 1970."""
     if body.version is not None:
         return body.version
-    moment = body.updated_at or receipt.envelope_at or receipt.received_at
+    moment = body.updated_at or context.envelope_at or context.received_at
     if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=receipt.zone)
+        moment = moment.replace(tzinfo=context.zone)
     return (moment - EPOCH) // MICROSECOND
 
 
@@ -90,11 +90,11 @@ def clean(text: str | None) -> str | None:
     return text.strip() or None
 
 
-def _business_time(given: datetime, receipt: Receipt, faults: list[Fault]) -> datetime:
+def _business_time(given: datetime, context: ReadContext, faults: list[Fault]) -> datetime:
     """The order's own time in UTC, between 1990 and tomorrow."""
     if FIRST_YEAR <= given.year < LAST_YEAR:
-        moment = (given if given.tzinfo else given.replace(tzinfo=receipt.zone)).astimezone(UTC)
-        if moment.year >= FIRST_YEAR and moment.date() <= (receipt.received_at + DAY).date():
+        moment = (given if given.tzinfo else given.replace(tzinfo=context.zone)).astimezone(UTC)
+        if moment.year >= FIRST_YEAR and moment.date() <= (context.received_at + DAY).date():
             return moment
     faults.append(Fault(f"ordered_at {given.isoformat()} is not between 1990 and tomorrow", ("ordered_at",)))
     return EPOCH

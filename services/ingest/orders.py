@@ -1,24 +1,24 @@
-"""The API's door for orders: one as JSON, or thousands as NDJSON, with a token."""
+"""The API's entry point for orders: one as JSON, or thousands as NDJSON, with a token."""
 
 from apiflask import APIFlask
 from flask import Response, request
 from werkzeug.exceptions import UnsupportedMediaType
 
 from services.ingest import bulk
-from services.ingest.desk import OUTCOME, STATUS, Desk, answer, unprocessable
-from services.ingest.faults import Contradiction
+from services.ingest.compare import Comparison
+from services.ingest.entry_points import OUTCOME, STATUS, IngestService, answer, unprocessable
+from services.ingest.faults import InvalidOrder
 from services.ingest.reading import read_order
-from services.ingest.receive import Verdict
-from services.ingest.store import Message, arrival, conflict, store
+from services.ingest.store import Event, conflict, prepare, store
 from shared.bearer import require_scope
 from shared.problems import Problem
 from shared.tokens import ApiToken, FindToken
 
-DOOR = "api"
+ENTRY_POINT = "api"
 
 
-def add(app: APIFlask, desk: Desk, find_token: FindToken) -> None:
-    """Add the door to a service."""
+def add(app: APIFlask, service: IngestService, find_token: FindToken) -> None:
+    """Add the entry point to a service."""
 
     @app.post("/v1/orders")
     @app.doc(
@@ -32,21 +32,21 @@ def add(app: APIFlask, desk: Desk, find_token: FindToken) -> None:
         """Take one order, or one a line as NDJSON: then each line gets a result of its own."""
         source = token.source or token.name
         if request.mimetype == bulk.MEDIA_TYPE:
-            return bulk.take(desk, source)
+            return bulk.take(service, source)
         if request.mimetype != "application/json":
             raise UnsupportedMediaType(f"Send application/json or {bulk.MEDIA_TYPE}.")
-        return _take(desk, source)
+        return _take(service, source)
 
 
-def _take(desk: Desk, source: str) -> Response:
+def _take(service: IngestService, source: str) -> Response:
     raw = request.get_data(cache=False)
     try:
-        order = read_order(raw, desk.receipt(source))
-    except Contradiction as contradiction:
-        desk.count(source, DOOR, "refused")
-        raise unprocessable(contradiction) from None
-    stored = store(desk.database, arrival(order, Message(source, DOOR, raw)))
-    desk.welcome(source, DOOR, stored)
-    if stored.verdict is Verdict.CONFLICT:
+        order = read_order(raw, service.read_context(source))
+    except InvalidOrder as invalid:
+        service.count(source, ENTRY_POINT, "refused")
+        raise unprocessable(invalid) from None
+    stored = store(service.database, prepare(order, Event(source, ENTRY_POINT, raw)))
+    service.count_stored(source, ENTRY_POINT, stored)
+    if stored.comparison is Comparison.CONFLICT:
         raise Problem(409, conflict(order).detail + ".")
-    return answer(STATUS[stored.verdict], OUTCOME[stored.verdict], stored.event_id)
+    return answer(STATUS[stored.comparison], OUTCOME[stored.comparison], stored.event_id)

@@ -1,4 +1,4 @@
-"""This file works out what each line of an order truly brought in: after discounts, without tax, exact.
+"""Pricing: what each line of an order truly brought in, after discounts, without tax, exact.
 
 A line's amount is unit price x quantity less its own discount (or net unit price x quantity). The order's discount
 is shared out over the product lines by amount, the last ten-thousandths to the largest remainders, so that the

@@ -1,11 +1,11 @@
-"""This file reads our own order from JSON, alone or in the envelope of a Standard Webhook."""
+"""Our own order in JSON: read it alone, or in the envelope of a Standard Webhook."""
 
 from msgspec.structs import replace
 from pydantic import TypeAdapter, ValidationError
 
 from services.ingest.body import Envelope, OrderBody
-from services.ingest.faults import Contradiction, Fault, NotJson, misshapen
-from services.ingest.normalise import Receipt, normalise
+from services.ingest.faults import Fault, InvalidOrder, NotJson, invalid_shape
+from services.ingest.normalise import ReadContext, normalise
 from shared import strict_json
 from shared.domain.order import Order, OrderStatus
 
@@ -18,33 +18,33 @@ _ORDER = TypeAdapter(OrderBody)
 _ENVELOPE = TypeAdapter(Envelope)
 
 
-def read_order(raw: bytes, receipt: Receipt) -> Order:
-    """Read an order that stands alone. Raises Contradiction."""
+def read_order(raw: bytes, context: ReadContext) -> Order:
+    """Read an order that stands alone. Raises InvalidOrder."""
     value = _value(raw)
     try:
         body = _ORDER.validate_python(value)
     except ValidationError as error:
-        raise misshapen(error) from None
-    return normalise(body, receipt)
+        raise invalid_shape(error) from None
+    return normalise(body, context)
 
 
-def read_envelope(raw: bytes, receipt: Receipt) -> Order:
-    """Read an order in `{"type", "timestamp", "data"}`. Raises Contradiction, pointers counted from the envelope."""
+def read_envelope(raw: bytes, context: ReadContext) -> Order:
+    """Read an order in `{"type", "timestamp", "data"}`. Raises InvalidOrder, pointers counted from the envelope."""
     value = _value(raw)
     try:
         envelope = _ENVELOPE.validate_python(value)
     except ValidationError as error:
-        raise misshapen(error) from None
+        raise invalid_shape(error) from None
     topic = envelope.type.strip().lower()
     if topic.partition(".")[0] not in ORDER_TOPICS:
-        raise Contradiction([Fault(f"the topic {topic!r} is not about an order", ("type",))])
+        raise InvalidOrder([Fault(f"the topic {topic!r} is not about an order", ("type",))])
     sent_at = envelope.timestamp
     if sent_at is not None and sent_at.tzinfo is None:
-        sent_at = sent_at.replace(tzinfo=receipt.zone)
+        sent_at = sent_at.replace(tzinfo=context.zone)
     try:
-        order = normalise(envelope.data, replace(receipt, envelope_at=sent_at))
-    except Contradiction as contradiction:
-        raise contradiction.within(("data",)) from None
+        order = normalise(envelope.data, replace(context, envelope_at=sent_at))
+    except InvalidOrder as invalid:
+        raise invalid.within(("data",)) from None
     return replace(order, status=OrderStatus.CANCELLED) if topic in DELETED else order
 
 

@@ -1,4 +1,4 @@
-"""This file lets people look at what waits in quarantine, and has it read again once the cause is gone."""
+"""Quarantine: list what waits, and read it again once the cause is gone."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,26 +8,34 @@ from uuid import UUID
 from msgspec.structs import replace
 from sqlalchemy import Connection, text
 
-from services.ingest.faults import Contradiction, Fault
-from services.ingest.normalise import Receipt
-from services.ingest.receive import Held, Verdict, judge
+from services.ingest.compare import Comparison, CurrentRevision, compare
+from services.ingest.faults import Fault, InvalidOrder
+from services.ingest.normalise import ReadContext
 from services.ingest.source import Read, read_event
-from services.ingest.store import QUEUE, as_json, conflict, flags_json, head, revision_after, step_down
+from services.ingest.store import (
+    QUEUE,
+    as_json,
+    conflict,
+    current_revision,
+    flags_json,
+    replace_current,
+    revision_after,
+)
 from shared import tasks
 from shared.db import Database
 from shared.domain.order import Order, digest, encode
 
-_COLUMNS = "id, source, door, external_id, received_at, problem, body"
+_COLUMNS = "id, source, entry_point, external_id, received_at, problem, body"
 _LIST = text(f"SELECT {_COLUMNS} FROM event WHERE state = 'quarantined' ORDER BY received_at LIMIT :most")  # noqa: S608
 _SHOW = text(f"SELECT {_COLUMNS} FROM event WHERE id = :id AND state = 'quarantined' FOR UPDATE")  # noqa: S608
 _FLAGGED = text(
-    "SELECT id, source, external_id, received_at, flags FROM event WHERE flags IS NOT NULL AND is_head"
+    "SELECT id, source, external_id, received_at, flags FROM event WHERE flags IS NOT NULL AND is_current"
     " ORDER BY received_at DESC LIMIT :most"
 )
 _STILL_BAD = text("UPDATE event SET problem = :problem WHERE id = :id")
 _READ = text(
-    "UPDATE event SET external_id = :external_id, version = :version, digest = :digest, normal = :normal,"
-    " flags = :flags, revision = :revision, state = :state, is_head = :is_head, problem = NULL WHERE id = :id"
+    "UPDATE event SET external_id = :external_id, version = :version, digest = :digest, normalized = :normalized,"
+    " flags = :flags, revision = :revision, state = :state, is_current = :is_current, problem = NULL WHERE id = :id"
 )
 
 
@@ -37,7 +45,7 @@ class Quarantined:
 
     id: UUID
     source: str
-    door: str
+    entry_point: str
     order_id: str | None
     received_at: datetime
     faults: Sequence[Mapping[str, str]]
@@ -57,9 +65,9 @@ class Flagged:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What became of it: the verdict once it could be read, else the faults it still has."""
+    """What became of it: the comparison once it could be read, else the faults it still has."""
 
-    verdict: Verdict | None
+    comparison: Comparison | None
     faults: Sequence[Fault] = ()
 
 
@@ -85,48 +93,50 @@ def quarantined_by_source(database: Database) -> dict[str, int]:
 
 
 def find(connection: Connection, event_id: UUID) -> Quarantined | None:
-    """Return one, held until the transaction ends; None when it is not (or no longer) in quarantine."""
+    """Return one, locked until the transaction ends; None when it is not (or no longer) in quarantine."""
     row = connection.execute(_SHOW, {"id": event_id}).first()
     return None if row is None else Quarantined(*row)
 
 
 def replay(
-    connection: Connection, waiting: Quarantined, read: Read, receipt: Receipt, *, accept: bool = False
+    connection: Connection, waiting: Quarantined, read: Read, context: ReadContext, *, accept: bool = False
 ) -> Replayed:
-    """Read the exact body again. With `accept`, one that conflicts with what is held takes its place."""
+    """Read the exact body again. With `accept`, one that conflicts with what is current takes its place."""
     try:
-        order = read_event(read, waiting.body, replace(receipt, received_at=waiting.received_at))
-    except Contradiction as contradiction:
-        values = {"id": waiting.id, "problem": as_json(contradiction.faults)}
+        order = read_event(read, waiting.body, replace(context, received_at=waiting.received_at))
+    except InvalidOrder as invalid:
+        values = {"id": waiting.id, "problem": as_json(invalid.faults)}
         connection.execute(_STILL_BAD, values)
-        return Replayed(None, contradiction.faults)
-    held = head(connection, order)
-    verdict = judge(held, order.version, digest(order))
-    if verdict is Verdict.CONFLICT and held is not None and accept:
-        verdict = Verdict.NEWER  # decided by a person; the version stays the sender's own
-    if verdict is Verdict.CONFLICT:
-        return Replayed(verdict, [conflict(order)])
-    _take_in(connection, waiting.id, order, held, is_held=verdict in (Verdict.NEW, Verdict.NEWER))
-    return Replayed(verdict)
+        return Replayed(None, invalid.faults)
+    current = current_revision(connection, order)
+    comparison = compare(current, order.version, digest(order))
+    if comparison is Comparison.CONFLICT and current is not None and accept:
+        comparison = Comparison.NEWER  # decided by a person; the version stays the sender's own
+    if comparison is Comparison.CONFLICT:
+        return Replayed(comparison, [conflict(order)])
+    _take_in(
+        connection, waiting.id, order, current, is_current=comparison in (Comparison.NEW, Comparison.NEWER)
+    )
+    return Replayed(comparison)
 
 
 def _take_in(
-    connection: Connection, event_id: UUID, order: Order, held: Held | None, *, is_held: bool
+    connection: Connection, event_id: UUID, order: Order, current: CurrentRevision | None, *, is_current: bool
 ) -> None:
-    """Move the event on: to the reading held, with its task, or aside."""
-    if is_held and held is not None:
-        step_down(connection, held)
+    """Move the event on: make it the current revision, with its task, or keep it as stale."""
+    if is_current and current is not None:
+        replace_current(connection, current)
     values = {
         "id": event_id,
         "external_id": order.id,
         "version": order.version,
         "digest": digest(order),
-        "revision": revision_after(held, order.version) if is_held and held is not None else None,
-        "normal": encode(order).decode(),
+        "revision": revision_after(current, order.version) if is_current and current is not None else None,
+        "normalized": encode(order).decode(),
         "flags": flags_json(order),
-        "state": "accepted" if is_held else "superseded",
-        "is_head": is_held,
+        "state": "accepted" if is_current else "stale",
+        "is_current": is_current,
     }
     connection.execute(_READ, values)
-    if is_held:
+    if is_current:
         tasks.put(connection, QUEUE, "score", [str(event_id)])

@@ -1,80 +1,82 @@
-"""This file stores many readings at once: one statement for those of new orders, one look for repeats.
+"""Many order revisions at once: one statement for those of new orders, one look for duplicates.
 
-What is left, a newer, older or contradicting reading, is decided under its own lock in its own transaction, so that
+What is left, a newer, older or conflicting revision, is compared under its own lock in its own transaction, so that
 two streams of the same orders, and the scoring of them, can never wait for each other in a circle.
 """
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from services.ingest.receive import Held, Verdict, judge, version_to_keep
-from services.ingest.store import Arrival, Stored, flags_json, store_beside
+from services.ingest.compare import Comparison, CurrentRevision, compare, version_to_keep
+from services.ingest.store import OrderRevision, Stored, flags_json, store_beside
 from shared.db import Database
 
 _STORE_NEW = (
-    "WITH stored AS (INSERT INTO event (source, door, external_id, version, digest, body, normal, flags,"
-    " is_head, state) SELECT %s, %s, external_id, version, digest, body, normal, flags, true, 'accepted'"
+    "WITH stored AS (INSERT INTO event (source, entry_point, external_id, version, digest, body, normalized, flags,"
+    " is_current, state) SELECT %s, %s, external_id, version, digest, body, normalized, flags, true, 'accepted'"
     " FROM unnest(%s::text[], %s::bigint[], %s::bytea[], %s::bytea[], %s::text[], %s::jsonb[])"
-    " AS new (external_id, version, digest, body, normal, flags) ORDER BY external_id"
-    " ON CONFLICT (source, external_id) WHERE is_head DO NOTHING RETURNING id, external_id),"
+    " AS new (external_id, version, digest, body, normalized, flags) ORDER BY external_id"
+    " ON CONFLICT (source, external_id) WHERE is_current DO NOTHING RETURNING id, external_id),"
     " put AS (INSERT INTO task (queue, kind, key) SELECT 'scoring', 'score', id::text FROM stored)"
     " SELECT id, external_id FROM stored"
 )
 
 _HEADS = (
     "SELECT external_id, id, version, digest FROM event"
-    " WHERE source = %s AND external_id = ANY(%s::text[]) AND is_head"
+    " WHERE source = %s AND external_id = ANY(%s::text[]) AND is_current"
 )
 
 
-def store_many(database: Database, arrivals: Sequence[Arrival]) -> list[Stored]:
-    """Store readings of one source and door, in their order; committed when this returns."""
+def store_many(database: Database, arrivals: Sequence[OrderRevision]) -> list[Stored]:
+    """Store readings of one source and entry point in their order; committed when this returns."""
     if not arrivals:
         return []
-    source, door = arrivals[0].order.source, arrivals[0].message.door
+    source, entry_point = arrivals[0].order.source, arrivals[0].event.entry_point
     first = {each.order.id: each for each in reversed(arrivals)}
-    made = _store_new(database, source, door, list(first.values()))
+    made = _store_new(database, source, entry_point, list(first.values()))
     left = [each for each in arrivals if first[each.order.id] is not each or each.order.id not in made]
-    held = _heads(database, source, sorted({each.order.id for each in left}))
+    current = _heads(database, source, sorted({each.order.id for each in left}))
     return [
-        Stored(Verdict.NEW, str(made[each.order.id]), bool(each.order.flags))
+        Stored(Comparison.NEW, str(made[each.order.id]), bool(each.order.flags))
         if first[each.order.id] is each and each.order.id in made
-        else _decide(database, each, held.get(each.order.id))
+        else _decide(database, each, current.get(each.order.id))
         for each in arrivals
     ]
 
 
-def _store_new(database: Database, source: str, door: str, new: Sequence[Arrival]) -> dict[str, UUID]:
+def _store_new(
+    database: Database, source: str, entry_point: str, new: Sequence[OrderRevision]
+) -> dict[str, UUID]:
     """Store readings of different orders that are new; return the events made, by order."""
     columns = (
         [each.order.id for each in new],
         [each.order.version for each in new],
         [each.digest for each in new],
-        [each.message.body for each in new],
-        [each.normal for each in new],
+        [each.event.body for each in new],
+        [each.normalized for each in new],
         [flags_json(each.order) for each in new],
     )
     with database.autocommit() as connection:
-        rows = connection.exec_driver_sql(_STORE_NEW, (source, door, *columns)).all()
+        rows = connection.exec_driver_sql(_STORE_NEW, (source, entry_point, *columns)).all()
     return {row[1]: row[0] for row in rows}
 
 
-def _heads(database: Database, source: str, ids: Sequence[str]) -> Mapping[str, Held]:
+def _heads(database: Database, source: str, ids: Sequence[str]) -> Mapping[str, CurrentRevision]:
     if not ids:
         return {}
     with database.autocommit() as connection:
         rows = connection.exec_driver_sql(_HEADS, (source, list(ids))).all()
-    return {row[0]: Held(row[1], row[2], bytes(row[3])) for row in rows}
+    return {row[0]: CurrentRevision(row[1], row[2], bytes(row[3])) for row in rows}
 
 
-def _decide(database: Database, new: Arrival, held: Held | None) -> Stored:
+def _decide(database: Database, new: OrderRevision, current: CurrentRevision | None) -> Stored:
     """A repeat needs no lock: it changes nothing."""
-    verdict = judge(held, new.order.version, new.digest)
+    comparison = compare(current, new.order.version, new.digest)
     if (
-        held is not None
-        and verdict is Verdict.REPEAT
-        and version_to_keep(held.version, new.order.version) == held.version
+        current is not None
+        and comparison is Comparison.DUPLICATE
+        and version_to_keep(current.version, new.order.version) == current.version
     ):
-        return Stored(verdict, str(held.event_id))
+        return Stored(comparison, str(current.event_id))
     with database.transaction() as connection:
         return store_beside(connection, new)

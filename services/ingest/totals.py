@@ -1,7 +1,7 @@
-"""This file compares the sums a sender gives with the lines it gives. They are compared, never used.
+"""Totals: compare the sums a sender gives with its lines. They are compared, never used.
 
 Senders mean different things by "subtotal" and "total" (before or after discounts, with freight or without), so a
-sum differs only when it fits none of the readings it may have. Such an order is a sale all the same: it is flagged.
+sum differs only when it fits none of its meanings. Such an order is a sale all the same: it is flagged.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ MOST_TAX = Decimal("0.5")
 
 
 def totals_that_differ(body: OrderBody, nets: Sequence[Decimal]) -> list[str]:
-    """Return what is said of each sum that fits the lines in no reading. `nets` are before returns turn sign."""
+    """Return what is said of each sum that fits the lines in no meaning. `nets` are before returns turn sign."""
     totals = body.totals
     if totals is None:
         return []

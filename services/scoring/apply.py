@@ -160,8 +160,8 @@ def _order_row(placed: PlacedOrder) -> orders.Row:
         "status": order.status,
         "kind": order.kind,
         "is_test": order.is_test,
-        "is_history": reading.door == "import",
-        "counts": placed.counts,
+        "is_history": reading.entry_point == "import",
+        "is_counted": placed.is_counted,
         "ordered_at": order.ordered_at,
         "currency": order.currency,
         "customer_id": placed.customer.id if placed.customer else None,
@@ -175,7 +175,7 @@ def _order_row(placed: PlacedOrder) -> orders.Row:
 def _line_rows(placed: PlacedOrder) -> list[orders.LineRow]:
     ordered_at = placed.order.ordered_at
     customer_id = placed.customer.id if placed.customer else None
-    counts = placed.counts
+    is_counted = placed.is_counted
     return [
         orders.LineRow(
             placed.order_id,
@@ -186,7 +186,7 @@ def _line_rows(placed: PlacedOrder) -> list[orders.LineRow]:
             each.line.id,
             each.line.parent_id,
             each.line.kind,
-            counts,
+            is_counted,
             each.line.quantity,
             each.line.net,
             each.base_net,

@@ -41,7 +41,7 @@ class PlacedOrder:
         return self.reading.order
 
     @property
-    def counts(self) -> bool:
+    def is_counted(self) -> bool:
         """Is it trade: confirmed or closed, and no test? A cancelled order is as if never placed."""
         return self.order.status in CONFIRMED and not self.order.is_test
 
@@ -53,7 +53,7 @@ class PlacedOrder:
     @property
     def is_sale(self) -> bool:
         """May its lines count as purchases of a known customer?"""
-        return self.counts and self.order.kind == OrderKind.SALE and self.customer is not None
+        return self.is_counted and self.order.kind == OrderKind.SALE and self.customer is not None
 
 
 def purchases(placed: PlacedOrder) -> dict[int, Purchase]:

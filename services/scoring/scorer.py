@@ -195,7 +195,7 @@ class Lane:
 
 
 def _why_silent(placed: PlacedOrder, business_now: datetime) -> str | None:
-    is_history = placed.reading.door == "import"
+    is_history = placed.reading.entry_point == "import"
     has_rate = placed.rate is not None
     return why_silent(placed.order, placed.customer, business_now, is_history=is_history, has_rate=has_rate)
 
@@ -210,5 +210,5 @@ def _note(placed: PlacedOrder, silent: dict[int, str]) -> signal_store.Row:
 
 def _newer(placed: PlacedOrder) -> signal_store.Row:
     """What older readings said is withdrawn, and this is why."""
-    reason = "the order was amended" if placed.counts else f"the order is {placed.order.status} now"
+    reason = "the order was amended" if placed.is_counted else f"the order is {placed.order.status} now"
     return {"order_id": placed.order_id, "version": placed.reading.version, "reason": reason}

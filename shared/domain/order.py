@@ -1,4 +1,4 @@
-"""Orders as Tipoff understands them, whatever door they came through.
+"""Orders as Tipoff understands them, whatever their entry point.
 
 An order is complete: a newer version replaces the whole of it. Money is net of line and order discount and of
 tax, in the order's own currency. Quantities are in base units (quantity x units per pack). Returned goods have a
@@ -83,7 +83,7 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Order(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One reading of one order. Identity is (source, id); `version` says which reading is newer."""
+    """One revision of an order. Identity is (source, id); `version` says which revision is newer."""
 
     source: str
     id: str

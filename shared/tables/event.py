@@ -1,4 +1,4 @@
-"""Events: every reading of every order that came in, with its exact body; and the import runs."""
+"""Events: every message that came in, with its exact body; and the import runs."""
 
 from sqlalchemy import (
     BigInteger,
@@ -21,26 +21,30 @@ event = Table(
     Column("id", PublicId, primary_key=True, server_default=text("gen_random_uuid()")),
     Column("source", Text, nullable=False),
     Column("external_id", Text, comment="the order's id; NULL while the body could not be read"),
-    Column("version", BigInteger, comment="which reading is newer; microseconds when it came from a time"),
+    Column("version", BigInteger, comment="which revision is newer; microseconds when it came from a time"),
     Column(
         "revision", BigInteger, comment="rises with every revision that was current; NULL: the version does"
     ),
     Column("digest", LargeBinary, comment="SHA-256 of the normalised order without its version"),
-    Column("is_head", Boolean, nullable=False, server_default=text("false"), comment="the reading held"),
-    Column("door", Text, nullable=False, comment="webhook, api or import"),
-    Column("state", Text, nullable=False, comment="accepted, applied, superseded, quarantined, dead"),
+    Column(
+        "is_current", Boolean, nullable=False, server_default=text("false"), comment="the revision that holds"
+    ),
+    Column("entry_point", Text, nullable=False, comment="webhook, api or import"),
+    Column("state", Text, nullable=False, comment="accepted, applied, stale, quarantined, dead"),
     Column("message_id", Text, comment="the sender's id of the message"),
     Column("problem", Json, comment="why it was quarantined: a list of faults with pointers"),
     Column("headers", Json),
     Column("body", LargeBinary, comment="exact bytes; NULL for imports, whose file is the body"),
-    Column("normal", Text, comment="canonical JSON of shared.domain.order.Order; NULL for imports"),
+    Column("normalized", Text, comment="canonical JSON of shared.domain.order.Order; NULL for imports"),
     Column("flags", Json, comment="what a person should know of an order that was taken: totals that differ"),
     Column("import_run_id", Id),
     Column("received_at", Moment, nullable=False, server_default=text("now()")),
     Column("applied_at", Moment),
-    CheckConstraint("NOT is_head OR external_id IS NOT NULL", name="head_is_readable"),
-    Index("uq_event_head", "source", "external_id", unique=True, postgresql_where=text("is_head")),
-    Index("ix_event_aside", "source", "external_id", "version", postgresql_where=text("NOT is_head")),
+    CheckConstraint("NOT is_current OR external_id IS NOT NULL", name="current_is_readable"),
+    Index("uq_event_current", "source", "external_id", unique=True, postgresql_where=text("is_current")),
+    Index(
+        "ix_event_not_current", "source", "external_id", "version", postgresql_where=text("NOT is_current")
+    ),
     Index("ix_event_flagged", "received_at", postgresql_where=text("flags IS NOT NULL")),
     Index("ix_event_quarantined", "received_at", postgresql_where=text("state IN ('quarantined', 'dead')")),
 )

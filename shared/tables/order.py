@@ -33,7 +33,9 @@ sales_order = Table(
     Column("kind", Text, nullable=False),
     Column("is_test", Boolean, nullable=False, server_default=text("false")),
     Column("is_history", Boolean, nullable=False, server_default=text("false"), comment="came by import"),
-    Column("counts", Boolean, nullable=False, comment="confirmed or closed, no test: its lines are trade"),
+    Column(
+        "is_counted", Boolean, nullable=False, comment="confirmed or closed, no test: its lines are trade"
+    ),
     Column("ordered_at", Moment, nullable=False),
     Column("currency", Text, nullable=False),
     Column("customer_id", Id, ForeignKey("customer.id"), comment="NULL: a guest"),
@@ -63,7 +65,7 @@ order_line = Table(
         "parent_line_id", Text, comment="external_id of the line this one is part of: a bundle's, a set's"
     ),
     Column("kind", Text, nullable=False),
-    Column("counts", Boolean, nullable=False, comment="copied from the order"),
+    Column("is_counted", Boolean, nullable=False, comment="copied from the order"),
     Column("quantity", Quantity, nullable=False, comment="base units; negative when given back"),
     Column("net", Amount, nullable=False, comment="own currency, after line and order discount, ex tax"),
     Column("base_net", Amount, comment="base currency; NULL while no rate is known"),

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.faults import Contradiction
-from services.ingest.normalise import Receipt
+from services.ingest.faults import InvalidOrder
+from services.ingest.normalise import ReadContext
 from services.ingest.source import Source, all_sources
 from shared.domain.order import digest
 from shared.signing import SignatureFault, new_secret, sign
 
 SOURCES = list(all_sources().values())
 NOW = datetime(2026, 3, 5, 12, tzinfo=UTC)
-RECEIPT = Receipt("standard", ZoneInfo("UTC"), "EUR", NOW)
+CONTEXT = ReadContext("standard", ZoneInfo("UTC"), "EUR", NOW)
 
 RECORDED = {
     "standard": (
@@ -52,15 +52,15 @@ def test_has_a_recorded_message_and_a_way_to_sign(source: Source) -> None:
 
 def test_reads_its_recorded_message_to_the_penny(source: Source) -> None:
     body, net = RECORDED[source.name]
-    order = source.read(body, RECEIPT)
+    order = source.read(body, CONTEXT)
     assert order.net == Decimal(net)
-    assert order.source == RECEIPT.source
+    assert order.source == CONTEXT.source
     assert order.ordered_at.tzinfo is UTC
 
 
 def test_reads_the_same_twice(source: Source) -> None:
     body, _ = RECORDED[source.name]
-    assert digest(source.read(body, RECEIPT)) == digest(source.read(body, RECEIPT))
+    assert digest(source.read(body, CONTEXT)) == digest(source.read(body, CONTEXT))
 
 
 def test_believes_its_sender_under_any_active_secret(source: Source) -> None:
@@ -82,8 +82,8 @@ def test_believes_nobody_else(source: Source, secrets: list[str]) -> None:
 @given(raw=st.binary(max_size=200) | st.sampled_from([b"null", b"[]", b"{}", b'{"data":{}}', b"1e400"]))
 @pytest.mark.parametrize("name", [source.name for source in SOURCES])
 def test_says_what_is_wrong_with_anything_else(name: str, raw: bytes) -> None:
-    with pytest.raises(Contradiction) as caught:
-        all_sources()[name].read(raw, RECEIPT)
+    with pytest.raises(InvalidOrder) as caught:
+        all_sources()[name].read(raw, CONTEXT)
     assert caught.value.faults
 
 
@@ -93,6 +93,6 @@ def test_survives_a_recorded_message_that_was_damaged(name: str, cut: int, junk:
     body, _ = RECORDED[name]
     damaged = body[:cut] + junk + body[cut + len(junk) :]
     try:
-        all_sources()[name].read(damaged, RECEIPT)
-    except Contradiction as contradiction:
+        all_sources()[name].read(damaged, CONTEXT)
+    except InvalidOrder as contradiction:
         assert contradiction.faults

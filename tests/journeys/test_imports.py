@@ -99,10 +99,10 @@ def test_a_history_is_loaded_settled_and_never_scored(
     assert done.exit_code == 0, done.output
     assert "Settled" in done.output
     assert lines_stored(context) == STORED
-    facts = rows(context.database, "SELECT DISTINCT is_history, counts, base_net = net FROM sales_order")
+    facts = rows(context.database, "SELECT DISTINCT is_history, is_counted, base_net = net FROM sales_order")
     assert facts == [(True, True, True)]
     assert rows(context.database, "SELECT queue, kind, key FROM task") == [("scoring", "refresh", "import-1")]
-    assert rows(context.database, "SELECT DISTINCT door, state, is_head FROM event") == [
+    assert rows(context.database, "SELECT DISTINCT entry_point, state, is_current FROM event") == [
         ("import", "applied", True)
     ]
     with rejects.open() as file:
@@ -135,7 +135,7 @@ def test_running_it_again_changes_nothing(context: Context, history: Path) -> No
     run(context, "orders", history)
     before = rows(context.database, "SELECT * FROM sales_order ORDER BY id")
     done = run(context, "orders", history)
-    assert "5 repeat" in done.output
+    assert "5 duplicate" in done.output
     assert rows(context.database, "SELECT * FROM sales_order ORDER BY id") == before
     assert lines_stored(context) == STORED
 
@@ -147,7 +147,7 @@ def test_a_newer_version_replaces_the_whole_order(context: Context, history: Pat
     assert "1 newer" in done.output
     assert lines_stored(context)[0] == ("o1", "sale", 1, 7.0, 7.0)
     assert lines_stored(context)[1:] == STORED[2:]
-    heads = rows(context.database, "SELECT count(*) FROM event WHERE external_id = 'o1' AND is_head")
+    heads = rows(context.database, "SELECT count(*) FROM event WHERE external_id = 'o1' AND is_current")
     assert heads == [(1,)]
 
 
@@ -194,7 +194,7 @@ def test_an_order_that_came_by_webhook_is_a_repeat(
     file = tmp_path / "same.csv"
     file.write_text("order_id,ordered_at,currency,customer_id,sku,quantity,unit_price\n"
                     "o1,2026-03-02T09:00:00+00:00,EUR,c1,A,3,2.5\n")  # fmt: skip
-    assert "1 repeat" in run(context, "orders", file).output
+    assert "1 duplicate" in run(context, "orders", file).output
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
@@ -518,9 +518,9 @@ def test_a_quarantined_conflict_can_be_accepted(
     assert "still" in ask("replay", waiting)
     assert "newer" in ask("replay", waiting, "--accept")
     assert ask("list") == ""
-    assert ingest.rows("SELECT id::text, version, revision FROM event WHERE is_head") == [(waiting, 1, 2)]
+    assert ingest.rows("SELECT id::text, version, revision FROM event WHERE is_current") == [(waiting, 1, 2)]
     assert ingest.rows(
-        "SELECT count(*) FROM task WHERE key = (SELECT id::text FROM event WHERE is_head)"
+        "SELECT count(*) FROM task WHERE key = (SELECT id::text FROM event WHERE is_current)"
     ) == [(1,)]
 
 
@@ -532,7 +532,7 @@ def test_the_sender_s_next_version_is_newer_than_an_accepted_one(
     waiting = ingest.hook(an_order(number="other")).get_json()["id"]
     CliRunner().invoke(quarantine, ["replay", waiting, "--accept"], obj=context)
     assert ingest.hook(an_order(version=2, number="next")).get_json()["status"] == "accepted"
-    assert ingest.rows("SELECT version, revision FROM event WHERE is_head") == [(2, 3)]
+    assert ingest.rows("SELECT version, revision FROM event WHERE is_current") == [(2, 3)]
 
 
 def test_a_number_that_comes_after_an_import_without_versions_is_newer(
@@ -556,9 +556,9 @@ def test_a_repeat_by_import_raises_the_version(
     file = tmp_path / "same.csv"
     file.write_text("order_id,version,ordered_at,currency,customer_id,sku,quantity,unit_price\n"
                     "o1,7,2026-03-02T09:00:00+00:00,EUR,c1,A,3,2.5\n")  # fmt: skip
-    assert "1 repeat" in run(context, "orders", file).output
+    assert "1 duplicate" in run(context, "orders", file).output
     assert ingest.rows("SELECT version, revision FROM event") == [(7, 1)]
-    assert ingest.hook(an_order(version=5, number="old")).get_json()["status"] == "superseded"
+    assert ingest.hook(an_order(version=5, number="old")).get_json()["status"] == "stale"
 
 
 def test_what_can_be_read_today_is_taken_in(context: Context, database: Database, database_url: str) -> None:
@@ -571,7 +571,7 @@ def test_what_can_be_read_today_is_taken_in(context: Context, database: Database
         connection.exec_driver_sql("UPDATE event SET body = %b", (repaired,))
     done = CliRunner().invoke(quarantine, ["replay", waiting], obj=context)
     assert "new" in done.output
-    assert ingest.rows("SELECT state, is_head, external_id FROM event") == [("accepted", True, "o1")]
+    assert ingest.rows("SELECT state, is_current, external_id FROM event") == [("accepted", True, "o1")]
 
 
 def test_replaying_what_is_not_there_fails(context: Context) -> None:

@@ -41,7 +41,7 @@ def as_line(order: object) -> bytes:
 def test_an_order_is_taken_for_the_token_s_source(ingest: Ingest, writer: dict[str, str]) -> None:
     answer = post(ingest, writer, an_order())
     assert answer.status_code == 202
-    assert ingest.rows("SELECT source, external_id, door FROM event") == [("erp", "o1", "api")]
+    assert ingest.rows("SELECT source, external_id, entry_point FROM event") == [("erp", "o1", "api")]
     assert ingest.rows("SELECT key FROM task") == [(answer.get_json()["id"],)]
 
 
@@ -121,17 +121,17 @@ def test_each_line_gets_a_result_and_bad_ones_hold_nobody_back(
     assert [(each["line"], each["status"], each.get("outcome")) for each in results] == [
         (1, 202, "accepted"),
         (2, 400, None),
-        (4, 200, "repeat"),
-        (5, 200, "superseded"),
+        (4, 200, "duplicate"),
+        (5, 200, "stale"),
         (6, 409, None),
         (7, 202, "accepted"),
         (8, 422, None),
-        (9, 200, "repeat"),
+        (9, 200, "duplicate"),
         (10, 413, None),
         (11, 202, "accepted"),
     ]
     assert results[6]["errors"][0]["pointer"] == "#/lines"
-    heads = ingest.rows("SELECT external_id FROM event WHERE is_head ORDER BY external_id")
+    heads = ingest.rows("SELECT external_id FROM event WHERE is_current ORDER BY external_id")
     assert [row[0] for row in heads] == ["held", "last", "new"]
     assert ingest.rows("SELECT count(*) FROM task") == [(4,)]
 
@@ -139,8 +139,8 @@ def test_each_line_gets_a_result_and_bad_ones_hold_nobody_back(
 def test_thousands_of_lines_are_stored_in_batches(ingest: Ingest, writer: dict[str, str]) -> None:
     many = [as_line(an_order(id=f"o{number}")) for number in range(1000)]
     assert {each["status"] for each in post_lines(ingest, writer, many)} == {202}
-    assert {each["outcome"] for each in post_lines(ingest, writer, many)} == {"repeat"}
-    assert ingest.rows("SELECT count(*), count(*) FILTER (WHERE is_head) FROM event") == [(1000, 1000)]
+    assert {each["outcome"] for each in post_lines(ingest, writer, many)} == {"duplicate"}
+    assert ingest.rows("SELECT count(*), count(*) FILTER (WHERE is_current) FROM event") == [(1000, 1000)]
     assert len(ingest.notified) == 1000
 
 
@@ -159,7 +159,12 @@ def test_a_stream_is_answered_as_it_comes(ingest: Ingest) -> None:
 def test_a_sender_learns_what_became_of_an_order(ingest: Ingest, writer: dict[str, str]) -> None:
     made = post(ingest, writer, an_order())
     told = ingest.client.get(made.headers["Location"], headers=writer).get_json()
-    assert (told["state"], told["is_held"], told["order_id"], told["order"]) == ("accepted", True, "o1", None)
+    assert (told["state"], told["is_current"], told["order_id"], told["order"]) == (
+        "accepted",
+        True,
+        "o1",
+        None,
+    )
 
 
 def test_an_event_is_shown_to_its_source_and_to_readers_only(ingest: Ingest, writer: dict[str, str]) -> None:

@@ -33,7 +33,7 @@ def test_the_published_webhook_is_an_order(database: Database, database_url: str
     answer = ingest.hook(None, raw=WEBHOOK.read_bytes())
 
     assert (answer.status_code, answer.get_json()["status"]) == (202, "accepted")
-    ((normal,),) = rows(database, "SELECT normal FROM event")
+    ((normal,),) = rows(database, "SELECT normalized FROM event")
     order = decode(normal if isinstance(normal, str) else bytes(normal))
     assert (order.id, [each.sku for each in order.lines], order.net) == (
         "ord_1001",

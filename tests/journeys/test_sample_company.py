@@ -174,7 +174,7 @@ def company(played: Played) -> Company:
 
 def test_every_report_of_the_day_is_taken_and_one_is_a_repeat(company: Company) -> None:
     assert {status for status, _ in company.answers} == {200, 202}
-    assert [said for _, said in company.answers].count("repeat") == 1
+    assert [said for _, said in company.answers].count("duplicate") == 1
     assert company.rows("SELECT kind, key, error FROM task WHERE state <> 'done'") == []
 
 

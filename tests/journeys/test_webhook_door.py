@@ -22,10 +22,12 @@ def ingest(database: Database, database_url: str) -> Ingest:
 def test_a_new_order_is_stored_with_its_task_and_rung_for(ingest: Ingest) -> None:
     answer = ingest.hook(an_order())
     assert answer.status_code == 202
-    [(event_id, state, is_head, door)] = ingest.rows("SELECT id, state, is_head, door FROM event")
+    [(event_id, state, is_current, entry_point)] = ingest.rows(
+        "SELECT id, state, is_current, entry_point FROM event"
+    )
     assert answer.json == {"id": str(event_id), "status": "accepted"}
     assert answer.headers["Location"] == f"/v1/events/{event_id}"
-    assert (state, is_head, door) == ("accepted", True, "webhook")
+    assert (state, is_current, entry_point) == ("accepted", True, "webhook")
     assert ingest.rows("SELECT queue, kind, key FROM task") == [("scoring", "score", str(event_id))]
     assert ingest.notified == ["scoring"]
 
@@ -37,7 +39,7 @@ def test_an_older_secret_still_verifies_during_rotation(ingest: Ingest) -> None:
 def test_the_same_content_again_is_a_repeat_whatever_its_bytes(ingest: Ingest) -> None:
     first = ingest.hook(an_order())
     again = ingest.hook(an_order(version=2, note="unknown fields do not count"))
-    assert (again.status_code, again.json) == (200, {"id": first.get_json()["id"], "status": "repeat"})
+    assert (again.status_code, again.json) == (200, {"id": first.get_json()["id"], "status": "duplicate"})
     assert len(ingest.rows("SELECT id FROM event")) == 1
     assert ingest.rows("SELECT version FROM event") == [(2,)]
 
@@ -45,9 +47,9 @@ def test_the_same_content_again_is_a_repeat_whatever_its_bytes(ingest: Ingest) -
 def test_an_older_version_is_stored_and_changes_nothing(ingest: Ingest) -> None:
     held = ingest.hook(an_order(version=5)).get_json()["id"]
     older = ingest.hook(an_order(version=4, number="old"))
-    assert (older.status_code, older.get_json()["status"]) == (200, "superseded")
+    assert (older.status_code, older.get_json()["status"]) == (200, "stale")
     assert ingest.hook(an_order(version=4, number="old")).json == older.json
-    assert [str(row[0]) for row in ingest.rows("SELECT id FROM event WHERE is_head")] == [held]
+    assert [str(row[0]) for row in ingest.rows("SELECT id FROM event WHERE is_current")] == [held]
     assert len(ingest.rows("SELECT key FROM task")) == 1
 
 
@@ -55,8 +57,8 @@ def test_a_newer_version_takes_the_place_of_the_one_held(ingest: Ingest) -> None
     first = ingest.hook(an_order(version=1)).get_json()["id"]
     newer = ingest.hook(an_order(version=2, number="new"))
     assert (newer.status_code, newer.get_json()["status"]) == (202, "accepted")
-    states = ingest.rows("SELECT id::text, state, is_head FROM event ORDER BY version")
-    assert states == [(first, "superseded", False), (newer.get_json()["id"], "accepted", True)]
+    states = ingest.rows("SELECT id::text, state, is_current FROM event ORDER BY version")
+    assert states == [(first, "stale", False), (newer.get_json()["id"], "accepted", True)]
     assert len(ingest.rows("SELECT key FROM task")) == 2
 
 
@@ -64,8 +66,8 @@ def test_one_version_with_two_contents_waits_for_a_person(ingest: Ingest) -> Non
     held = ingest.hook(an_order()).get_json()["id"]
     other = ingest.hook(an_order(number="other"))
     assert (other.status_code, other.get_json()["status"]) == (202, "quarantined")
-    assert [str(row[0]) for row in ingest.rows("SELECT id FROM event WHERE is_head")] == [held]
-    [(state, problem)] = ingest.rows("SELECT state, problem FROM event WHERE NOT is_head")
+    assert [str(row[0]) for row in ingest.rows("SELECT id FROM event WHERE is_current")] == [held]
+    [(state, problem)] = ingest.rows("SELECT state, problem FROM event WHERE NOT is_current")
     assert state == "quarantined"
     assert "held with other content" in problem[0]["detail"]
     assert len(ingest.rows("SELECT key FROM task")) == 1
@@ -133,8 +135,8 @@ def test_a_deleted_order_is_a_cancelled_one(ingest: Ingest) -> None:
     ingest.hook(an_order(version=1))
     gone = ingest.hook(None, raw=json.dumps({"type": "order.deleted", "data": an_order(version=2)}).encode())
     assert gone.get_json()["status"] == "accepted"
-    [(normal,)] = ingest.rows("SELECT normal FROM event WHERE version = 2")
-    assert json.loads(normal)["status"] == "cancelled"
+    [(normalized,)] = ingest.rows("SELECT normalized FROM event WHERE version = 2")
+    assert json.loads(normalized)["status"] == "cancelled"
 
 
 def test_an_unreadable_body_that_comes_again_is_kept_once(ingest: Ingest) -> None:

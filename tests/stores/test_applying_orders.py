@@ -18,13 +18,13 @@ from tests.scoring_orders import NOW, Worker, line, order, receive, rows, score
 
 FACTS = {
     "orders": """
-        SELECT o.source, o.external_id, o.version, o.status, o.kind, o.counts, o.ordered_at, o.currency, o.net,
+        SELECT o.source, o.external_id, o.version, o.status, o.kind, o.is_counted, o.ordered_at, o.currency, o.net,
                o.base_net, r.external_id AS customer
         FROM sales_order o LEFT JOIN customer_ref r USING (customer_id) ORDER BY 1, 2
     """,
     "lines": """
         SELECT o.external_id, l.line_no, l.ordered_at, r.external_id AS customer, p.external_id AS product, l.kind,
-               l.counts, l.quantity, l.net, l.base_net, l.base_unit_cost
+               l.is_counted, l.quantity, l.net, l.base_net, l.base_unit_cost
         FROM order_line l JOIN sales_order o ON o.id = l.order_id
         LEFT JOIN customer_ref r ON r.customer_id = l.customer_id
         LEFT JOIN product_ref p ON p.product_id = l.product_id ORDER BY 1, 2
@@ -124,7 +124,7 @@ def test_a_reading_overtaken_before_it_was_scored_is_superseded(database: Databa
     first, second = receive(database, order("1"), order("1", line("SAW"), version=2))
     Worker(database).work()
     states = dict(tuple(row) for row in rows(database, "SELECT id, state FROM event"))
-    assert states == {first: "superseded", second: "applied"}
+    assert states == {first: "stale", second: "applied"}
     assert rows(database, "SELECT 1 FROM task WHERE state <> 'done' AND kind = 'score'") == []
 
 

@@ -141,7 +141,7 @@ def test_the_last_moment_before_does_change_it(database: Database, company: Comp
 @pytest.mark.parametrize(
     "columns",
     [
-        pytest.param({"counts": False, "status": "cancelled"}, id="cancelled"),
+        pytest.param({"is_counted": False, "status": "cancelled"}, id="cancelled"),
         pytest.param({"kind": "sample"}, id="a sample"),
         pytest.param({"kind": "return"}, id="a return"),
     ],

@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from services.ingest.body import OrderBody
-from services.ingest.faults import Contradiction
-from services.ingest.normalise import Receipt, normalise
+from services.ingest.faults import InvalidOrder
+from services.ingest.normalise import ReadContext, normalise
 from services.ingest.pricing import shares
 from shared.domain.order import LineKind, Order, decode, digest, encode
 from tests.ingest_service import an_order
 
 NOW = datetime(2026, 3, 5, 12, tzinfo=UTC)
-RECEIPT = Receipt("standard", ZoneInfo("Europe/London"), "GBP", NOW)
+CONTEXT = ReadContext("standard", ZoneInfo("Europe/London"), "GBP", NOW)
 
 
-def read(order: dict[str, Any], receipt: Receipt = RECEIPT) -> Order:
-    return normalise(OrderBody.model_validate(order), receipt)
+def read(order: dict[str, Any], context: ReadContext = CONTEXT) -> Order:
+    return normalise(OrderBody.model_validate(order), context)
 
 
 def a_line(**changes: Any) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def test_a_line_brings_in(line: dict[str, Any], order: dict[str, Any], net: str)
     ],
 )
 def test_a_contradiction_is_named_where_it_stands(changes: dict[str, Any], pointer: str) -> None:
-    with pytest.raises(Contradiction) as caught:
+    with pytest.raises(InvalidOrder) as caught:
         read(an_order(**changes))
     assert [fault.as_json()["pointer"] for fault in caught.value.faults] == [pointer]
 
@@ -116,7 +116,7 @@ def test_a_number_is_no_time(moment: object) -> None:
 
 def test_every_contradiction_is_named_at_once() -> None:
     lines = [a_line(unit_price=None), a_line(sku=None)]
-    with pytest.raises(Contradiction) as caught:
+    with pytest.raises(InvalidOrder) as caught:
         read(an_order(ordered_at="1900-01-01T00:00:00Z", lines=lines))
     pointers = {fault.as_json()["pointer"] for fault in caught.value.faults}
     assert pointers == {"#/ordered_at", "#/lines/0", "#/lines/1/sku"}
@@ -194,15 +194,15 @@ def test_a_time_without_offset_is_read_in_the_connection_s_zone() -> None:
         pytest.param({"version": 7, "updated_at": "2026-01-01T00:00:00Z"}, NOW, 7, id="its version"),
         pytest.param({"updated_at": "1970-01-01T00:00:02Z"}, NOW, 2_000_000, id="when it was updated"),
         pytest.param({}, datetime(1970, 1, 1, 0, 0, 3, tzinfo=UTC), 3_000_000, id="the envelope's time"),
-        pytest.param({}, None, 1_772_712_000_000_000, id="the time of receipt"),
+        pytest.param({}, None, 1_772_712_000_000_000, id="the time of context"),
     ],
 )
 def test_which_reading_is_newer_is_told_by(
     changes: dict[str, Any], envelope_at: datetime | None, version: int
 ) -> None:
     order = an_order(**({"version": None} | changes))
-    receipt = Receipt("standard", ZoneInfo("UTC"), "GBP", NOW, envelope_at)
-    assert read(order, receipt).version == version
+    context = ReadContext("standard", ZoneInfo("UTC"), "GBP", NOW, envelope_at)
+    assert read(order, context).version == version
 
 
 def test_nothing_but_content_makes_the_digest() -> None:

@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from services.ingest.body import OrderBody
-from services.ingest.faults import Contradiction
-from services.ingest.normalise import Receipt, normalise
+from services.ingest.faults import InvalidOrder
+from services.ingest.normalise import ReadContext, normalise
 from shared.domain.order import Order
 from tests.ingest_service import an_order
 
 NOW = datetime(2026, 3, 5, 12, tzinfo=UTC)
-RECEIPT = Receipt("standard", ZoneInfo("UTC"), "EUR", NOW)
+CONTEXT = ReadContext("standard", ZoneInfo("UTC"), "EUR", NOW)
 BIG = "99999999999"
 
 
 def read(order: dict[str, Any]) -> Order:
-    return normalise(OrderBody.model_validate(order), RECEIPT)
+    return normalise(OrderBody.model_validate(order), CONTEXT)
 
 
 def a_line(quantity: object, unit_price: object, **changes: Any) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def test_an_order_is_worth_what_plain_arithmetic_says(kind: str, lines: list[Wri
     ],
 )  # fmt: skip
 def test_an_amount_that_cannot_be_worked_with_is_a_fault(changes: dict[str, Any], pointer: str) -> None:
-    with pytest.raises(Contradiction) as caught:
+    with pytest.raises(InvalidOrder) as caught:
         read(an_order(**changes))
     assert f"#{pointer}" in [fault.as_json()["pointer"] for fault in caught.value.faults]
 

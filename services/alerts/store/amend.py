@@ -45,7 +45,7 @@ def _close_cancelled(connection: Connection, alert_ids: Sequence[int]) -> None:
     connection.execute(
         text(
             "UPDATE alert SET state = 'done', close_reason = 'the order was ' || sales_order.status, closed_at = now()"
-            " FROM sales_order WHERE sales_order.id = alert.order_id AND NOT sales_order.counts"
+            " FROM sales_order WHERE sales_order.id = alert.order_id AND NOT sales_order.is_counted"
             " AND alert.id = ANY(:ids) AND alert.state IN ('open', 'snoozed')"
         ),
         {"ids": list(alert_ids)},

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from services.ingest.compare import Comparison
 from services.ingest.imports.file_orders import VALUE_SCALE, FileOrder, Incoming
-from services.ingest.receive import Verdict
 from shared.domain.order import LineKind, Order, OrderKind
 
 ZERO = Decimal(0)
@@ -42,14 +42,14 @@ class Account:
     doubles: int = 0
     """Stored rows that say exactly what another row of their order says."""
 
-    def book(self, new: Incoming, verdict: Verdict) -> None:
+    def book(self, new: Incoming, comparison: Comparison) -> None:
         """Book an order that was decided about. A conflict is booked by `reject`."""
-        self._count("older version" if verdict is Verdict.SUPERSEDED else verdict)
-        if verdict is Verdict.REPEAT:
+        self._count("older version" if comparison is Comparison.STALE else comparison)
+        if comparison is Comparison.DUPLICATE:
             self.entries["repeated"].add(new.told.values)
-        elif verdict is Verdict.SUPERSEDED:
+        elif comparison is Comparison.STALE:
             self.entries["older versions"].add(new.told.values)
-        elif verdict in (Verdict.NEW, Verdict.NEWER):
+        elif comparison in (Comparison.NEW, Comparison.NEWER):
             self.doubles += new.told.doubles
             self._book_lines(new)
 

@@ -13,10 +13,10 @@ import pyarrow as pa
 from pydantic import TypeAdapter, ValidationError
 
 from services.ingest.body import OrderBody
-from services.ingest.faults import Contradiction, misshapen
+from services.ingest.faults import InvalidOrder, invalid_shape
 from services.ingest.imports.columns import ColumnMap
 from services.ingest.imports.table import FileTable, identifier, quoted
-from services.ingest.normalise import Receipt, normalise
+from services.ingest.normalise import ReadContext, normalise
 from shared.domain.order import Order, digest
 
 VALUE_SCALE = 10_000
@@ -230,20 +230,20 @@ def with_newer(told: Iterator[FileOrder]) -> Iterator[tuple[FileOrder, bool]]:
         yield previous, False
 
 
-def read_order(told: FileOrder, receipt: Receipt) -> Incoming | Refused:
+def read_order(told: FileOrder, receipt: ReadContext) -> Incoming | Refused:
     """Read an order as if it had been sent."""
     if told.contradiction is not None:
         return Refused(told, told.contradiction)
     try:
         order = normalise(_BODY.validate_json(told.raw), receipt)
     except ValidationError as error:
-        return Refused(told, _reason(misshapen(error)))
-    except Contradiction as contradiction:
+        return Refused(told, _reason(invalid_shape(error)))
+    except InvalidOrder as contradiction:
         return Refused(told, _reason(contradiction))
     return Incoming(order, digest(order), told)
 
 
-def _reason(contradiction: Contradiction) -> str:
+def _reason(contradiction: InvalidOrder) -> str:
     """Every fault in one line, with where it stands."""
     return "; ".join(
         f"{each['detail']} ({each['pointer'][2:]})" if len(each["pointer"]) > 1 else each["detail"]

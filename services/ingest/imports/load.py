@@ -15,8 +15,8 @@ from psycopg import Connection as PsycopgConnection
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
+from services.ingest.compare import Comparison, CurrentRevision, compare, version_to_keep
 from services.ingest.imports.file_orders import Incoming
-from services.ingest.receive import Held, Verdict, judge, version_to_keep
 from services.ingest.store import flags_json, revision_after
 from shared import identities, tasks
 from shared.clock import real_now
@@ -104,15 +104,17 @@ NOTHING = "\\N"
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 EVENTS = (
-    "event (id, source, external_id, version, revision, digest, is_head, door, state, import_run_id, received_at,"
-    " applied_at, flags)"
+    "event (id, source, external_id, version, revision, digest, is_current, entry_point, state, import_run_id,"
+    " received_at, applied_at, flags)"
 )
 ORDERS = (
     "sales_order (id, source, external_id, version, digest, event_id, number, channel, status, kind, is_test,"
-    " is_history, counts, ordered_at, currency, customer_id, rep_external_id, original_order_id, net, base_net)"
+    " is_history, is_counted, ordered_at, currency, customer_id, rep_external_id, original_order_id, net,"
+    " base_net)"
 )
 LINES = (
-    "order_line (order_id, line_no, ordered_at, customer_id, product_id, external_id, parent_line_id, kind, counts,"
+    "order_line (order_id, line_no, ordered_at, customer_id, product_id, external_id, parent_line_id, kind,"
+    " is_counted,"
     " quantity, net, base_net, base_unit_cost, title, returns_order_id, returns_line_id, return_reason)"
 )
 
@@ -141,7 +143,7 @@ def order_row(new: Incoming, order_id: int, event_id: UUID, revision: int, names
     return (
         f"{order_id}\t{copy_text(order.source)}\t{copy_text(order.id)}\t{revision}\t\\\\x{new.digest.hex()}\t{event_id}"
         f"\t{copy_text(order.number)}\t{copy_text(order.channel)}\t{order.status.value}\t{order.kind.value}"
-        f"\t{_flag(order.is_test)}\tt\t{_flag(counts(order))}\t{order.ordered_at.isoformat()}\t{order.currency}"
+        f"\t{_flag(order.is_test)}\tt\t{_flag(is_counted(order))}\t{order.ordered_at.isoformat()}\t{order.currency}"
         f"\t{_customer(order, names)}\t{copy_text(order.rep_id)}\t{copy_text(order.original_order_id)}"
         f"\t{net!s}\t{_money(net, rate)}\n"
     )
@@ -152,7 +154,7 @@ def line_rows(new: Incoming, order_id: int, names: Names, rates: Rates) -> Itera
     order = new.order
     at = order.ordered_at.isoformat()
     rate = rates.on(order.currency, order.ordered_at.date())
-    customer, order_counts = _customer(order, names), _flag(counts(order))
+    customer, order_counts = _customer(order, names), _flag(is_counted(order))
     products = names.products
     for number, line in enumerate(order.lines, start=1):
         product = products[line.sku] if line.kind is LineKind.PRODUCT and line.sku is not None else NOTHING
@@ -165,7 +167,7 @@ def line_rows(new: Incoming, order_id: int, names: Names, rates: Rates) -> Itera
         )
 
 
-def counts(order: Order) -> bool:
+def is_counted(order: Order) -> bool:
     """Is it trade: confirmed or closed, and no test?"""
     return not order.is_test and order.status in (OrderStatus.CONFIRMED, OrderStatus.CLOSED)
 
@@ -203,12 +205,12 @@ TRIES = 3
 
 _HELD = text(
     "SELECT external_id, id, version, digest, coalesce(revision, version) AS revision FROM event"
-    " WHERE source = :source AND external_id = ANY(:ids) AND is_head"
+    " WHERE source = :source AND external_id = ANY(:ids) AND is_current"
 )
 
 _LOCK = text(
     "SELECT external_id, id, version, digest, coalesce(revision, version) AS revision FROM event"
-    " WHERE source = :source AND external_id = ANY(:ids) AND is_head ORDER BY id FOR NO KEY UPDATE"
+    " WHERE source = :source AND external_id = ANY(:ids) AND is_current ORDER BY id FOR NO KEY UPDATE"
 )
 
 _REMEMBER = text(
@@ -217,7 +219,7 @@ _REMEMBER = text(
 )
 
 _STEP_DOWN = text(
-    "UPDATE event SET is_head = false, state = CASE WHEN state = 'accepted' THEN 'superseded' ELSE state END"
+    "UPDATE event SET is_current = false, state = CASE WHEN state = 'accepted' THEN 'stale' ELSE state END"
     " WHERE id = ANY(:ids)"
 )
 
@@ -251,13 +253,13 @@ class Run:
     rates: Rates
 
 
-def judge_only(run: Run, batch: Sequence[Incoming]) -> list[Verdict]:
+def compare_only(run: Run, batch: Sequence[Incoming]) -> list[Comparison]:
     """What would become of these orders."""
     with run.database.transaction() as connection:
-        return _verdicts(_held(connection, run.source, batch, lock=False), batch)
+        return _compare_each(_held(connection, run.source, batch, lock=False), batch)
 
 
-def load(run: Run, batch: Sequence[Incoming]) -> list[Verdict]:
+def load(run: Run, batch: Sequence[Incoming]) -> list[Comparison]:
     """Load a batch and return what became of each order; committed when this returns."""
     for attempt in range(1, TRIES + 1):
         try:
@@ -270,36 +272,41 @@ def load(run: Run, batch: Sequence[Incoming]) -> list[Verdict]:
     raise AssertionError("the last try returns or raises")
 
 
-def _load(connection: Connection, run: Run, batch: Sequence[Incoming]) -> list[Verdict]:
+def _load(connection: Connection, run: Run, batch: Sequence[Incoming]) -> list[Comparison]:
     held = _held(connection, run.source, batch, lock=False)
-    verdicts = _verdicts(held, batch)
-    if Verdict.NEWER in verdicts:
-        held |= _held(connection, run.source, _newer(batch, verdicts), lock=True)
-        verdicts = _verdicts(held, batch)
+    comparisons = _compare_each(held, batch)
+    if Comparison.NEWER in comparisons:
+        held |= _held(connection, run.source, _newer(batch, comparisons), lock=True)
+        comparisons = _compare_each(held, batch)
     wanted = [
-        each for each, verdict in zip(batch, verdicts, strict=True) if verdict in (Verdict.NEW, Verdict.NEWER)
+        each
+        for each, comparison in zip(batch, comparisons, strict=True)
+        if comparison in (Comparison.NEW, Comparison.NEWER)
     ]
-    _remember_versions(connection, held, batch, verdicts)
+    _remember_versions(connection, held, batch, comparisons)
     if wanted:
-        order_ids = _make_room(connection, run.source, held, _newer(batch, verdicts))
+        order_ids = _make_room(connection, run.source, held, _newer(batch, comparisons))
         revisions = {
             each.order.id: revision_after(held[each.order.id], each.order.version)
-            for each in _newer(batch, verdicts)
+            for each in _newer(batch, comparisons)
         }
         run.names.learn(connection, [each.order for each in wanted])
         _copy_all(connection, run, wanted, order_ids, revisions)
         _withdraw(connection, wanted, order_ids, revisions)
-    return verdicts
+    return comparisons
 
 
 def _remember_versions(
-    connection: Connection, held: dict[str, Held], batch: Sequence[Incoming], verdicts: Sequence[Verdict]
+    connection: Connection,
+    held: dict[str, CurrentRevision],
+    batch: Sequence[Incoming],
+    comparisons: Sequence[Comparison],
 ) -> None:
     """A repeat changes nothing, but the higher version is remembered."""
     kept: dict[UUID, int] = {}
-    for each, verdict in zip(batch, verdicts, strict=True):
+    for each, comparison in zip(batch, comparisons, strict=True):
         current = held.get(each.order.id)
-        if verdict is Verdict.REPEAT and current is not None:
+        if comparison is Comparison.DUPLICATE and current is not None:
             version = version_to_keep(current.version, each.order.version)
             if version != current.version:
                 kept[current.event_id] = version
@@ -323,22 +330,28 @@ def _withdraw(
         tasks.put(connection, "alerts", "decide", sorted(keys))
 
 
-def _newer(batch: Sequence[Incoming], verdicts: Sequence[Verdict]) -> list[Incoming]:
-    return [each for each, verdict in zip(batch, verdicts, strict=True) if verdict is Verdict.NEWER]
+def _newer(batch: Sequence[Incoming], comparisons: Sequence[Comparison]) -> list[Incoming]:
+    return [
+        each for each, comparison in zip(batch, comparisons, strict=True) if comparison is Comparison.NEWER
+    ]
 
 
-def _held(connection: Connection, source: str, batch: Sequence[Incoming], *, lock: bool) -> dict[str, Held]:
+def _held(
+    connection: Connection, source: str, batch: Sequence[Incoming], *, lock: bool
+) -> dict[str, CurrentRevision]:
     ids = [each.order.id for each in batch]
     rows = connection.execute(_LOCK if lock else _HELD, {"source": source, "ids": ids})
-    return {row.external_id: Held(row.id, row.version, bytes(row.digest), row.revision) for row in rows}
+    return {
+        row.external_id: CurrentRevision(row.id, row.version, bytes(row.digest), row.revision) for row in rows
+    }
 
 
-def _verdicts(held: dict[str, Held], batch: Sequence[Incoming]) -> list[Verdict]:
-    return [judge(held.get(each.order.id), each.order.version, each.digest) for each in batch]
+def _compare_each(held: dict[str, CurrentRevision], batch: Sequence[Incoming]) -> list[Comparison]:
+    return [compare(held.get(each.order.id), each.order.version, each.digest) for each in batch]
 
 
 def _make_room(
-    connection: Connection, source: str, held: dict[str, Held], newer: Sequence[Incoming]
+    connection: Connection, source: str, held: dict[str, CurrentRevision], newer: Sequence[Incoming]
 ) -> dict[str, int]:
     """Take away what newer readings replace; return the ids that stay with their orders."""
     if not newer:

@@ -27,7 +27,7 @@ from services.ingest.imports.file_orders import (
 from services.ingest.imports.runs import Advance, begin_run, finish_run, progress, take_statistics
 from services.ingest.imports.table import FileTable, Rejects, open_table
 from services.ingest.imports.work import BatchResult, Job, Workers, open_workers, rare_collections
-from services.ingest.normalise import Receipt
+from services.ingest.normalise import ReadContext
 from shared.clock import real_now
 from shared.db import Database
 from shared.partitions import ensure_months
@@ -120,7 +120,7 @@ def _begin(database: Database, request: OrdersRequest, table: FileTable) -> Job:
     return Job(
         run_id=run_id,
         base_currency=request.base_currency,
-        receipt=Receipt(
+        receipt=ReadContext(
             request.source, request.zone, request.columns.currency or request.base_currency, real_now()
         ),
         is_dry_run=request.is_dry_run,

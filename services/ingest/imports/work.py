@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 
+from services.ingest.compare import Comparison
 from services.ingest.imports.account import Account
 from services.ingest.imports.file_orders import FileOrder, Incoming, Refused, read_order
-from services.ingest.imports.load import Names, Run, judge_only, load, load_rates
+from services.ingest.imports.load import Names, Run, compare_only, load, load_rates
 from services.ingest.imports.table import is_parquet
-from services.ingest.normalise import Receipt
-from services.ingest.receive import Verdict
+from services.ingest.normalise import ReadContext
 from shared.db import UNHURRIED, Database
 
 VALUES_BETWEEN_COLLECTIONS = 500_000
@@ -49,7 +49,7 @@ class Job:
 
     run_id: int
     base_currency: str
-    receipt: Receipt
+    receipt: ReadContext
     is_dry_run: bool
     database_url: str
     prepare: bool
@@ -89,12 +89,12 @@ class Worker:
                 done.refuse(read)
             else:
                 incoming.append(read)
-        verdicts = judge_only(self._run, incoming) if self._job.is_dry_run else load(self._run, incoming)
-        for each, verdict in zip(incoming, verdicts, strict=True):
-            if verdict is Verdict.CONFLICT:
+        comparisons = compare_only(self._run, incoming) if self._job.is_dry_run else load(self._run, incoming)
+        for each, comparison in zip(incoming, comparisons, strict=True):
+            if comparison is Comparison.CONFLICT:
                 done.refuse(Refused(each.told, f"version {each.order.version} is held with other content"))
             else:
-                done.account.book(each, verdict)
+                done.account.book(each, comparison)
         return done
 
     def close(self) -> None:

@@ -26,7 +26,7 @@ JOIN sales_order AS sale ON sale.id = line.order_id
 LEFT JOIN customer AS named ON named.id = line.customer_id
 LEFT JOIN customer AS account ON account.id = coalesce(named.merged_into_id, named.id)
 WHERE line.ordered_at < {as_of} AND line.ordered_at >= {since}
-  AND line.counts AND line.kind = 'product' AND line.product_id IS NOT NULL AND sale.kind = 'sale'
+  AND line.is_counted AND line.kind = 'product' AND line.product_id IS NOT NULL AND sale.kind = 'sale'
   AND (account.id IS NULL OR NOT account.is_internal)
 """
 
@@ -40,7 +40,7 @@ FROM product
 LEFT JOIN (
     SELECT DISTINCT ON (product_id) product_id, title
     FROM (SELECT product_id, title, count(*) AS lines FROM order_line
-          WHERE ordered_at < {as_of} AND ordered_at >= {since} AND counts AND kind = 'product'
+          WHERE ordered_at < {as_of} AND ordered_at >= {since} AND is_counted AND kind = 'product'
             AND net > 0 AND quantity > 0 AND title <> ''
             AND product_id IN (SELECT id FROM product WHERE name IS NULL)
           GROUP BY product_id, title) AS counted

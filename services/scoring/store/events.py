@@ -16,7 +16,7 @@ class Reading:
     """One reading of an order that is the newest held."""
 
     event_id: UUID
-    door: str
+    entry_point: str
     version: int
     digest: bytes
     order: Order
@@ -41,13 +41,14 @@ def read(connection: Connection, event_ids: Sequence[str]) -> dict[str, Reading]
     """Read the newest readings among these events, by event id. Nothing is held yet."""
     rows = connection.execute(
         text(
-            "SELECT id, door, coalesce(revision, version) AS version, digest, normal FROM event"
-            " WHERE id = ANY(CAST(:ids AS uuid[])) AND is_head AND normal IS NOT NULL"
+            "SELECT id, entry_point, coalesce(revision, version) AS version, digest, normalized FROM event"
+            " WHERE id = ANY(CAST(:ids AS uuid[])) AND is_current AND normalized IS NOT NULL"
         ),
         {"ids": list(event_ids)},
     ).all()
     return {
-        str(row.id): Reading(row.id, row.door, row.version, row.digest, decode(row.normal)) for row in rows
+        str(row.id): Reading(row.id, row.entry_point, row.version, row.digest, decode(row.normalized))
+        for row in rows
     }
 
 
@@ -58,7 +59,7 @@ def lock_heads(connection: Connection, readings: Sequence[Reading]) -> list[Read
     """
     rows = connection.execute(
         text(
-            "SELECT id FROM event WHERE id = ANY(CAST(:ids AS uuid[])) AND is_head ORDER BY id FOR NO KEY UPDATE"
+            "SELECT id FROM event WHERE id = ANY(CAST(:ids AS uuid[])) AND is_current ORDER BY id FOR NO KEY UPDATE"
         ),
         {"ids": [str(each.event_id) for each in readings]},
     )
@@ -71,7 +72,7 @@ def record_outcome(connection: Connection, event_ids: Sequence[str], applied: Co
     """Mark events as applied, the others as superseded by a newer reading."""
     connection.execute(
         text(
-            "UPDATE event SET state = CASE WHEN id = ANY(:applied) THEN 'applied' ELSE 'superseded' END,"
+            "UPDATE event SET state = CASE WHEN id = ANY(:applied) THEN 'applied' ELSE 'stale' END,"
             " applied_at = CASE WHEN id = ANY(:applied) THEN now() END"
             " WHERE id = ANY(CAST(:ids AS uuid[])) AND (state = 'accepted' OR id = ANY(:applied))"
         ),

@@ -30,7 +30,8 @@ _DEFINITION = """
 , purchase AS (
     SELECT asked.customer_id, l.product_id, asked.before, o.source, o.external_id, o.ordered_at, o.currency,
            sum(l.quantity) AS quantity, sum(l.net) / sum(l.quantity) AS unit_price
-    FROM {asked_lines} AND l.ordered_at < asked.before AND l.counts AND l.order_id <> ALL(CAST(:without AS bigint[]))
+    FROM {asked_lines} AND l.ordered_at < asked.before AND l.is_counted
+      AND l.order_id <> ALL(CAST(:without AS bigint[]))
     JOIN sales_order o ON o.id = l.order_id
     WHERE {purchase}
     GROUP BY asked.customer_id, l.product_id, asked.before, o.id
@@ -121,7 +122,7 @@ _BOUGHT_BEFORE = text(f"""
 SELECT moment.customer_id, moment.before, array_agg(DISTINCT l.product_id) AS products
 FROM unnest(CAST(:customers AS bigint[]), CAST(:moments AS timestamptz[])) AS moment (customer_id, before)
 JOIN order_line l ON l.customer_id = moment.customer_id AND l.ordered_at < moment.before
-                 AND l.ordered_at >= moment.before - :window AND l.counts
+                 AND l.ordered_at >= moment.before - :window AND l.is_counted
                  AND l.order_id <> ALL(CAST(:without AS bigint[]))
 JOIN sales_order o ON o.id = l.order_id
 WHERE {_PURCHASE} AND l.product_id IS NOT NULL

@@ -30,7 +30,7 @@ class LineRow(msgspec.Struct, frozen=True):
     external_id: str
     parent_line_id: str | None
     kind: str
-    counts: bool
+    is_counted: bool
     quantity: Decimal
     net: Decimal
     base_net: Decimal | None
@@ -58,16 +58,17 @@ _HELD = text(
 
 _UPSERT = text(
     "INSERT INTO sales_order (source, external_id, version, digest, event_id, number, channel, status, kind, is_test,"
-    " is_history, counts, ordered_at, currency, customer_id, rep_external_id, original_order_id, net, base_net)"
+    " is_history, is_counted, ordered_at, currency, customer_id, rep_external_id, original_order_id, net, base_net)"
     " SELECT source, external_id, version, decode(digest, 'hex'), event_id, number, channel, status, kind, is_test,"
-    " is_history, counts, ordered_at, currency, customer_id, rep_external_id, original_order_id, net, base_net"
+    " is_history, is_counted, ordered_at, currency, customer_id, rep_external_id, original_order_id, net, base_net"
     " FROM json_to_recordset(CAST(:rows AS json)) AS new (source text, external_id text, version bigint, digest text,"
     " event_id uuid, number text, channel text, status text, kind text, is_test boolean, is_history boolean,"
-    " counts boolean, ordered_at timestamptz, currency text, customer_id bigint, rep_external_id text,"
+    " is_counted boolean, ordered_at timestamptz, currency text, customer_id bigint, rep_external_id text,"
     " original_order_id text, net numeric, base_net numeric) ORDER BY source, external_id"
     " ON CONFLICT (source, external_id) DO UPDATE SET version = excluded.version, digest = excluded.digest,"
     " event_id = excluded.event_id, number = excluded.number, channel = excluded.channel, status = excluded.status,"
-    " kind = excluded.kind, is_test = excluded.is_test, is_history = excluded.is_history, counts = excluded.counts,"
+    " kind = excluded.kind, is_test = excluded.is_test, is_history = excluded.is_history,"
+    " is_counted = excluded.is_counted,"
     " ordered_at = excluded.ordered_at, currency = excluded.currency, customer_id = excluded.customer_id,"
     " rep_external_id = excluded.rep_external_id, original_order_id = excluded.original_order_id,"
     " net = excluded.net, base_net = excluded.base_net, applied_at = now()"
@@ -78,10 +79,10 @@ _UPSERT = text(
 
 _LINES = text(
     "INSERT INTO order_line (order_id, line_no, ordered_at, customer_id, product_id, external_id, parent_line_id, kind,"
-    " counts, quantity, net, base_net, base_unit_cost, title, returns_order_id, returns_line_id, return_reason)"
+    " is_counted, quantity, net, base_net, base_unit_cost, title, returns_order_id, returns_line_id, return_reason)"
     " SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS new (order_id bigint, line_no integer,"
     " ordered_at timestamptz, customer_id bigint, product_id bigint, external_id text, parent_line_id text, kind text,"
-    " counts boolean, quantity numeric, net numeric, base_net numeric, base_unit_cost numeric, title text,"
+    " is_counted boolean, quantity numeric, net numeric, base_net numeric, base_unit_cost numeric, title text,"
     " returns_order_id text, returns_line_id text, return_reason text)"
 )
 
@@ -123,7 +124,7 @@ _PAST = text(
     " CROSS JOIN LATERAL (SELECT array_agg(ordered_at) AS moments, array_agg(base_net) AS nets FROM ("
     "  SELECT ordered_at, base_net FROM sales_order WHERE customer_id = asked.customer_id"
     "   AND ordered_at < asked.moment AND ordered_at >= asked.moment - :window"
-    "   AND counts AND kind = 'sale' AND base_net > 0 AND id <> ALL(CAST(:without AS bigint[]))"
+    "   AND is_counted AND kind = 'sale' AND base_net > 0 AND id <> ALL(CAST(:without AS bigint[]))"
     "  ORDER BY ordered_at DESC, source, external_id LIMIT :most) newest) past"
     " WHERE past.moments IS NOT NULL"
 )

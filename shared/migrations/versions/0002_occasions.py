@@ -23,6 +23,7 @@ def upgrade() -> None:
 
 def upgrade_orders() -> None:
     """Events, order revisions, orders and lines."""
+    _rename_columns_of_events_and_orders()
     op.alter_column(
         "import_run",
         "noun",
@@ -59,6 +60,29 @@ def upgrade_orders() -> None:
             comment="external_id of the line this one is part of: a bundle's, a set's",
         ),
     )
+
+
+def _rename_columns_of_events_and_orders() -> None:
+    for table, old, new in (
+        ("event", "is_head", "is_current"),
+        ("event", "door", "entry_point"),
+        ("event", "normal", "normalized"),
+        ("sales_order", "counts", "is_counted"),
+        ("order_line", "counts", "is_counted"),
+    ):
+        op.alter_column(table, old, new_column_name=new)
+    op.execute("ALTER INDEX uq_event_head RENAME TO uq_event_current")
+    op.execute("ALTER INDEX ix_event_aside RENAME TO ix_event_not_current")
+    op.execute(
+        "ALTER TABLE event RENAME CONSTRAINT ck_event_head_is_readable TO ck_event_current_is_readable"
+    )
+    op.execute("UPDATE event SET state = 'stale' WHERE state = 'superseded'")
+    for column, comment in (
+        ("is_current", "the revision that holds"),
+        ("version", "which revision is newer; microseconds when it came from a time"),
+        ("state", "accepted, applied, stale, quarantined, dead"),
+    ):
+        op.execute(f"COMMENT ON COLUMN event.{column} IS '{comment}'")
 
 
 def upgrade_signals() -> None:

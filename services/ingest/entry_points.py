@@ -1,4 +1,4 @@
-"""This file is what the doors of ingest share: where readings go, what is assumed of them, what is counted."""
+"""What the entry points of ingest share: what is assumed of an order, how it is answered and counted."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ import msgspec
 from flask import Response
 from werkzeug.datastructures import Headers
 
-from services.ingest.faults import Contradiction, Fault, NotJson
-from services.ingest.normalise import Receipt
-from services.ingest.receive import Verdict
+from services.ingest.compare import Comparison
+from services.ingest.faults import Fault, InvalidOrder, NotJson
+from services.ingest.normalise import ReadContext
 from services.ingest.store import QUEUE, Stored
 from shared import problems
 from shared.clock import Clock
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 STATUS = {
-    Verdict.NEW: 202,
-    Verdict.NEWER: 202,
-    Verdict.REPEAT: 200,
-    Verdict.SUPERSEDED: 200,
-    Verdict.CONFLICT: 202,
+    Comparison.NEW: 202,
+    Comparison.NEWER: 202,
+    Comparison.DUPLICATE: 200,
+    Comparison.STALE: 200,
+    Comparison.CONFLICT: 202,
 }
 OUTCOME = {
-    Verdict.NEW: "accepted",
-    Verdict.NEWER: "accepted",
-    Verdict.REPEAT: "repeat",
-    Verdict.SUPERSEDED: "superseded",
-    Verdict.CONFLICT: "quarantined",
+    Comparison.NEW: "accepted",
+    Comparison.NEWER: "accepted",
+    Comparison.DUPLICATE: "duplicate",
+    Comparison.STALE: "stale",
+    Comparison.CONFLICT: "quarantined",
 }
-"""The word a sender gets for a verdict."""
+"""The word a sender gets for a comparison."""
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """What every door needs."""
+class IngestService:
+    """What every entry point needs."""
 
     database: Database
     notify: Callable[[str], None]
@@ -50,21 +50,21 @@ class Desk:
     currency: str
     metrics: Metrics
 
-    def receipt(self, source: str) -> Receipt:
+    def read_context(self, source: str) -> ReadContext:
         """How an order comes in now."""
-        return Receipt(source, self.zone, self.currency, self.real_now())
+        return ReadContext(source, self.zone, self.currency, self.real_now())
 
-    def count(self, source: str, door: str, outcome: str) -> None:
+    def count(self, source: str, entry_point: str, outcome: str) -> None:
         """Count one message and what became of it."""
-        self.metrics.received(source, door, outcome).inc()
+        self.metrics.received(source, entry_point, outcome).inc()
 
-    def welcome(self, source: str, door: str, stored: Stored) -> None:
+    def count_stored(self, source: str, entry_point: str, stored: Stored) -> None:
         """Count a stored reading and wake whoever works on it."""
-        verdict = stored.verdict
-        self.count(source, door, OUTCOME[verdict] if stored.event_id is not None else "conflict")
+        comparison = stored.comparison
+        self.count(source, entry_point, OUTCOME[comparison] if stored.event_id is not None else "conflict")
         if stored.is_flagged:
             self.metrics.orders_flagged.labels(source).inc()
-        if verdict is Verdict.NEW or verdict is Verdict.NEWER:
+        if comparison is Comparison.NEW or comparison is Comparison.NEWER:
             self.metrics.heard_from(source).set_to_current_time()
             self.notify(QUEUE)
 
@@ -84,15 +84,15 @@ def answer(status: int, outcome: str, event_id: str | None) -> Response:
     return Answer(body, status, headers, content_type="application/json")
 
 
-def unprocessable(contradiction: Contradiction) -> Problem:
+def unprocessable(invalid: InvalidOrder) -> Problem:
     """Return the problem that names every fault of an order."""
-    faults = problem_faults(contradiction.faults)
-    return Problem(status_of(contradiction), "The order cannot be taken as it stands.", faults=faults)
+    faults = problem_faults(invalid.faults)
+    return Problem(status_of(invalid), "The order cannot be taken as it stands.", faults=faults)
 
 
-def status_of(contradiction: Contradiction) -> int:
+def status_of(invalid: InvalidOrder) -> int:
     """Tell what is no JSON from what is no order."""
-    return 400 if isinstance(contradiction, NotJson) else 422
+    return 400 if isinstance(invalid, NotJson) else 422
 
 
 def problem_faults(faults: tuple[Fault, ...]) -> list[problems.Fault]:

@@ -12,18 +12,18 @@ FIRST_TIME = 10**14
 SECOND = 1_000_000
 
 
-class Verdict(StrEnum):
+class Comparison(StrEnum):
     """What a revision is, beside the current one."""
 
     NEW = "new"
     NEWER = "newer"
-    REPEAT = "repeat"
-    SUPERSEDED = "superseded"
+    DUPLICATE = "duplicate"
+    STALE = "stale"
     CONFLICT = "conflict"
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class CurrentRevision:
     """The current revision of an order. `revision` rises with each current one, whatever the versions do."""
 
     event_id: UUID
@@ -32,22 +32,22 @@ class Held:
     revision: int = 0
 
 
-def judge(held: Held | None, version: int, digest: bytes) -> Verdict:
-    """Compare a revision with the current one. The same content is a repeat whatever its version."""
-    if held is None:
-        return Verdict.NEW
-    if digest == held.digest:
-        return Verdict.REPEAT
-    if version == held.version:
-        if digest[:-32] != held.digest[:-32]:
+def compare(current: CurrentRevision | None, version: int, digest: bytes) -> Comparison:
+    """Compare a revision with the current one. The same content is a duplicate whatever its version."""
+    if current is None:
+        return Comparison.NEW
+    if digest == current.digest:
+        return Comparison.DUPLICATE
+    if version == current.version:
+        if digest[:-32] != current.digest[:-32]:
             return (
-                Verdict.REPEAT
+                Comparison.DUPLICATE
             )  # two readers of one version: what they differ in, the sender did not change
         # Within one second a clock cannot tell which edit is newer: the later receipt holds.
-        return Verdict.NEWER if is_time(version) and version % SECOND == 0 else Verdict.CONFLICT
-    if is_time(version) != is_time(held.version):
-        return Verdict.NEWER
-    return Verdict.NEWER if version > held.version else Verdict.SUPERSEDED
+        return Comparison.NEWER if is_time(version) and version % SECOND == 0 else Comparison.CONFLICT
+    if is_time(version) != is_time(current.version):
+        return Comparison.NEWER
+    return Comparison.NEWER if version > current.version else Comparison.STALE
 
 
 def is_time(version: int) -> bool:
@@ -55,8 +55,8 @@ def is_time(version: int) -> bool:
     return version >= FIRST_TIME
 
 
-def version_to_keep(held: int, repeated: int) -> int:
+def version_to_keep(current: int, repeated: int) -> int:
     """Return the version of the current revision once its content came again: a number goes before a time."""
-    if is_time(held) != is_time(repeated):
-        return min(held, repeated)
-    return max(held, repeated)
+    if is_time(current) != is_time(repeated):
+        return min(current, repeated)
+    return max(current, repeated)
