@@ -112,7 +112,8 @@ class Company:
     def sent_about(self, order: str) -> int:
         """How many messages about an order left the house."""
         found = self.rows(
-            "SELECT count(*) FROM delivery_item JOIN alert ON alert.id = delivery_item.alert_id"
+            "SELECT count(*) FROM delivery JOIN delivery_item ON delivery_item.delivery_id = delivery.id"
+            " JOIN alert ON alert.id = delivery_item.alert_id"
             " JOIN sales_order ON sales_order.id = alert.order_id"
             " WHERE sales_order.external_id = :order AND delivery.state = 'sent'",
             order=order,

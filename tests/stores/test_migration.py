@@ -17,6 +17,9 @@ from tests.alert_rows import NOW, rows, value
 from tests.conftest import Servers
 from tests.databases import conninfo, named
 
+# They make a database of one name: one worker runs them all.
+pytestmark = pytest.mark.xdist_group("migrations")
+
 NAME = "tipoff_test_filled_at_0001"
 
 FILLED = """

@@ -10,6 +10,9 @@ from shared.migrations import upgrade
 from tests.conftest import Servers
 from tests.databases import conninfo, named
 
+# They make a database of one name: one worker runs them all.
+pytestmark = pytest.mark.xdist_group("migrations")
+
 NAME = "tipoff_test_from_0001"
 
 SIGNAL = (
