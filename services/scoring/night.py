@@ -54,8 +54,8 @@ def judge(
         store.touch(connection, [each.id for key, each in standing.items() if key in seen], as_of)
         cleared = {key: each for key, each in standing.items() if key not in seen}
         store.close(connection, {each.id: "it is no longer so" for each in cleared.values()}, as_of)
-        occasions = {_occasion(each, night.day) for each in news}
-        occasions |= {f"customer:{customer_id}:{night.day}" for _, customer_id, _ in cleared}
+        occasions = {_occasion(_key(each), night.day) for each in news}
+        occasions |= {_occasion(key, night.day) for key in cleared}
         store.put_day_decisions(connection, occasions, batch[0].id)
         tasks.complete(connection, batch)
     return Tally(Counter(("signals", each.kind) for each in news))
@@ -87,18 +87,20 @@ def _is_news(signal: Signal, standing: dict[store.Key, store.Standing]) -> bool:
 
 
 def _key(signal: Signal) -> store.Key:
-    return signal.kind, signal.customer_id, signal.subject
+    """A signal that names a customer is about the customer, even where it names a rep too."""
+    rep_id = signal.rep_id if signal.customer_id is None else None
+    return signal.kind, signal.customer_id, rep_id, signal.subject
 
 
-def _occasion(signal: Signal, day: date) -> str:
-    """A signal about a customer belongs to the customer's day, one about a rep to the rep's."""
-    if signal.customer_id is not None:
-        return f"customer:{signal.customer_id}:{day}"
-    return f"rep:{signal.rep_id}:{day}"
+def _occasion(key: store.Key, day: date) -> str:
+    """What is about a customer belongs to the customer's day, what is about a rep to the rep's."""
+    _, customer_id, rep_id, _ = key
+    return f"rep:{rep_id}:{day}" if customer_id is None else f"customer:{customer_id}:{day}"
 
 
 def _rows(night: Night, signals: Sequence[Signal], fit: FitFacts | None) -> list[store.Row]:
     kinds = {kind.name: kind for kind in night.kinds}
     return [
-        detect.row(kinds[each.kind], each, _occasion(each, night.day), fit, night.as_of) for each in signals
+        detect.row(kinds[each.kind], each, _occasion(_key(each), night.day), fit, night.as_of)
+        for each in signals
     ]

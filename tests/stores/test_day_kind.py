@@ -168,15 +168,24 @@ def test_a_night_that_is_done_twice_finds_nothing_twice(database: Database, inst
     assert rows(database, "SELECT count(*) FROM signal WHERE kind = 'gone_quiet'") == [(1,)]
 
 
+def a_rep(database: Database) -> int:
+    """The rep who looks after every customer, by id."""
+    with database.transaction() as connection:
+        return (
+            connection.exec_driver_sql(
+                "WITH one AS (INSERT INTO rep (external_id, name) VALUES ('r1', 'Rita') RETURNING id)"
+                " INSERT INTO assignment (customer_id, rep_id, valid_from)"
+                " SELECT customer.id, one.id, DATE '2020-01-01' FROM customer, one RETURNING rep_id"
+            )
+            .scalars()
+            .all()[0]
+        )
+
+
 def test_a_rep_is_judged_on_a_day_of_their_own(database: Database, install: Any) -> None:
     install("book")
     a_company(database)
-    with database.transaction() as connection:
-        rep = connection.exec_driver_sql(
-            "WITH one AS (INSERT INTO rep (external_id, name) VALUES ('r1', 'Rita') RETURNING id)"
-            " INSERT INTO assignment (customer_id, rep_id, valid_from)"
-            " SELECT customer.id, one.id, DATE '2020-01-01' FROM customer, one RETURNING rep_id"
-        ).scalar()
+    rep = a_rep(database)
     judge(database, "book")
     assert rows(database, "SELECT occasion, customer_id, rep_id FROM signal WHERE kind = 'book'") == [
         (f"rep:{rep}:{DAY}", None, rep)
@@ -212,18 +221,19 @@ def test_a_kind_that_fails_stops_no_other(database: Database, install: Any) -> N
     assert rows(database, "SELECT count(*) FROM signal WHERE kind = 'gone_quiet'") == [(1,)]
 
 
-def an_episode(database: Database, value: float) -> None:
+def an_episode(database: Database, value: float, kind: str = "gone_quiet") -> None:
     """The episode alerts opened for the signal, whose value was that."""
     with database.transaction() as connection:
         connection.execute(
-            text("UPDATE signal SET value = :value WHERE kind = 'gone_quiet'"), {"value": value}
+            text("UPDATE signal SET value = :value WHERE kind = :kind"), {"value": value, "kind": kind}
         )
         connection.execute(
             text(
-                "INSERT INTO episode (customer_id, kind, subject, number, opened_at, last_seen_at, quiet_after,"
-                " holdout_bucket, is_holdout, value) SELECT customer_id, kind, subject, 1, as_of, as_of,"
-                " as_of + interval '30 days', 50, false, value FROM signal WHERE kind = 'gone_quiet'"
-            )
+                "INSERT INTO episode (customer_id, rep_id, kind, subject, number, opened_at, last_seen_at,"
+                " quiet_after, holdout_bucket, is_holdout, value) SELECT customer_id, rep_id, kind, subject, 1, as_of,"
+                " as_of, as_of + interval '30 days', 50, false, value FROM signal WHERE kind = :kind"
+            ),
+            {"kind": kind},
         )
 
 
@@ -248,6 +258,17 @@ def test_a_second_night_stores_what_is_news(
         database,
         "SELECT last_seen_at = opened_at + interval '1 day', quiet_after - last_seen_at FROM episode",
     ) == [(True, timedelta(days=30))]
+
+
+def test_a_second_night_says_the_same_of_a_rep_once(database: Database, install: Any) -> None:
+    install("book")
+    a_company(database)
+    a_rep(database)
+    judge(database, "book")
+    [[value]] = rows(database, "SELECT value FROM signal")
+    an_episode(database, value, "book")
+    judge(database, "book", night=1)
+    assert rows(database, "SELECT count(*) FROM signal") == [(1,)]
 
 
 def test_what_is_no_longer_so_closes(database: Database, install: Any) -> None:

@@ -99,8 +99,8 @@ def close(connection: Connection, ended: Mapping[int, str], now: datetime) -> No
         connection.execute(_CLOSE, {"ids": list(ended), "reasons": list(ended.values()), "now": now})
 
 
-Key = tuple[str, int | None, str]
-"""(kind, customer, subject): what an episode is about."""
+Key = tuple[str, int | None, int | None, str]
+"""(kind, customer, rep, subject): what an episode is about, a customer or a rep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +112,10 @@ class Standing:
 
 
 _STANDING = text(
-    "SELECT DISTINCT ON (episode.id) episode.id, episode.kind, episode.customer_id, episode.subject, signal.value"
-    " FROM episode JOIN signal USING (kind, customer_id, subject)"
-    " WHERE episode.closed_at IS NULL AND kind = ANY(:kinds) ORDER BY episode.id, signal.id DESC"
+    "SELECT DISTINCT ON (episode.id) episode.id, kind, episode.customer_id, episode.rep_id, subject, signal.value"
+    " FROM episode JOIN signal USING (kind, subject)"
+    " WHERE episode.closed_at IS NULL AND kind = ANY(:kinds) AND (episode.customer_id = signal.customer_id"
+    " OR signal.customer_id IS NULL AND episode.rep_id = signal.rep_id) ORDER BY episode.id, signal.id DESC"
 )
 
 _TOUCH = text(
@@ -127,7 +128,7 @@ _TOUCH = text(
 def standing(connection: Connection, kinds: Collection[str]) -> dict[Key, Standing]:
     """Return the open episodes of these kinds."""
     rows = connection.execute(_STANDING, {"kinds": list(kinds)})
-    return {(row.kind, row.customer_id, row.subject): Standing(row.id, row.value) for row in rows}
+    return {(row.kind, row.customer_id, row.rep_id, row.subject): Standing(row.id, row.value) for row in rows}
 
 
 def touch(connection: Connection, episodes: Sequence[int], now: datetime) -> None:
