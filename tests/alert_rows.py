@@ -1,4 +1,4 @@
-"""This file puts what scoring would have left into the database: customers, orders, signals and decide tasks."""
+"""Put what scoring would have left into the database: customers, orders, signals and decide tasks."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""This file gives tests their real servers: one PostgreSQL and one Redis for a whole run, clean for each test.
+"""Give tests their real servers: one PostgreSQL and one Redis for a whole run, clean for each test.
 
 `database_url` is a migrated, empty database; `database` opens transactions on it; `redis_url` is an empty Redis;
 `own_stack` is a pair of servers that a test may kill; `mailbox` is a mail server that keeps what it is sent.

@@ -1,4 +1,4 @@
-"""This file makes databases for tests: migrated once as a template, copied for each worker, emptied for each test."""
+"""Make databases for tests: migrated once as a template, copied for each worker, emptied for each test."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""This file is a webhook receiver for tests: a real HTTP server whose answers can be set."""
+"""A webhook receiver for tests: a real HTTP server whose answers can be set."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""This file is a mail server for tests: real SMTP on a free port of this machine, with answers that can be set."""
+"""A mail server for tests: real SMTP on a free port of this machine, with answers that can be set."""
 
 from asyncio import Server
 from collections.abc import Iterator

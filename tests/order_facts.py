@@ -1,4 +1,4 @@
-"""This file builds what a detector sees, with only what matters overridden."""
+"""Build what a detector sees, with only what matters overridden."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta

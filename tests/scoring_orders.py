@@ -1,4 +1,4 @@
-"""This file puts orders where ingest would have left them, and scores them as a worker would."""
+"""Put orders where ingest would have left them, and score them as a worker would."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""This file gives tests of the task table what they ask it: how tasks stand, and leases that ran out."""
+"""Give tests of the task table what they ask it: how tasks stand, and leases that ran out."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta

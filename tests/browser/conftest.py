@@ -1,4 +1,4 @@
-"""This file gives tests a real browser and a served inbox; without a browser they are skipped and say so."""
+"""Give tests a real browser and a served inbox; without a browser they are skipped and say so."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""This file runs workers as processes of their own, gives them facts, and judges what became of each."""
+"""Run workers as processes of their own, give them facts, and check what became of each."""
 
 import json
 import os

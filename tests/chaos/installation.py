@@ -1,4 +1,4 @@
-"""This file runs the whole system as an operator would, posts orders to it, and judges what it made of them.
+"""Run the whole system as an operator would, post orders to it, and check what it made of them.
 
 The oracle shares no code with the system: an order sold below its cost means one alert, said once by mail and once
 to the webhook; an order sold at its price means nothing.

@@ -1,4 +1,4 @@
-"""This file keeps unit tests pure: a test here that opens a socket fails."""
+"""Keep unit tests pure: a test here that opens a socket fails."""
 
 import pytest
 
