@@ -171,15 +171,13 @@ def test_a_night_that_is_done_twice_finds_nothing_twice(database: Database, inst
 def a_rep(database: Database) -> int:
     """The rep who looks after every customer, by id."""
     with database.transaction() as connection:
-        return (
-            connection.exec_driver_sql(
-                "WITH one AS (INSERT INTO rep (external_id, name) VALUES ('r1', 'Rita') RETURNING id)"
-                " INSERT INTO assignment (customer_id, rep_id, valid_from)"
-                " SELECT customer.id, one.id, DATE '2020-01-01' FROM customer, one RETURNING rep_id"
-            )
-            .scalars()
-            .all()[0]
-        )
+        rep = connection.exec_driver_sql(
+            "WITH one AS (INSERT INTO rep (external_id, name) VALUES ('r1', 'Rita') RETURNING id)"
+            " INSERT INTO assignment (customer_id, rep_id, valid_from)"
+            " SELECT customer.id, one.id, DATE '2020-01-01' FROM customer, one RETURNING rep_id"
+        ).scalar()
+    assert isinstance(rep, int)
+    return rep
 
 
 def test_a_rep_is_judged_on_a_day_of_their_own(database: Database, install: Any) -> None:
