@@ -11,6 +11,9 @@ import pytest
 from deploy.embedded_postgres import binaries
 from tests.conftest import Servers
 
+# The script swaps databases of the whole server: no other test may run beside it.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("migrations")]
+
 SCRIPT = Path(__file__).parents[2] / "deploy" / "restore.sh"
 NAME = "tipoff_restore"
 
