@@ -1,5 +1,6 @@
 """An installation of the first tables, with a row of everything, loses nothing by the migration."""
 
+import os
 from collections.abc import Iterator
 
 import psycopg
@@ -17,10 +18,8 @@ from tests.alert_rows import NOW, rows, value
 from tests.conftest import Servers
 from tests.databases import conninfo, named
 
-# They make a database of one name: one worker runs them all.
-pytestmark = pytest.mark.xdist_group("migrations")
 
-NAME = "tipoff_test_filled_at_0001"
+NAME = f"tipoff_test_filled_at_0001_{os.getpid()}"
 
 FILLED = """
 INSERT INTO rep (external_id, name, email, time_zone, is_default_owner) VALUES

@@ -1,5 +1,6 @@
 """An installation of the first tables keeps its signals: each gets its occasion, and what waited is still decided."""
 
+import os
 from collections.abc import Iterator
 
 import psycopg
@@ -10,10 +11,8 @@ from shared.migrations import upgrade
 from tests.conftest import Servers
 from tests.databases import conninfo, named
 
-# They make a database of one name: one worker runs them all.
-pytestmark = pytest.mark.xdist_group("migrations")
 
-NAME = "tipoff_test_from_0001"
+NAME = f"tipoff_test_from_0001_{os.getpid()}"
 
 SIGNAL = (
     "INSERT INTO signal (kind, customer_id, subject, cause, order_id, order_version, as_of, expires_at, probability,"
