@@ -18,7 +18,6 @@ from tests.alert_rows import NOW, rows, value
 from tests.conftest import Servers
 from tests.databases import conninfo, named
 
-
 NAME = f"tipoff_test_filled_at_0001_{os.getpid()}"
 
 FILLED = """

@@ -11,7 +11,6 @@ from shared.migrations import upgrade
 from tests.conftest import Servers
 from tests.databases import conninfo, named
 
-
 NAME = f"tipoff_test_from_0001_{os.getpid()}"
 
 SIGNAL = (
