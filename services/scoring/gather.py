@@ -23,7 +23,7 @@ from services.scoring.facts import (
 from services.scoring.placed import PlacedOrder, purchases
 from services.scoring.store import items, orders
 from services.scoring.store.catalogue import Catalogue
-from services.scoring.words import readable
+from services.scoring.value import readable
 from shared.domain.order import LineKind
 
 NEVER_BOUGHT = timedelta(days=730)

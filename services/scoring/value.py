@@ -1,4 +1,4 @@
-"""Price a signal: probability times what is at stake, in base currency, with an honest interval."""
+"""What a signal is worth in base currency, and how amounts, chances and names are written in its sentences."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,7 +10,7 @@ from services.scoring.facts import Assumptions, ProductFacts
 
 HORIZON = timedelta(days=90)
 THIS_ORDER = timedelta(days=1)
-"""What can only be earned on the order at hand."""
+"""The horizon of what can only be earned on the order at hand."""
 
 PRIOR_STRENGTH = 20
 """How many observations a prior is worth."""
@@ -20,31 +20,37 @@ Z_80 = 1.2816
 
 CENT = Decimal("0.01")
 
+CACHED = 10_000
+"""How many texts a function keeps: the same few thousand products are named again and again."""
+
+HEADLINE = 60
+"""Longest headline: a mail's subject also holds the customer, the money and the chance."""
+
+SHORT = 40
+LEAST = 14
+"""How much of an earlier name a headline keeps at least."""
+
+DANGLING = frozenset("a and by for in of or pack set the with x".split())
+
+SYMBOLS = {"EUR": "€", "GBP": "£", "USD": "$"}
+
 
 @dataclass(frozen=True, slots=True)
-class Odds:
+class Probability:
     """A probability and how it is known: `basis` is "measured" or "prior", `strength` its observations."""
 
-    probability: float
+    value: float
     basis: str = "prior"
     strength: int = PRIOR_STRENGTH
 
     def interval(self) -> tuple[float, float]:
-        """80 % interval of the probability: normal approximation of Beta(p·n, (1-p)·n), sd = √(p(1-p)/(n+1))."""
-        spread = Z_80 * sqrt(self.probability * (1 - self.probability) / (self.strength + 1))
-        return max(0.0, self.probability - spread), min(1.0, self.probability + spread)
-
-    def spoken(self) -> str:
-        """The odds as people say them: about 1 in 20, about 3 in 4."""
-        if self.probability >= 0.995:
-            return "nearly certain"
-        if self.probability > 0.5:
-            return f"about {max(1, round(self.probability * 10))} in 10"
-        return f"about 1 in {round(1 / max(self.probability, 0.001))}"
+        """80 % interval: normal approximation of Beta(p·n, (1-p)·n), sd = √(p(1-p)/(n+1))."""
+        spread = Z_80 * sqrt(self.value * (1 - self.value) / (self.strength + 1))
+        return max(0.0, self.value - spread), min(1.0, self.value + spread)
 
 
 @dataclass(frozen=True, slots=True)
-class Worth:
+class Valuation:
     """What a signal is worth in base currency. `value` = probability x stake; low and high: 80 % interval."""
 
     stake: Decimal
@@ -53,27 +59,19 @@ class Worth:
     high: Decimal
 
 
-def worth(stake: Decimal, odds: Odds) -> Worth:
-    """Price a stake: value = p x stake, and low and high = the 80 % interval of p, x stake."""
-    probability, low, high = _shares(odds)
-    return Worth(
-        stake=cents(stake),
-        value=cents(stake * probability),
-        low=cents(stake * low),
-        high=cents(stake * high),
+def valuation(stake: Decimal, probability: Probability) -> Valuation:
+    """Return the stake x the probability and x the ends of its 80 % interval, rounded to cents."""
+    value, low, high = _as_decimals(probability)
+    return Valuation(
+        *(each.quantize(CENT, ROUND_HALF_UP) for each in (stake, stake * value, stake * low, stake * high))
     )
 
 
 @lru_cache(1000)
-def _shares(odds: Odds) -> tuple[Decimal, Decimal, Decimal]:
-    """The probability and its interval, exactly: there are few odds, and many stakes."""
-    low, high = odds.interval()
-    return Decimal(odds.probability), Decimal(low), Decimal(high)
-
-
-def cents(amount: Decimal) -> Decimal:
-    """Round to the cent, half up."""
-    return amount.quantize(CENT, ROUND_HALF_UP)
+def _as_decimals(probability: Probability) -> tuple[Decimal, Decimal, Decimal]:
+    """The probability and its interval, exactly. Cached: there are few probabilities and many stakes."""
+    low, high = probability.interval()
+    return Decimal(probability.value), Decimal(low), Decimal(high)
 
 
 def margin_of(
@@ -91,10 +89,7 @@ def margin_of(
     return revenue * assumptions.margin, True
 
 
-SYMBOLS = {"EUR": "€", "GBP": "£", "USD": "$"}
-
-
-def spoken(amount: Decimal, currency: str) -> str:
+def rounded(amount: Decimal, currency: str) -> str:
     """An amount as people write it: £25 from ten on, £4.10 below."""
     digits = f"{amount:,.0f}" if abs(amount) >= 10 else f"{amount:,.2f}"
     symbol = SYMBOLS.get(currency)
@@ -108,5 +103,50 @@ def exact(amount: Decimal, currency: str) -> str:
 
 
 def number(quantity: Decimal) -> str:
-    """A quantity without idle zeros: 12, 2.5."""
+    """A quantity without trailing zeros: 12, 2.5."""
     return f"{quantity.normalize():f}"
+
+
+@lru_cache(CACHED)
+def shortened(name: str, most: int = SHORT) -> str:
+    """A name cut at a word's end, with an ellipsis where something is missing; it never ends on "box of 50"."""
+    if len(name) <= most:
+        return name
+    cut = name[:most]
+    words = cut.rsplit(" ", 1)[0].split(" ") if " " in cut[most // 2 :] else [cut[:-1]]
+    while len(words) > 2 and (words[-1].lower() in DANGLING or words[-1].isdigit()):
+        words.pop()
+    return " ".join(words).rstrip(" ,;-") + "…"
+
+
+@lru_cache(CACHED)
+def headline(*words: str) -> str:
+    """Join words and names, at most sixty characters. Every second one is a name; the last is cut least."""
+    names = list(words[1::2])
+    room = HEADLINE - (len(_joined(words)) - sum(map(len, names)))
+    for index in reversed(range(len(names))):
+        names[index] = shortened(
+            names[index], max(room - sum(min(len(each), LEAST) for each in names[:index]), 2)
+        )
+        room -= len(names[index])
+    return _joined([names[index // 2] if index % 2 else each for index, each in enumerate(words)])
+
+
+def _joined(words: list[str] | tuple[str, ...]) -> str:
+    return " ".join(words).replace(" ,", ",")
+
+
+def variant(name: str, of: str) -> str:
+    """What sets a name apart from another of the same make: "6.0 mm" beside "Cable 1.5 mm". Else the name itself."""
+    words, others = name.split(), of.split()
+    same = next(
+        (index for index, (word, other) in enumerate(zip(words, others, strict=False)) if word != other),
+        min(len(words), len(others)),
+    )
+    return " ".join(words[same:]) if 2 <= same < len(words) else name
+
+
+def readable(name: str) -> str:
+    """A name that an old system wrote in capitals, as people write it. A code without blanks stays as it is."""
+    name = " ".join(name.split())
+    return name.capitalize() if " " in name and name.isupper() else name

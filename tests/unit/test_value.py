@@ -1,40 +1,37 @@
-"""How a signal is priced and how money and odds are spoken."""
+"""What a signal is worth, and how money and names are written."""
 
 from decimal import Decimal
 
 import pytest
 
 from services.scoring.facts import Assumptions, ItemFit
-from services.scoring.value import Odds, margin_of, number, spoken, worth
-from services.scoring.words import HEADLINE, headline, readable, shortened, variant
+from services.scoring.value import (
+    HEADLINE,
+    Probability,
+    headline,
+    margin_of,
+    number,
+    readable,
+    rounded,
+    shortened,
+    valuation,
+    variant,
+)
 from tests.order_facts import a_product, an_item
 
 GBP = Assumptions("GBP", Decimal("0.30"), Decimal(0))
 
 
 def test_value_is_probability_times_stake_within_its_interval() -> None:
-    priced = worth(Decimal(100), Odds(0.05))
+    priced = valuation(Decimal(100), Probability(0.05))
     assert priced.value == Decimal("5.00")
     assert priced.low == 0
     assert priced.high == Decimal("11.10")
 
 
 def test_the_interval_narrows_as_observations_grow() -> None:
-    few, many = (worth(Decimal(100), Odds(0.2, "measured", n)) for n in (20, 2000))
+    few, many = (valuation(Decimal(100), Probability(0.2, "measured", n)) for n in (20, 2000))
     assert few.low < many.low < many.value < many.high < few.high
-
-
-@pytest.mark.parametrize(
-    ("probability", "words"),
-    [
-        pytest.param(0.05, "about 1 in 20", id="rare things as one in so many"),
-        pytest.param(0.3, "about 1 in 3", id="a third"),
-        pytest.param(0.75, "about 8 in 10", id="likely things out of ten"),
-        pytest.param(1.0, "nearly certain", id="certain things"),
-    ],
-)
-def test_odds_are_spoken(probability: float, words: str) -> None:
-    assert Odds(probability).spoken() == words
 
 
 @pytest.mark.parametrize(
@@ -66,8 +63,8 @@ def test_a_margin_whose_cost_is_unknown_is_revenue(
         pytest.param("12", "CHF", "12 CHF", id="a code where there is no sign"),
     ],
 )
-def test_money_is_spoken(amount: str, currency: str, words: str) -> None:
-    assert spoken(Decimal(amount), currency) == words
+def test_money_is_rounded(amount: str, currency: str, words: str) -> None:
+    assert rounded(Decimal(amount), currency) == words
 
 
 @pytest.mark.parametrize(("quantity", "words"), [("12.0000", "12"), ("2.50", "2.5"), ("1200", "1200")])

@@ -13,11 +13,21 @@ from heapq import nlargest
 from typing import NamedTuple
 
 from services.scoring.facts import LineFacts, Neighbour, OrderFacts, ProductFacts
-from services.scoring.value import HORIZON, Odds, exact, margin_of, number, worth
-from services.scoring.words import REMEMBERED, headline, shortened, variant
+from services.scoring.value import (
+    CACHED,
+    HORIZON,
+    Probability,
+    exact,
+    headline,
+    margin_of,
+    number,
+    shortened,
+    valuation,
+    variant,
+)
 from shared.domain.signal import Episode, Evidence, OrderSignalKind, Signal
 
-PRIOR = Odds(0.05)
+PRIOR = Probability(0.05)
 """8-9 % of top-10 items were bought within 60 days at one wholesaler: a cautious start until measured here."""
 
 MODEL = "neighbours"
@@ -97,8 +107,8 @@ def _signal(facts: OrderFacts, product: ProductFacts, score: float) -> Signal | 
     first_quantity = _whole(fitted.first_quantity)
     first_order = first_quantity * fitted.unit_price
     margin, is_assumed = margin_of(first_order, product, facts.assumptions)
-    odds = _odds(facts, score)
-    priced = worth(margin * (1 + (fitted.repeats or Decimal(0))), odds)
+    probability = _probability(facts, score)
+    priced = valuation(margin * (1 + (fitted.repeats or Decimal(0))), probability)
     if priced.value < LEAST_VALUE:
         return None
     reason = _reason(facts, product)
@@ -107,8 +117,8 @@ def _signal(facts: OrderFacts, product: ProductFacts, score: float) -> Signal | 
         customer_id=facts.customer.id,
         subject=f"product:{product.id}",
         cause=f"product:{reason.known_id}" if reason else "history",
-        probability=odds.probability,
-        basis=odds.basis,
+        probability=probability.value,
+        basis=probability.basis,
         stake=priced.stake,
         value=priced.value,
         low=priced.low,
@@ -134,12 +144,12 @@ def _whole(quantity: Decimal) -> Decimal:
     return quantity.to_integral_value(ROUND_HALF_UP) if quantity >= 1 else quantity
 
 
-def _odds(facts: OrderFacts, score: float) -> Odds:
+def _probability(facts: OrderFacts, score: float) -> Probability:
     """The share of such scores that were bought within the fit's test window, else the prior."""
     run = facts.fit.runs.get(MODEL) if facts.fit is not None else None
     bins = run.grade.get("calibration", ()) if run is not None else ()
     reached = [(probability, n) for least, probability, n in bins if score >= least]
-    return Odds(reached[-1][0], "measured", reached[-1][1]) if reached else PRIOR
+    return Probability(reached[-1][0], "measured", reached[-1][1]) if reached else PRIOR
 
 
 def _reason(facts: OrderFacts, product: ProductFacts) -> _Reason | None:
@@ -176,7 +186,7 @@ def _question(name: str, reason: _Reason | None) -> str:
     return f"Do you use {shortened(name)}{beside}, and where do you buy it?"
 
 
-@lru_cache(REMEMBERED)
+@lru_cache(CACHED)
 def _links(name: str, reason: _Reason | None) -> tuple[Evidence, ...]:
     if reason is None:
         return (Evidence("This customer", f"Never bought {name} in 24 months."),)
@@ -190,7 +200,7 @@ def _links(name: str, reason: _Reason | None) -> tuple[Evidence, ...]:
     )
 
 
-@lru_cache(REMEMBERED)
+@lru_cache(CACHED)
 def _first_order(quantity: Decimal, price: Decimal, currency: str) -> Evidence:
     return Evidence("Typical first order", f"{number(quantity)} at {exact(price, currency)} each.")
 

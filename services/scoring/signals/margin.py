@@ -12,8 +12,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from services.scoring.facts import LineFacts, OrderFacts, PriceBand, band_of, breaks_on, day_of, last_price
-from services.scoring.value import HORIZON, Odds, exact, number, worth
-from services.scoring.words import headline, shortened
+from services.scoring.value import HORIZON, Probability, exact, headline, number, shortened, valuation
 from shared.domain.signal import Episode, Evidence, OrderSignalKind, Severity, Signal
 
 NOTABLE_GAP = Decimal("0.10")
@@ -21,8 +20,8 @@ NOTABLE_GAP = Decimal("0.10")
 
 LIST_TOLERANCE = Decimal("0.98")
 FEWEST_PEERS = 8
-LEAK_ODDS = Odds(0.30)
-FLOOR_ODDS = Odds(0.50)
+LEAK_PRIOR = Probability(0.30)
+FLOOR_PRIOR = Probability(0.50)
 """Priors of getting the price corrected: assumed until outcomes are measured here, and labelled so."""
 
 LEAST_VALUE = Decimal("0.50")
@@ -38,7 +37,7 @@ class _Leak:
     title: str
     question: str
     evidence: tuple[Evidence, ...]
-    odds: Odds
+    probability: Probability
     is_urgent: bool = False
     assumed: bool = False
 
@@ -82,7 +81,7 @@ def _below_floor(facts: OrderFacts, line: LineFacts) -> _Leak | None:
         title=headline("Sold", line.product.name, "below its floor"),
         question=f"Is the price of {shortened(line.product.name)} agreed, or an error we can still correct?",
         evidence=(Evidence("Below floor", text), *_usual_margin(line)),
-        odds=FLOOR_ODDS,
+        probability=FLOOR_PRIOR,
         is_urgent=True,
     )
 
@@ -102,7 +101,7 @@ def _below_usual_margin(facts: OrderFacts, line: LineFacts) -> _Leak | None:
         title=headline("Thin margin on", line.product.name),
         question=f"Why did {shortened(line.product.name)} go below its usual margin?",
         evidence=(Evidence("This line's margin", text), *_usual_margin(line), *_own_last(facts, line)),
-        odds=LEAK_ODDS,
+        probability=LEAK_PRIOR,
     )
 
 
@@ -132,7 +131,7 @@ def _below_own_and_peers(facts: OrderFacts, line: LineFacts) -> _Leak | None:
         title=headline("Cheap price for", line.product.name),
         question=f"Who agreed this price for {shortened(line.product.name)}, and until when?",
         evidence=(Evidence("Peers' price", text), *_own_last(facts, line)),
-        odds=LEAK_ODDS,
+        probability=LEAK_PRIOR,
         assumed=True,
     )
 
@@ -195,7 +194,7 @@ def _expected_again(facts: OrderFacts, line: LineFacts) -> Decimal:
 
 def _signal(facts: OrderFacts, line: LineFacts, leak: _Leak) -> Signal:
     again = _expected_again(facts, line)
-    priced = worth(leak.per_unit * (line.line.quantity + again), leak.odds)
+    priced = valuation(leak.per_unit * (line.line.quantity + again), leak.probability)
     more = f", about {again:.0f} more expected in 90 days" if again >= HALF else ""
     missing = exact(leak.per_unit, facts.assumptions.base_currency)
     quantity = f"{number(line.line.quantity)} now{more}; {missing} short on each."
@@ -204,8 +203,8 @@ def _signal(facts: OrderFacts, line: LineFacts, leak: _Leak) -> Signal:
         customer_id=facts.customer.id,
         subject=_subject(line.product.id, is_below_floor=leak.is_urgent),
         cause=f"line:{line.line.id}",
-        probability=leak.odds.probability,
-        basis=leak.odds.basis,
+        probability=leak.probability.value,
+        basis=leak.probability.basis,
         stake=priced.stake,
         value=priced.value,
         low=priced.low,

@@ -21,13 +21,23 @@ from services.scoring.facts import (
     order_days,
     usual_quantity,
 )
-from services.scoring.value import HORIZON, THIS_ORDER, Odds, exact, margin_of, number, spoken, worth
-from services.scoring.words import headline, shortened
+from services.scoring.value import (
+    HORIZON,
+    THIS_ORDER,
+    Probability,
+    exact,
+    headline,
+    margin_of,
+    number,
+    rounded,
+    shortened,
+    valuation,
+)
 from shared.domain.signal import Episode, Evidence, OrderSignalKind, Signal
 
-BREAK_ODDS = Odds(0.20)
-USUAL_ODDS = Odds(0.20)
-STEP_ODDS = Odds(0.10)
+BREAK_PRIOR = Probability(0.20)
+USUAL_PRIOR = Probability(0.20)
+STEP_PRIOR = Probability(0.10)
 """Priors: assumed until outcomes are measured here, and labelled so."""
 
 NEAR_BREAK = Decimal("0.7")
@@ -64,7 +74,7 @@ class _Chance:
     question: str
     target: Decimal
     stake: Decimal
-    odds: Odds
+    probability: Probability
     evidence: tuple[Evidence, ...]
     assumed: bool
     revenue: Decimal | None
@@ -134,7 +144,7 @@ def _break_within_reach(facts: OrderFacts, line: LineFacts) -> _Chance | None:
         ),
         question=f"Shall we make it {number(step.min_quantity)} of {shortened(line.product.name)} at the lower price?",
         stake=gain,
-        odds=BREAK_ODDS,
+        probability=BREAK_PRIOR,
         evidence=(
             Evidence(_named(step), text),
             *_what_it_earns(gain, extra, facts, is_known=not assumed),
@@ -168,7 +178,7 @@ def _free_goods(facts: OrderFacts, line: LineFacts, step: PriceBreak, saving: De
         title=headline("More", line.product.name, "for less money"),
         question=f"Did you know that {number(step.min_quantity)} cost less than what you ordered?",
         stake=saving,
-        odds=Odds(1.0),
+        probability=Probability(1.0),
         evidence=(Evidence(_named(step), text),),
         target=step.min_quantity,
         assumed=True,
@@ -207,7 +217,7 @@ def _below_usual(facts: OrderFacts, line: LineFacts) -> _Chance | None:
         title=headline(f"Ordered {number(taken)}", line.product.name, f", usually {usual:.0f}"),
         question=f"Is {number(taken)} of {shortened(line.product.name)} enough until your next order?",
         stake=margin,
-        odds=USUAL_ODDS,
+        probability=USUAL_PRIOR,
         evidence=(
             Evidence(
                 "Usual quantity",
@@ -266,18 +276,19 @@ def _next_step(facts: OrderFacts) -> _Chance | None:
     segment = f"{facts.customer.segment} " if facts.customer.segment else ""
     return _Chance(
         cause="step",
-        title=f"Orders {spoken(average, currency)}, accounts like it {spoken(peers[0], currency)} and more",
+        title=f"Orders {rounded(average, currency)}, accounts like it {rounded(peers[0], currency)} and more",
         question="What do you buy elsewhere that could come with your next order?",
         stake=margin,
-        odds=STEP_ODDS,
+        probability=STEP_PRIOR,
         evidence=(
             Evidence(
                 "Order size",
-                f"{spoken(total, currency)} today; {spoken(average, currency)} on average over {len(days)} order days.",
+                f"{rounded(total, currency)} today;"
+                f" {rounded(average, currency)} on average over {len(days)} order days.",
             ),
             Evidence(
                 "Peers",
-                f"Four in ten {segment}accounts average above {spoken(peers[0], currency)} on a day they order.",
+                f"Four in ten {segment}accounts average above {rounded(peers[0], currency)} on a day they order.",
             ),
         ),
         target=target,
@@ -287,14 +298,14 @@ def _next_step(facts: OrderFacts) -> _Chance | None:
 
 
 def _signal(facts: OrderFacts, line: LineFacts | None, chance: _Chance) -> Signal:
-    priced = worth(chance.stake, chance.odds)
+    priced = valuation(chance.stake, chance.probability)
     return Signal(
         kind=KIND.name,
         customer_id=facts.customer.id,
         subject=f"product:{line.product.id}" if line else "order_size",
         cause=chance.cause,
-        probability=chance.odds.probability,
-        basis=chance.odds.basis,
+        probability=chance.probability.value,
+        basis=chance.probability.basis,
         stake=priced.stake,
         value=priced.value,
         low=priced.low,

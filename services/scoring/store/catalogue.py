@@ -24,7 +24,7 @@ from services.scoring.facts import (
     ProductFacts,
     cost_on,
 )
-from services.scoring.words import readable
+from services.scoring.value import readable
 
 CANDIDATES_KEPT = 50_000
 """Customers whose candidates are remembered; a company with more forgets and reads again."""
