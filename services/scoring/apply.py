@@ -1,77 +1,154 @@
-"""Apply a batch of revisions: order, lines, and what each customer buys, whatever sequence they came in."""
+"""Apply a batch of order revisions: resolve them to our customers and products, then write orders, lines, purchases.
+
+Orders may come in any sequence: what a customer buys ends up the same.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
+import msgspec
 from sqlalchemy import Connection
 
-from services.scoring.facts import day_of
-from services.scoring.placed import PlacedLine, PlacedOrder, purchases, rounded
+from services.scoring.facts import CustomerFacts, ProductFacts, Purchase, day_of
 from services.scoring.store import items, orders
 from services.scoring.store.catalogue import Catalogue
-from services.scoring.store.customers import lock_customers
-from services.scoring.store.events import Reading
+from services.scoring.store.orders import Revision
 from shared import identities
-from shared.domain.order import CustomerRef, Line, LineKind, Order
+from shared.domain.order import CustomerRef, Line, LineKind, Order, OrderKind, OrderStatus
+
+CONFIRMED = (OrderStatus.CONFIRMED, OrderStatus.CLOSED)
+HUNDREDTH_CENT = Decimal("0.0001")
 
 
-def place(connection: Connection, readings: Sequence[Reading], catalogue: Catalogue) -> list[PlacedOrder]:
-    """Give readings our ids, and hold their customers until commit. Nothing of the orders is written yet."""
-    named = {
-        (each.order.source, each.order.customer.id): each.order.customer
-        for each in readings
-        if each.order.customer
+class ResolvedLine(msgspec.Struct, frozen=True):
+    """A line with its product and its money in base currency, as far as known."""
+
+    number: int
+    line: Line
+    product: ProductFacts | None
+    base_net: Decimal | None
+    base_unit_cost: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedOrder:
+    """A revision with our customer, products and money in base currency.
+
+    `order_id` is 0 until the order is written; `held` is the order as stored before, when this revision replaces it.
+    """
+
+    revision: Revision
+    customer: CustomerFacts | None
+    rate: Decimal | None
+    lines: tuple[ResolvedLine, ...]
+    held: orders.HeldOrder | None
+    order_id: int = 0
+
+    @property
+    def order(self) -> Order:
+        """The order as the revision gives it."""
+        return self.revision.order
+
+    @property
+    def is_counted(self) -> bool:
+        """Is it trade: confirmed or closed, and no test? A cancelled order counts for nothing."""
+        return self.order.status in CONFIRMED and not self.order.is_test
+
+    @property
+    def base_net(self) -> Decimal | None:
+        """The whole order in base currency; None while no rate is known."""
+        return None if self.rate is None else _as_stored(self.order.net * self.rate)
+
+    @property
+    def is_sale(self) -> bool:
+        """May its lines count as purchases of a known customer?"""
+        return self.is_counted and self.order.kind == OrderKind.SALE and self.customer is not None
+
+    @property
+    def customer_id(self) -> int:
+        """The known customer of a sale."""
+        if self.customer is None:
+            raise ValueError("a guest's order has no customer")
+        return self.customer.id
+
+    def purchases(self) -> dict[int, Purchase]:
+        """What a sale bought of each product: lines with quantity and price summed, as `store.items` defines it."""
+        bought: dict[int, Purchase] = {}
+        for each in self.lines if self.is_sale else ():
+            if each.product is None or each.line.quantity <= 0 or each.line.net <= 0:
+                continue
+            quantity, paid, other = each.line.quantity, each.line.net, bought.get(each.product.id)
+            if other is not None:
+                quantity, paid = quantity + other.quantity, paid + other.quantity * other.unit_price
+            purchase = Purchase(self.order.ordered_at, quantity, paid / quantity, self.order.currency)
+            bought[each.product.id] = purchase
+        return bought
+
+
+def resolve(
+    connection: Connection, revisions: Sequence[Revision], catalogue: Catalogue
+) -> list[ResolvedOrder]:
+    """Match the ids of revisions to ours, and lock their customers until commit. No order is written yet.
+
+    Locked are also the customers that held orders belonged to until now: both change.
+    """
+    parent_of = {
+        (each.order.source, each.order.customer.id): (each.order.source, each.order.customer.parent_id)
+        for each in revisions
+        if each.order.customer and each.order.customer.parent_id
     }
-    parents = {
-        (source, customer.parent_id): CustomerRef(customer.parent_id)
-        for (source, _), customer in named.items()
-        if customer.parent_id
-    }
-    customer_of = identities.customer_ids(connection, parents | named)
-    product_of = identities.product_ids(connection, _named_products(readings))
+    # All new names first: who holds the lock on them must not wait for customers that others hold.
+    customer_of, product_of = _our_ids(connection, revisions, parent_of.values())
     catalogue.load(connection, set(product_of.values()))
     catalogue.load_rates(
-        connection, {(each.order.currency, day_of(each.order.ordered_at)) for each in readings}
+        connection, {(each.order.currency, day_of(each.order.ordered_at)) for each in revisions}
     )
-    held = orders.held(connection, readings)
+    held = orders.held(connection, revisions)
     before = {each.customer_id for each in held.values() if each.customer_id is not None}
-    customers = lock_customers(connection, list({*customer_of.values(), *before}))
-    identities.name_parents(
-        connection,
-        {
-            customer_of[source, customer.id]: (source, customer.parent_id)
-            for (source, _), customer in named.items()
-            if customer.parent_id
-        },
-    )
-    placed = []
-    for reading in readings:
-        order = reading.order
+    customers = orders.lock_customers(connection, {*customer_of.values(), *before})
+    identities.name_parents(connection, {customer_of[child]: parent for child, parent in parent_of.items()})
+    resolved = []
+    for each in revisions:
+        order = each.order
         customer = customers[customer_of[order.source, order.customer.id]] if order.customer else None
         rate = catalogue.rate(order.currency, day_of(order.ordered_at))
-        lines = _place_lines(connection, order, rate, product_of, catalogue)
-        placed.append(PlacedOrder(reading, customer, rate, lines, held.get(reading.identity)))
-    return placed
+        lines = _resolve_lines(connection, order, rate, product_of, catalogue)
+        resolved.append(ResolvedOrder(each, customer, rate, lines, held.get(each.identity)))
+    return resolved
 
 
-def _named_products(readings: Sequence[Reading]) -> dict[identities.Name, Line]:
-    return {
-        (reading.order.source, line.sku): line
-        for reading in readings
-        for line in reading.order.lines
+def _our_ids(
+    connection: Connection, revisions: Sequence[Revision], parents: Collection[identities.Name]
+) -> tuple[dict[identities.Name, int], dict[identities.Name, int]]:
+    """Return our ids of the customers (with their parents) and products that revisions name, by their names."""
+    customers = {
+        (each.order.source, each.order.customer.id): each.order.customer
+        for each in revisions
+        if each.order.customer
+    }
+    products = {
+        (each.order.source, line.sku): line
+        for each in revisions
+        for line in each.order.lines
         if line.kind == LineKind.PRODUCT and line.sku
     }
+    customer_of = identities.customer_ids(
+        connection, {parent: CustomerRef(parent[1]) for parent in parents} | customers
+    )
+    return customer_of, identities.product_ids(connection, products)
 
 
-def _place_lines(
+def _resolve_lines(
     connection: Connection,
     order: Order,
     rate: Decimal | None,
     product_of: Mapping[identities.Name, int],
     catalogue: Catalogue,
-) -> tuple[PlacedLine, ...]:
+) -> tuple[ResolvedLine, ...]:
     """Join lines with their products. A line's own cost, in the order's currency, goes before the master's."""
-    placed, day = [], day_of(order.ordered_at)
+    resolved, day = [], day_of(order.ordered_at)
     for number, line in enumerate(order.lines, start=1):
         is_product = line.kind == LineKind.PRODUCT and line.sku
         product = catalogue[product_of[order.source, line.sku]] if is_product and line.sku else None
@@ -80,105 +157,94 @@ def _place_lines(
             cost = None if rate is None else line.unit_cost * rate
         elif product is not None and product.costs:
             cost = catalogue.cost(connection, product, day)
-        placed.append(
-            PlacedLine(
+        resolved.append(
+            ResolvedLine(
                 number=number,
                 line=line,
                 product=product,
-                base_net=None if rate is None else rounded(line.net * rate),
-                base_unit_cost=None if cost is None else rounded(cost),
+                base_net=None if rate is None else _as_stored(line.net * rate),
+                base_unit_cost=None if cost is None else _as_stored(cost),
             )
         )
-    return tuple(placed)
+    return tuple(resolved)
 
 
-def write_orders(connection: Connection, placed: Sequence[PlacedOrder]) -> list[PlacedOrder]:
+def _as_stored(amount: Decimal) -> Decimal:
+    return amount.quantize(HUNDREDTH_CENT)
+
+
+def write_orders(connection: Connection, resolved: Sequence[ResolvedOrder]) -> list[ResolvedOrder]:
     """Write the orders that are newer than what is held; return those, with their ids."""
-    written = orders.upsert(connection, [_order_row(each) for each in placed])
+    written = orders.upsert(connection, [_order_row(each) for each in resolved])
     return [
-        PlacedOrder(
-            each.reading, each.customer, each.rate, each.lines, each.was_held, written[each.reading.identity]
-        )
-        for each in placed
-        if each.reading.identity in written
+        replace(each, order_id=written[each.revision.identity])
+        for each in resolved
+        if each.revision.identity in written
     ]
 
 
-def write_lines(connection: Connection, placed: Sequence[PlacedOrder], in_doubt: Collection[int]) -> None:
+def write_lines(
+    connection: Connection, resolved: Sequence[ResolvedOrder], needs_rebuild: AbstractSet[int]
+) -> None:
     """Replace the lines of written orders, and bring what their customers buy in line with them.
 
-    Customers in doubt have it rebuilt from their lines as they stand; for the others it is added to.
+    For customers in `needs_rebuild` it is computed from their lines as they now are; for others it is added to.
     """
-    replaced = [each.order_id for each in placed if each.was_held is not None]
-    lost = orders.replace_lines(connection, replaced, [row for each in placed for row in _line_rows(each)])
-    doubted = [each for each in placed if each.customer is not None and each.customer.id in in_doubt]
-    sure = [each for each in placed if each.is_sale and each.customer and each.customer.id not in in_doubt]
-    items.rebuild(connection, lost | _pairs(doubted))
-    items.add(connection, _new_purchases(sure))
-
-
-def _new_purchases(sales: Sequence[PlacedOrder]) -> list[items.NewPurchase]:
-    """What these orders bought, in the order in which the state holds it: newest first."""
-    by_name = sorted(sales, key=lambda each: each.reading.identity)
-    newest_first = sorted(by_name, key=lambda each: each.order.ordered_at, reverse=True)
-    return [
-        items.NewPurchase(
-            newest,
-            each.customer.id,
-            product_id,
-            bought.at,
-            bought.quantity,
-            bought.unit_price,
-            bought.currency,
-        )
-        for newest, each in enumerate(newest_first)
-        if each.customer is not None
-        for product_id, bought in purchases(each).items()
-    ]
-
-
-def _pairs(placed: Collection[PlacedOrder]) -> set[items.Pair]:
-    return {
+    replaced = [each.order_id for each in resolved if each.held is not None]
+    lost = orders.replace_lines(connection, replaced, [row for each in resolved for row in _line_rows(each)])
+    touched = {
         (each.customer.id, line.product.id)
-        for each in placed
-        if each.customer is not None
+        for each in resolved
+        if each.customer is not None and each.customer.id in needs_rebuild
         for line in each.lines
         if line.product is not None
     }
+    items.rebuild(connection, lost | touched)
+    added = [each for each in resolved if each.is_sale and each.customer_id not in needs_rebuild]
+    by_identity = sorted(added, key=lambda each: each.revision.identity)
+    newest_first = sorted(by_identity, key=lambda each: each.order.ordered_at, reverse=True)
+    items.add(
+        connection,
+        [
+            items.NewPurchase(rank, each.customer_id, product_id, *purchase)
+            for rank, each in enumerate(newest_first)
+            for product_id, purchase in each.purchases().items()
+        ],
+    )
 
 
-def _order_row(placed: PlacedOrder) -> orders.Row:
-    order, reading = placed.order, placed.reading
+def _order_row(resolved: ResolvedOrder) -> orders.Row:
+    order, revision = resolved.order, resolved.revision
     return {
         "source": order.source,
         "external_id": order.id,
-        "version": reading.version,
-        "digest": reading.digest.hex(),
-        "event_id": reading.event_id,
+        "version": revision.version,
+        "digest": revision.digest.hex(),
+        "event_id": revision.event_id,
         "number": order.number,
         "channel": order.channel,
         "status": order.status,
         "kind": order.kind,
         "is_test": order.is_test,
-        "is_history": reading.entry_point == "import",
-        "is_counted": placed.is_counted,
+        "is_history": revision.entry_point == "import",
+        "is_counted": resolved.is_counted,
         "ordered_at": order.ordered_at,
         "currency": order.currency,
-        "customer_id": placed.customer.id if placed.customer else None,
+        "customer_id": resolved.customer.id if resolved.customer else None,
         "rep_external_id": order.rep_id,
         "original_order_id": order.original_order_id,
         "net": order.net,
-        "base_net": placed.base_net,
+        "base_net": resolved.base_net,
     }
 
 
-def _line_rows(placed: PlacedOrder) -> list[orders.LineRow]:
-    ordered_at = placed.order.ordered_at
-    customer_id = placed.customer.id if placed.customer else None
-    is_counted = placed.is_counted
+def _line_rows(resolved: ResolvedOrder) -> list[orders.LineRow]:
+    ordered_at = resolved.order.ordered_at
+    customer_id = resolved.customer.id if resolved.customer else None
+    is_counted = resolved.is_counted
     return [
         orders.LineRow(
-            placed.order_id,
+            resolved.order_id,
             each.number,
             ordered_at,
             customer_id,
@@ -196,5 +262,5 @@ def _line_rows(placed: PlacedOrder) -> list[orders.LineRow]:
             each.line.returns_line_id,
             each.line.return_reason,
         )
-        for each in placed.lines
+        for each in resolved.lines
     ]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from services.scoring.fit.run import ModelsFailed, NothingToFit, fit
-from services.scoring.store import refresh
+from services.scoring.store import items
 
 if TYPE_CHECKING:
     from services.cli import Context
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def fit_command(context: "Context", as_of: datetime | None) -> None:
     """Build the models from history, swap them in, and say how good they are."""
-    refresh.what_waits(context.database, context.settings.base_currency)
+    items.refresh_if_asked(context.database, context.settings.base_currency)
     moment = as_of.replace(tzinfo=UTC) if as_of else context.clock()
     try:
         report = fit(context.settings.database_url.get_secret_value(), moment)

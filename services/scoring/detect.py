@@ -1,12 +1,77 @@
-"""Run the kinds that look at orders, and turn signals into rows that carry the versions that made them."""
+"""Run the kinds that look at orders: skip reasons, signals, ended episodes, and the rows that are stored."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from services.scoring.facts import FitFacts, OrderFacts
+from services.scoring.facts import CustomerFacts, FitFacts, OrderFacts
+from shared.domain.order import LineKind, Order, OrderKind, OrderStatus
 from shared.domain.signal import Episode, OrderSignalKind, Signal, SignalKind
 
 Kinds = Mapping[str, SignalKind[OrderFacts]]
+Row = dict[str, object]
+
+TOO_LATE = timedelta(days=3)
+CLOCK_SKEW = timedelta(minutes=5)
+"""A shop's clock may run this much before ours; beyond it, the order is from the future."""
+
+SKIPPED_KINDS = {
+    OrderKind.RETURN: "a return",
+    OrderKind.CREDIT: "a credit",
+    OrderKind.SAMPLE: "a sample",
+    OrderKind.REPLACEMENT: "a replacement",
+    OrderKind.ADJUSTMENT: "an adjustment",
+}
+
+
+def skip_reason(
+    order: Order,
+    customer: CustomerFacts | None,
+    business_now: datetime,
+    *,
+    is_history: bool = False,
+    has_rate: bool = True,
+) -> str | None:
+    """Return why no kind looks at this order, or None. Its facts apply all the same."""
+    if is_history:
+        return "history import"
+    reason = _skipped_order(order) or _skipped_customer(order, customer)
+    if reason is not None:
+        return reason
+    if business_now - order.ordered_at > TOO_LATE:
+        return "more than 3 days old"
+    if order.ordered_at - business_now > CLOCK_SKEW:
+        return "ahead of the business clock"
+    return _skipped_lines(order) or (None if has_rate else f"no exchange rate for {order.currency}")
+
+
+def _skipped_order(order: Order) -> str | None:
+    if order.is_test:
+        return "a test order"
+    if order.status in (OrderStatus.DRAFT, OrderStatus.CANCELLED):
+        return f"a {order.status} order"
+    return SKIPPED_KINDS.get(order.kind)
+
+
+def _skipped_customer(order: Order, customer: CustomerFacts | None) -> str | None:
+    if customer is None or order.customer is None:
+        return "a guest"
+    if customer.is_internal or order.customer.internal:
+        return "an internal customer"
+    for status in (customer.status, order.customer.status):
+        if status in ("blocked", "closed"):
+            return f"a {status} customer"
+    return None
+
+
+def _skipped_lines(order: Order) -> str | None:
+    """Skip orders of freight, fees and manual lines alone, and goods whose price stands in a manual total."""
+    products = [line for line in order.lines if line.kind is LineKind.PRODUCT]
+    if not products:
+        return "no product lines"
+    has_manual_total = any(line.kind is LineKind.MANUAL and line.net > 0 for line in order.lines)
+    if has_manual_total and all(line.net == 0 for line in products):
+        return "zero-price lines with a manual total"
+    return None
 
 
 def detect(kinds: Kinds, facts: OrderFacts) -> list[Signal]:
@@ -19,28 +84,17 @@ def detect(kinds: Kinds, facts: OrderFacts) -> list[Signal]:
     ]
 
 
-def why_unproven(kind: SignalKind[OrderFacts], fit: FitFacts | None, business_now: datetime) -> str | None:
-    """Return why the kind may not be mailed now, or None when it may: its model needs a fresh run that passes."""
-    if kind.needs_model is None:
-        return None
-    run = fit.runs.get(kind.needs_model) if fit is not None else None
-    return "no fit yet" if run is None else run.why_unproven(business_now)
-
-
 def ended(kinds: Kinds, facts: OrderFacts, episodes: Iterable[tuple[int, Episode]]) -> dict[int, str]:
     """Return the reason for each open episode, by id, that this order ends."""
-    reasons = ((number, _end(kinds, facts, episode)) for number, episode in episodes)
-    return {number: reason for number, reason in reasons if reason is not None}
+    reasons = {
+        episode_id: kinds[episode.kind].ends(facts, episode)
+        for episode_id, episode in episodes
+        if episode.kind in kinds and episode.opened_at < facts.as_of
+    }
+    return {episode_id: reason for episode_id, reason in reasons.items() if reason is not None}
 
 
-def _end(kinds: Kinds, facts: OrderFacts, episode: Episode) -> str | None:
-    kind = kinds.get(episode.kind)
-    return kind.ends(facts, episode) if kind is not None and episode.opened_at < facts.as_of else None
-
-
-def rows(
-    kinds: Kinds, facts: OrderFacts, signals: Sequence[Signal], business_now: datetime
-) -> list[dict[str, object]]:
+def rows(kinds: Kinds, facts: OrderFacts, signals: Sequence[Signal], business_now: datetime) -> list[Row]:
     """Return the signals of an order as they are stored."""
     order = {"order_id": facts.order_id, "order_version": facts.version}
     return [
@@ -51,10 +105,10 @@ def rows(
     ]
 
 
-def made_from(facts: OrderFacts, signal: Signal) -> dict[str, object]:
+def made_from(facts: OrderFacts, signal: Signal) -> Row:
     """Return the facts a signal of an order was made from: its product's lines, else all, and the product as known.
 
-    They are kept with the signal: models and prices change, and what was said must still be explained.
+    They are kept with the signal: models and prices change, and it must still be possible to explain it.
     """
     own = [each for each in facts.lines if each.product.id == signal.product_id]
     product = own[0].product if own else (facts.products or {}).get(signal.product_id or 0)
@@ -81,9 +135,17 @@ def made_from(facts: OrderFacts, signal: Signal) -> dict[str, object]:
     }
 
 
+def why_unproven(kind: SignalKind[OrderFacts], fit: FitFacts | None, business_now: datetime) -> str | None:
+    """Return why the kind may not be mailed now, or None when it may: its model needs a fresh run that passes."""
+    if kind.needs_model is None:
+        return None
+    run = fit.runs.get(kind.needs_model) if fit is not None else None
+    return "no fit yet" if run is None else run.why_unproven(business_now)
+
+
 def row(
     kind: SignalKind[OrderFacts], signal: Signal, occasion: str, fit: FitFacts | None, business_now: datetime
-) -> dict[str, object]:
+) -> Row:
     """Return one signal as it is stored: with its occasion and the versions of detector and fit."""
     unproven_reason = why_unproven(kind, fit, business_now)
     run = fit.runs.get(kind.needs_model) if fit is not None and kind.needs_model is not None else None

@@ -42,13 +42,13 @@ class Purchase(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PriceBreak:
-    """From `min_quantity` on, a unit costs `unit_price`: by the price list, or as accounts usually pay."""
+    """From `min_quantity` on, a unit costs `unit_price`: by the price list, or inferred from what accounts pay."""
 
     min_quantity: Decimal
     unit_price: Decimal
     currency: str
     valid_from: date = date.min
-    is_usual: bool = False
+    is_inferred: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,26 +1,19 @@
 """Gather what was known strictly before each order of a batch.
 
-State is loaded before the batch's lines are written; earlier orders of the same customer in the batch are folded
-in through the same definition. Where the state already holds something at or after the order (it came late, or is
-read again), the facts are computed from the lines before that moment instead.
+The state of customers is read before the batch's lines are written; earlier orders of the same customer in the batch
+are added through the same definition. Where the state already holds something at or after an order (it came late, or
+is a new revision), the facts are computed from the lines before that moment instead.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import Connection
 
-from services.scoring.facts import (
-    Assumptions,
-    LineFacts,
-    OrderFacts,
-    PastOrder,
-    ProductFacts,
-    fold,
-)
-from services.scoring.placed import PlacedOrder, purchases
+from services.scoring.apply import ResolvedLine, ResolvedOrder
+from services.scoring.facts import Assumptions, LineFacts, OrderFacts, PastOrder, fold
 from services.scoring.store import items, orders
 from services.scoring.store.catalogue import Catalogue
 from services.scoring.value import readable
@@ -30,101 +23,108 @@ NEVER_BOUGHT = timedelta(days=730)
 """An item not bought for 24 months counts as never bought."""
 
 
+@dataclass(frozen=True, slots=True)
+class CustomerStates:
+    """What is held of a batch's customers: what they bought, and whose state must be computed from lines.
+
+    `needs_rebuild` holds customers with an order that is revised, or that came after one of a later time.
+    """
+
+    bought: items.Bought
+    needs_rebuild: frozenset[int]
+
+
 @dataclass(slots=True)
 class _Known:
-    """What is known of one customer as the batch is walked through in time."""
+    """What was known of one customer before one moment."""
 
     history: items.History = field(default_factory=dict)
     bought: frozenset[int] = frozenset()
     past: list[PastOrder] = field(default_factory=list)
 
-    def learn(self, earlier: Sequence[PlacedOrder]) -> None:
-        """Add what earlier orders of the batch bought."""
-        for order in earlier:
-            new = purchases(order)
-            for product_id, purchase in new.items():
-                self.history[product_id] = fold(self.history.get(product_id, ()), purchase)
-            self.bought |= new.keys()
-            if order.base_net is not None and order.base_net > 0:
-                self.past.append(PastOrder(order.order.ordered_at, order.base_net))
+    def add(self, earlier: ResolvedOrder) -> None:
+        """Add what an earlier order of the batch bought."""
+        new = earlier.purchases()
+        for product_id, purchase in new.items():
+            self.history[product_id] = fold(self.history.get(product_id, ()), purchase)
+        self.bought |= new.keys()
+        if earlier.base_net is not None and earlier.base_net > 0:
+            self.past.append(PastOrder(earlier.order.ordered_at, earlier.base_net))
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What the state says of a batch's customers: what they bought, and of whom it cannot be what was known.
-
-    `in_doubt` holds customers with an order that is read again, or that came after one of a later time.
-    """
-
-    bought: items.Bought
-    in_doubt: frozenset[int]
-
-
-def standing(connection: Connection, placed: Sequence[PlacedOrder]) -> Standing:
-    """Look at the state of these orders' customers. Call before the orders' lines are written."""
-    sales = [each for each in placed if each.is_sale]
-    since: dict[int, datetime] = {}
-    for each in sales:
-        moment = each.order.ordered_at - NEVER_BOUGHT
-        since[_customer(each)] = min(moment, since.get(_customer(each), moment))
-    bought = items.bought(connection, since) if since else {}
-    held = {each.was_held.customer_id for each in placed if each.was_held is not None}
-    doubted = {_customer(each) for each in sales if each.was_held is not None or _is_late(each, bought)}
-    return Standing(bought, frozenset(doubted.union(each for each in held if each is not None)))
+def customer_states(connection: Connection, resolved: Sequence[ResolvedOrder]) -> CustomerStates:
+    """Return the state of these orders' customers. Call before the orders' lines are written."""
+    sales = [each for each in resolved if each.is_sale]
+    # The batch is in time order: the first order of a customer is the earliest.
+    first = {each.customer_id: each.order.ordered_at for each in reversed(sales)}
+    bought = items.bought(connection, {each: at - NEVER_BOUGHT for each, at in first.items()})
+    revised = {each.held.customer_id for each in resolved if each.held and each.held.customer_id is not None}
+    needs_rebuild = {
+        each.customer_id
+        for each in sales
+        if each.held is not None
+        or (each.customer_id in bought and bought[each.customer_id][1] >= each.order.ordered_at)
+    }
+    return CustomerStates(bought, frozenset(revised | needs_rebuild))
 
 
 def gather(
     connection: Connection,
-    placed: Sequence[PlacedOrder],
-    stands: Standing,
+    resolved: Sequence[ResolvedOrder],
+    states: CustomerStates,
     catalogue: Catalogue,
     assumptions: Assumptions,
 ) -> list[OrderFacts]:
     """Return the facts of every sale of a known customer. Call after the orders are written, before their lines."""
-    sales = [each for each in placed if each.is_sale]
+    sales = [each for each in resolved if each.is_sale]
     if not sales:
         return []
-    batch_ids = [each.order_id for each in placed]
-    catalogue.candidates(connection, {_customer(each) for each in sales})
-    moments = [(_customer(each), each.order.ordered_at) for each in sales]
+    batch_ids = [each.order_id for each in resolved]
+    catalogue.load_candidates(connection, {each.customer_id for each in sales})
+    moments = [(each.customer_id, each.order.ordered_at) for each in sales]
     past = orders.past_orders(connection, moments, batch_ids)
-    known = _known(connection, stands, sales, batch_ids)
-    earlier: dict[int, list[PlacedOrder]] = defaultdict(list)
+    added_to = [each for each in sales if each.customer_id not in states.needs_rebuild]
+    rebuilt = [each for each in sales if each.customer_id in states.needs_rebuild]
+    known = _known_from_state(connection, added_to, states.bought)
+    known |= _known_from_lines(connection, rebuilt, batch_ids)
+    of_customer: dict[int, list[ResolvedOrder]] = defaultdict(list)
     for each in sales:
-        earlier[_customer(each)].append(each)
-    for (customer_id, as_of), state in known.items():
-        state.learn([one for one in earlier[customer_id] if one.order.ordered_at < as_of])
+        of_customer[each.customer_id].append(each)
+    for (customer_id, as_of), before in known.items():
+        for each in of_customer[customer_id]:
+            if each.order.ordered_at < as_of:
+                before.add(each)
     return [
-        _facts(each, known[moment], past.get(moment, ()), catalogue, assumptions)
+        _order_facts(each, known[moment], past.get(moment, ()), catalogue, assumptions)
         for each, moment in zip(sales, moments, strict=True)
     ]
 
 
-def _customer(placed: PlacedOrder) -> int:
-    if placed.customer is None:
-        raise ValueError("a guest's order has no facts")
-    return placed.customer.id
-
-
-def _known(
-    connection: Connection, stands: Standing, sales: Sequence[PlacedOrder], batch_ids: list[int]
+def _known_from_state(
+    connection: Connection, sales: Sequence[ResolvedOrder], bought: items.Bought
 ) -> dict[items.Moment, _Known]:
-    """Return what was known at each (customer, moment), without the batch's own orders."""
-    live = [each for each in sales if _customer(each) not in stands.in_doubt]
-    doubted = [each for each in sales if _customer(each) in stands.in_doubt]
-    return _known_now(connection, live, stands.bought) | _known_then(connection, doubted, batch_ids)
+    """Return the state as it is, of customers whose every order of the batch comes after it."""
+    pairs = {(each.customer_id, line.product.id) for each in sales for line in each.lines if line.product}
+    histories: dict[int, items.History] = defaultdict(dict)
+    for (customer_id, product_id), history in items.histories(connection, pairs).items():
+        histories[customer_id][product_id] = history
+    known = {}
+    for each in sales:
+        products = bought[each.customer_id][0] if each.customer_id in bought else frozenset()
+        known[each.customer_id, each.order.ordered_at] = _Known(dict(histories[each.customer_id]), products)
+    return known
 
 
-def _known_then(
-    connection: Connection, doubted: Sequence[PlacedOrder], batch_ids: list[int]
+def _known_from_lines(
+    connection: Connection, sales: Sequence[ResolvedOrder], batch_ids: Collection[int]
 ) -> dict[items.Moment, _Known]:
-    """Return what was known before each of these orders, computed from the lines before it."""
-    if not doubted:
+    """Return what the lines before each of these orders give, without those of the batch."""
+    if not sales:
         return {}
-    moments = {(_customer(each), each.order.ordered_at) for each in doubted}
+    moments = {(each.customer_id, each.order.ordered_at) for each in sales}
     asked = {
-        (_customer(each), line.product.id, each.order.ordered_at)
-        for each in doubted
+        (each.customer_id, line.product.id, each.order.ordered_at)
+        for each in sales
         for line in each.lines
         if line.product
     }
@@ -133,54 +133,32 @@ def _known_then(
     return {moment: _Known(histories.get(moment, {}), bought.get(moment, frozenset())) for moment in moments}
 
 
-def _is_late(placed: PlacedOrder, bought: items.Bought) -> bool:
-    """Does the state hold a purchase at or after this order?"""
-    customer_id = _customer(placed)
-    return customer_id in bought and bought[customer_id][1] >= placed.order.ordered_at
-
-
-def _known_now(
-    connection: Connection, live: Sequence[PlacedOrder], bought: items.Bought
-) -> dict[items.Moment, _Known]:
-    """Return the state as it stands, of customers whose every order of the batch comes after it."""
-    pairs = {(_customer(each), line.product.id) for each in live for line in each.lines if line.product}
-    histories: dict[int, items.History] = defaultdict(dict)
-    for (customer_id, product_id), history in items.histories(connection, pairs).items():
-        histories[customer_id][product_id] = history
-    known = {}
-    for each in live:
-        customer_id = _customer(each)
-        products = bought[customer_id][0] if customer_id in bought else frozenset()
-        known[customer_id, each.order.ordered_at] = _Known(dict(histories[customer_id]), products)
-    return known
-
-
-def _facts(
-    placed: PlacedOrder,
+def _order_facts(
+    resolved: ResolvedOrder,
     known: _Known,
     past: tuple[PastOrder, ...],
     catalogue: Catalogue,
     assumptions: Assumptions,
 ) -> OrderFacts:
-    order, customer = placed.order, placed.customer
+    order, customer = resolved.order, resolved.customer
     if customer is None:
         raise ValueError("a guest's order has no facts")
     return OrderFacts(
-        order_id=placed.order_id,
-        version=placed.reading.version,
+        order_id=resolved.order_id,
+        version=resolved.revision.version,
         as_of=order.ordered_at,
         currency=order.currency,
         channel=order.channel or customer.channel or "",
         status=order.status,
         kind=order.kind,
         customer=customer,
-        lines=_lines(placed, known),
+        lines=_line_facts(resolved.lines, known.history),
         assumptions=assumptions,
         has_manual_total=any(
-            each.line.kind == LineKind.MANUAL and each.line.net > 0 for each in placed.lines
+            each.line.kind == LineKind.MANUAL and each.line.net > 0 for each in resolved.lines
         ),
-        rate=placed.rate,
-        base_net=placed.base_net,
+        rate=resolved.rate,
+        base_net=resolved.base_net,
         bought=known.bought,
         past_orders=(*known.past, *past),
         candidates=catalogue.candidates_of(customer.id),
@@ -189,22 +167,20 @@ def _facts(
     )
 
 
-def _lines(placed: PlacedOrder, known: _Known) -> tuple[LineFacts, ...]:
+def _line_facts(lines: Sequence[ResolvedLine], history: items.History) -> tuple[LineFacts, ...]:
+    """Return the product lines with a quantity. A product without a name is called what this order calls it."""
     return tuple(
         LineFacts(
             number=each.number,
             line=each.line,
-            product=_named(each.product, each.line.title),
+            product=replace(product, name=readable(each.line.title))
+            if each.line.title and product.name == product.sku
+            else product,
             unit_price=each.line.net / each.line.quantity,
             base_net=each.base_net,
             base_unit_cost=each.base_unit_cost,
-            history=known.history.get(each.product.id, ()),
+            history=history.get(product.id, ()),
         )
-        for each in placed.lines
-        if each.product is not None and each.line.quantity > 0
+        for each in lines
+        if (product := each.product) is not None and each.line.quantity > 0
     )
-
-
-def _named(product: ProductFacts, title: str | None) -> ProductFacts:
-    """A product that neither master nor fit has a name for is called what this order calls it."""
-    return replace(product, name=readable(title)) if title and product.name == product.sku else product

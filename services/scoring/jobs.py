@@ -1,16 +1,19 @@
-"""How scoring's tasks are done: score orders in batches, fit models, judge every day, rebuild derived state."""
+"""Scoring's tasks: what puts them by the clock, and how each kind is done.
+
+Orders are scored in batches; models are fitted and days judged every night; derived state is rebuilt after imports.
+"""
 
 import logging
 from collections.abc import Callable, Sequence
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from services.scoring import signals
 from services.scoring.detect import Kinds
 from services.scoring.facts import Assumptions, OrderFacts
 from services.scoring.fit import models as fitted_models
-from services.scoring.scorer import Lane, Notify, Scorer
-from services.scoring.store import refresh, schedule
+from services.scoring.scorer import Notify, Scorer, Shard
+from services.scoring.store import items
 from services.scoring.store.catalogue import Catalogue
 from shared import tasks
 from shared.clock import Clock
@@ -28,90 +31,114 @@ QUEUE = "scoring"
 BATCH = 400
 """Orders scored together, half of them a transaction: enough that statements cost little, few enough to hold locks."""
 
+Run = Callable[[Sequence[Task]], Tally]
+
+# Once a night, and at once where a model has no run yet and there is history to learn from. Looked for first: the
+# sweeper asks twice a second, and an insert that conflicts is not free.
+_FITS_DUE = text("""
+    WITH clock AS (SELECT now() AT TIME ZONE 'UTC' AS at), wanted AS (
+        SELECT to_char(at, 'YYYY-MM-DD') || ':' || model AS key
+        FROM clock, unnest(CAST(:models AS text[])) AS asked (model)
+        WHERE at::time >= time '02:00' AND EXISTS (SELECT FROM sales_order)
+        UNION ALL
+        SELECT to_char(at, '"first "YYYY-MM-DD HH24"h"') || ':' || model
+        FROM clock, unnest(CAST(:models AS text[])) AS asked (model)
+        WHERE NOT EXISTS (SELECT FROM model_run WHERE state = 'current' AND model_run.model = asked.model)
+          AND EXISTS (SELECT FROM import_run WHERE entity = 'orders' AND finished_at IS NOT NULL)
+          AND NOT EXISTS (SELECT FROM import_run WHERE finished_at IS NULL AND started_at > now() - interval '1 hour')
+    )
+    SELECT key FROM wanted WHERE NOT EXISTS (SELECT FROM task WHERE task.kind = 'fit' AND task.key = wanted.key)
+""")
+
+# After the night's fit, when there is one: kinds read what it wrote.
+_DAYS_DUE = text("""
+    SELECT today.day || ':' || kind AS key
+    FROM to_char(now() AT TIME ZONE :zone, 'YYYY-MM-DD') AS today (day), unnest(CAST(:kinds AS text[])) AS kind
+    WHERE (now() AT TIME ZONE :zone)::time >= time '03:00'
+      AND EXISTS (SELECT FROM sales_order)
+      AND NOT EXISTS (SELECT FROM task WHERE kind = 'fit' AND state IN ('ready', 'leased'))
+      AND NOT EXISTS (SELECT FROM task WHERE task.kind = 'judge' AND key = today.day || ':' || kind)
+""")
+
 
 def handlers(
     database: Database, settings: Settings, clock: Clock, metrics: Metrics, notify: Notify
 ) -> tuple[Handler, ...]:
     """Return how each kind of scoring's tasks is done."""
     kinds: Kinds = discover(signals, "KIND", SignalKind)
-
     for name in kinds:  # a counter that is born above zero shows no rise
         metrics.signals.labels(name)
 
-    def lane() -> Lane:
-        return Lane(
+    def shard() -> Shard:
+        return Shard(
             database=database,
             kinds=kinds,
             catalogue=Catalogue(settings.base_currency),
             assumptions=Assumptions(settings.base_currency, settings.assumed_margin, settings.floor_margin),
-            settle=settings.settle,
+            group_wait=settings.settle,
             clock=clock,
             notify=notify,
         )
 
-    scorer = Scorer(database, lane)
+    scorer = Scorer(database, shard)
     return (
         Handler("score", QUEUE, scorer.score, batch=BATCH),
         Handler("refresh", QUEUE, refresher(database, settings.base_currency), hung_after=None),
         Handler("fit", QUEUE, fitter(database, settings, clock), batch=100, hung_after=None),
-        Handler("judge", QUEUE, judger(database, settings, kinds, clock, notify), batch=100, hung_after=None),
+        Handler("judge", QUEUE, judge(database, settings, kinds, clock, notify), batch=100, hung_after=None),
     )
 
 
 def periodic(settings: Settings) -> tuple[Periodic, ...]:
-    """Return what puts tasks by the clock: the nightly fit, the first one, and the judgement of the day."""
-    day_kinds = [kind.name for kind in _day_kinds(discover(signals, "KIND", SignalKind))]
+    """Return what puts tasks by the clock: the nightly fit, the first one, and the judgement of the day.
 
+    Any number of workers may run it.
+    """
+    day_kinds = [kind.name for kind in _day_kinds(discover(signals, "KIND", SignalKind))]
     models = module_names(fitted_models)
 
-    def fits(connection: Connection) -> None:
-        due = schedule.fits_due(connection, models)
+    def put_fits(connection: Connection) -> None:
+        due = connection.scalars(_FITS_DUE, {"models": models}).all()
         if due:
             tasks.put(connection, QUEUE, "fit", due)
 
-    def judgements(connection: Connection) -> None:
-        due = schedule.judgements_due(connection, day_kinds, settings.time_zone)
+    def put_days(connection: Connection) -> None:
+        due = connection.scalars(_DAYS_DUE, {"kinds": day_kinds, "zone": settings.time_zone}).all()
         if due:
             tasks.put(connection, QUEUE, "judge", due)
 
-    return (fits, judgements) if day_kinds else (fits,)
+    return (put_fits, put_days) if day_kinds else (put_fits,)
 
 
 def _day_kinds(kinds: Kinds) -> list[DaySignalKind[OrderFacts]]:
     return [kind for kind in kinds.values() if isinstance(kind, DaySignalKind)]
 
 
-def _models_of(batch: Sequence[Task]) -> set[str]:
-    """The models these tasks name (`<day>:<model>`); none when one of them names none: then all are meant."""
-    named = {task.key.partition(":")[2] for task in batch}
-    return set() if "" in named else named
-
-
-def judger(
-    database: Database, settings: Settings, kinds: Kinds, clock: Clock, notify: Notify
-) -> Callable[[Sequence[Task]], Tally]:
-    """Return how the day kinds are judged: a task for each kind, so that one that fails stops no other."""
+def refresher(database: Database, base_currency: str) -> Run:
+    """Return how derived state is rebuilt: customers in short transactions, the task completed in the last."""
 
     def run(batch: Sequence[Task]) -> Tally:
-        from services.scoring.night import judge  # noqa: PLC0415 - DuckDB and Ibis, as for fits
-
-        refresh.what_waits(database, settings.base_currency)
-        tally = judge(database, settings, _day_kinds(kinds), clock(), batch)
-        notify("alerts")
-        return tally
+        items.refresh(database, base_currency)
+        with database.transaction() as connection:
+            tasks.complete(connection, batch)
+        return Tally()
 
     return run
 
 
-def fitter(database: Database, settings: Settings, clock: Clock) -> Callable[[Sequence[Task]], Tally]:
-    """Return how models are built, from facts before the business now: a task for each, done together."""
+def fitter(database: Database, settings: Settings, clock: Clock) -> Run:
+    """Return how models are fitted, from facts before the business now: a task for each, done together."""
 
     def run(batch: Sequence[Task]) -> Tally:
         from services.scoring.fit.run import NothingToFit, fit  # noqa: PLC0415 - DuckDB and Ibis: a second and 100 MB, once a night
 
-        refresh.what_waits(database, settings.base_currency)
+        # Tasks name a model (`<day>:<model>`); one that names none asks for all.
+        named = {task.key.partition(":")[2] for task in batch}
+        items.refresh_if_asked(database, settings.base_currency)
         try:
-            report = fit(settings.database_url.get_secret_value(), clock(), names=_models_of(batch))
+            report = fit(
+                settings.database_url.get_secret_value(), clock(), names=set() if "" in named else named
+            )
         except NothingToFit as nothing:
             log.info("%s", nothing)
         else:
@@ -124,13 +151,15 @@ def fitter(database: Database, settings: Settings, clock: Clock) -> Callable[[Se
     return run
 
 
-def refresher(database: Database, base_currency: str) -> Callable[[Sequence[Task]], Tally]:
-    """Return how derived state is rebuilt: customers in short transactions, the task finished in the last."""
+def judge(database: Database, settings: Settings, kinds: Kinds, clock: Clock, notify: Notify) -> Run:
+    """Return how customers and reps are judged: a task for each day kind, so that one that fails stops no other."""
 
     def run(batch: Sequence[Task]) -> Tally:
-        refresh.everything(database, base_currency)
-        with database.transaction() as connection:
-            tasks.complete(connection, batch)
-        return Tally()
+        from services.scoring import night  # noqa: PLC0415 - DuckDB and Ibis, as for fits
+
+        items.refresh_if_asked(database, settings.base_currency)
+        tally = night.judge(database, settings, _day_kinds(kinds), clock(), batch)
+        notify("alerts")
+        return tally
 
     return run

@@ -1,14 +1,14 @@
-"""Score a batch of orders: gather what was known, detect, and store signals with the tasks they cause.
+"""Score a batch of orders: apply them, gather what was known, detect, store signals and the tasks they cause.
 
-A batch is worked in two lanes, each with its own connection: while PostgreSQL works for one, Python works for the
-other. All orders of a customer go down one lane, in time order, so neither waits for the other's customers.
+A batch is divided into two shards, each with its own connection: while PostgreSQL works for one, Python works for
+the other. All orders of a customer go to one shard, in time order, so neither waits for the other's customers.
 """
 
 import gc
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zlib import crc32
@@ -16,199 +16,185 @@ from zlib import crc32
 from sqlalchemy import Connection
 
 from services.scoring import apply, detect, gather
+from services.scoring.apply import ResolvedOrder
 from services.scoring.facts import Assumptions, OrderFacts
-from services.scoring.placed import PlacedOrder
-from services.scoring.silence import why_silent
-from services.scoring.store import events
+from services.scoring.store import orders
 from services.scoring.store import signals as signal_store
 from services.scoring.store.catalogue import Catalogue
-from services.scoring.store.events import Reading
-from services.scoring.store.rows import end_of_window, settle_in
+from services.scoring.store.orders import Revision
 from shared import tasks
 from shared.clock import Clock
 from shared.db import Database
-from shared.domain.signal import Severity
+from shared.domain.signal import Severity, Signal
 from shared.tasks import Tally, Task
 
-LANES = 2
-WORTH_SHARING = 40
-"""Below so many orders one lane is done before a second would have started."""
+SHARDS = 2
+WORTH_SHARDING = 40
+"""Fewer orders are done by one shard before a second one would have started."""
 
 Notify = Callable[[str], None]
-Share = tuple[list[Task], list[Reading]]
+Share = tuple[list[Task], list[Revision]]
 
 
 class Scorer:
-    """Scores batches. One per worker process: its lanes keep the catalogue in memory."""
+    """Scores batches. One per worker process: its shards keep the catalogue in memory."""
 
-    def __init__(self, database: Database, make_lane: Callable[[], "Lane"]) -> None:
+    def __init__(self, database: Database, make_shard: Callable[[], "Shard"]) -> None:
         self._database = database
-        self._lanes = [make_lane() for _ in range(LANES)]
+        self._shards = [make_shard() for _ in range(SHARDS)]
 
     def score(self, batch: Sequence[Task]) -> Tally:
         """Apply the orders behind these tasks, and store what was found. Safe to run twice, and in part."""
         with self._database.transaction() as connection:
-            open_tasks = events.not_done(connection, batch)
-            readings = events.read(connection, [task.key for task in open_tasks])
-        shares = [each for each in _shares(open_tasks, readings) if each[0]]
+            open_tasks = orders.not_done(connection, batch)
+            revisions = orders.current_revisions(connection, [task.key for task in open_tasks])
+        shares = [each for each in _shares(open_tasks, revisions) if each[0]]
         if len(shares) == 1:
-            return self._lanes[0].score(*shares[0])
-        with _uncollected(), ThreadPoolExecutor(LANES) as pool:
-            ended = [
-                pool.submit(lane.score, *share) for lane, share in zip(self._lanes, shares, strict=False)
-            ]
-        return sum((each.result() for each in ended), Tally())
+            return self._shards[0].score(*shares[0])
+        gc.disable()  # a batch makes no cycles, and looking for them walks the whole catalogue time and again
+        try:
+            with ThreadPoolExecutor(SHARDS) as pool:
+                scored = [
+                    pool.submit(shard.score, *share)
+                    for shard, share in zip(self._shards, shares, strict=False)
+                ]
+        finally:
+            gc.enable()
+        return sum((each.result() for each in scored), Tally())
 
 
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Look for no cycles meanwhile: a batch makes none, and would have the whole catalogue walked time and again."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
-def _shares(batch: Sequence[Task], readings: dict[str, Reading]) -> list[Share]:
-    """Deal the tasks out by customer; a guest's order depends on no other and goes to any lane."""
-    lanes = LANES if len(batch) >= WORTH_SHARING else 1
-    shares: list[Share] = [([], []) for _ in range(lanes)]
+def _shares(batch: Sequence[Task], revisions: Mapping[str, Revision]) -> list[Share]:
+    """Divide the tasks by customer; a guest's order depends on no other and goes to any shard."""
+    shards = SHARDS if len(batch) >= WORTH_SHARDING else 1
+    shares: list[Share] = [([], []) for _ in range(shards)]
     for task in batch:
-        reading = readings.get(task.key)
-        customer = reading.order.customer if reading is not None else None
-        owner = f"{reading.order.source} {customer.id}" if reading is not None and customer else task.key
-        mine, orders = shares[crc32(owner.encode()) % lanes]
-        mine.append(task)
-        if reading is not None:
-            orders.append(reading)
+        revision = revisions.get(task.key)
+        customer = revision.order.customer if revision is not None else None
+        owner = f"{revision.order.source} {customer.id}" if revision is not None and customer else task.key
+        tasks_here, revisions_here = shares[crc32(owner.encode()) % shards]
+        tasks_here.append(task)
+        if revision is not None:
+            revisions_here.append(revision)
     return shares
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
-    """Scores orders in one transaction at a time."""
+class Shard:
+    """Scores its part of a batch in one transaction."""
 
     database: Database
     kinds: detect.Kinds
     catalogue: Catalogue
     assumptions: Assumptions
-    settle: timedelta
+    group_wait: timedelta
     clock: Clock
     notify: Notify
 
-    def score(self, batch: Sequence[Task], readings: Sequence[Reading]) -> Tally:
-        """Apply, gather, judge, store and finish, all or nothing."""
+    def score(self, batch: Sequence[Task], revisions: Sequence[Revision]) -> Tally:
+        """Apply, gather, detect, store and complete, all or nothing."""
         business_now = self.clock()
         with self.database.transaction() as connection:
-            settle_in(connection)
-            placed = self._write_orders(connection, events.lock_heads(connection, readings))
-            stands = gather.standing(connection, placed)
-            known = gather.gather(connection, placed, stands, self.catalogue, self.assumptions)
-            apply.write_lines(connection, placed, stands.in_doubt)
-            tally, to_decide = self._judge(connection, placed, known, business_now)
-            self._put_decisions(connection, to_decide)
-            applied = [each.reading.event_id for each in placed]
-            events.record_outcome(connection, [task.key for task in batch], applied)
+            orders.look_up_by_key(connection)
+            resolved = self._write_orders(connection, orders.lock_current(connection, revisions))
+            states = gather.customer_states(connection, resolved)
+            facts = gather.gather(connection, resolved, states, self.catalogue, self.assumptions)
+            apply.write_lines(connection, resolved, states.needs_rebuild)
+            found = self._detect(connection, resolved, facts, business_now)
+            answered = self._close_episodes(connection, facts, business_now)
+            has_news = self._put_decisions(connection, resolved, found, answered)
+            applied = [each.revision.event_id for each in resolved]
+            orders.record_outcome(connection, [task.key for task in batch], applied)
             tasks.complete(connection, batch)
-        if to_decide:
+        if has_news:
             self.notify("alerts")
-        return tally
+        return Tally(Counter(("signals", each.kind) for signals in found.values() for each in signals))
 
-    def _write_orders(self, connection: Connection, readings: Sequence[Reading]) -> list[PlacedOrder]:
-        if not readings:
+    def _write_orders(self, connection: Connection, revisions: Sequence[Revision]) -> list[ResolvedOrder]:
+        if not revisions:
             return []
         self.catalogue.refresh(connection, self.database.breaks)
-        return apply.write_orders(connection, apply.place(connection, readings, self.catalogue))
+        return apply.write_orders(connection, apply.resolve(connection, revisions, self.catalogue))
 
-    def _judge(
+    def _detect(
         self,
         connection: Connection,
-        placed: Sequence[PlacedOrder],
+        resolved: Sequence[ResolvedOrder],
         known: Sequence[OrderFacts],
         business_now: datetime,
-    ) -> tuple[Tally, dict[str, bool]]:
-        """Store signals, silences and ended episodes; return what to decide on: task key -> at once?
-
-        Urgent finds cannot wait for the settling time, nor can the withdrawal of what may go out any moment.
-        """
-        silent = {
-            each.order_id: reason
-            for each in placed
-            if (reason := _why_silent(each, business_now)) is not None
+    ) -> dict[int, list[Signal]]:
+        """Store what the kinds find, and why orders are skipped; return the signals of each order that is not."""
+        reasons = {
+            each.order_id: detect.skip_reason(
+                each.order,
+                each.customer,
+                business_now,
+                is_history=each.revision.entry_point == "import",
+                has_rate=each.rate is not None,
+            )
+            for each in resolved
         }
         found = {
             facts.order_id: detect.detect(self.kinds, facts)
             for facts in known
-            if facts.order_id not in silent
+            if reasons[facts.order_id] is None
         }
-        stored = [
-            row
-            for facts in known
-            for row in detect.rows(self.kinds, facts, found.get(facts.order_id, []), business_now)
+        rows = (
+            detect.rows(self.kinds, facts, found.get(facts.order_id, ()), business_now) for facts in known
+        )
+        signal_store.save(connection, [row for of_order in rows for row in of_order])
+        skipped = [
+            {"order_id": each.order_id, "order_version": each.revision.version, "reason": reason}
+            for each in resolved
+            if (reason := reasons[each.order_id]) is not None
         ]
-        signal_store.save(connection, stored)
-        signal_store.note_silence(
-            connection, [_note(each, silent) for each in placed if each.order_id in silent]
-        )
-        answered = self._close_episodes(connection, known, business_now)
-        withdrawn = signal_store.withdraw_older(
-            connection, [_newer(each) for each in placed if each.was_held]
-        )
-        urgent = {
-            order_id: any(each.severity is Severity.URGENT for each in found[order_id])
-            for order_id in found
-            if found[order_id]
-        }
-        to_decide = {
-            f"order:{each.order_id}@{each.reading.version}": each.order_id in withdrawn
-            or urgent.get(each.order_id, False)
-            for each in placed
-            if each.order_id in urgent or each.order_id in withdrawn or each.order_id in answered
-        }
-        return Tally(Counter(("signals", str(row["kind"])) for row in stored)), to_decide
+        signal_store.save_skip_reasons(connection, skipped)
+        return found
 
     def _close_episodes(
         self, connection: Connection, known: Sequence[OrderFacts], business_now: datetime
     ) -> set[int]:
-        """Close the questions these orders answer; return the orders that answered one."""
+        """Close the episodes these orders end; return the orders that ended one."""
         episodes = signal_store.open_episodes(connection, {facts.customer.id for facts in known})
         reasons: dict[int, str] = {}
         answered: set[int] = set()
         for facts in known:
-            mine = [(each.id, each.episode) for each in episodes.get(facts.customer.id, ())]
-            ended = detect.ended(self.kinds, facts, mine)
+            ended = detect.ended(self.kinds, facts, episodes.get(facts.customer.id, ()))
             reasons |= ended
             if ended:
                 answered.add(facts.order_id)
         signal_store.close(connection, reasons, business_now)
         return answered
 
-    def _put_decisions(self, connection: Connection, to_decide: dict[str, bool]) -> None:
-        """Urgent orders at once, the others together at the end of the settling time."""
-        urgent = [key for key, is_urgent in to_decide.items() if is_urgent]
-        others = [key for key, is_urgent in to_decide.items() if not is_urgent]
-        if urgent:
-            tasks.put(connection, "alerts", "decide", urgent)
-        if others:
-            tasks.put(connection, "alerts", "decide", others, run_at=end_of_window(connection, self.settle))
+    def _put_decisions(
+        self,
+        connection: Connection,
+        resolved: Sequence[ResolvedOrder],
+        found: Mapping[int, Sequence[Signal]],
+        answered: AbstractSet[int],
+    ) -> bool:
+        """Have alerts decide about orders with signals, ended episodes or withdrawn signals; return if there are any.
 
-
-def _why_silent(placed: PlacedOrder, business_now: datetime) -> str | None:
-    is_history = placed.reading.entry_point == "import"
-    has_rate = placed.rate is not None
-    return why_silent(placed.order, placed.customer, business_now, is_history=is_history, has_rate=has_rate)
-
-
-def _note(placed: PlacedOrder, silent: dict[int, str]) -> signal_store.Row:
-    return {
-        "order_id": placed.order_id,
-        "order_version": placed.reading.version,
-        "reason": silent[placed.order_id],
-    }
-
-
-def _newer(placed: PlacedOrder) -> signal_store.Row:
-    """What older readings said is withdrawn, and this is why."""
-    reason = "the order was amended" if placed.is_counted else f"the order is {placed.order.status} now"
-    return {"order_id": placed.order_id, "version": placed.reading.version, "reason": reason}
+        Urgent signals do not wait for others to come, nor does the withdrawal of what may be sent any moment.
+        """
+        newer = [
+            {
+                "order_id": each.order_id,
+                "version": each.revision.version,
+                "reason": "the order was amended"
+                if each.is_counted
+                else f"the order is {each.order.status} now",
+            }
+            for each in resolved
+            if each.held is not None
+        ]
+        at_once = signal_store.withdraw_older(connection, newer) | {
+            order_id
+            for order_id, signals in found.items()
+            if any(each.severity is Severity.URGENT for each in signals)
+        }
+        later = {order_id for order_id, signals in found.items() if signals}.union(answered) - at_once
+        keys = {each.order_id: f"order:{each.order_id}@{each.revision.version}" for each in resolved}
+        signal_store.put_order_decisions(
+            connection, [keys[each] for each in at_once], [keys[each] for each in later], self.group_wait
+        )
+        return bool(at_once or later)

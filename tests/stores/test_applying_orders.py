@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as some
 from msgspec.structs import replace
 
-from services.scoring.store import refresh
+from services.scoring.store import items
 from shared.db import Database
 from shared.domain.order import CustomerRef, LineKind, Order, OrderKind, OrderStatus
 from shared.partitions import ensure_months
@@ -210,7 +210,7 @@ def test_what_is_added_up_is_what_a_rebuild_makes(database: Database) -> None:
     reached = facts(database)
     (drill,) = reached["items"]
     assert (drill[2], len(drill[5])) == (13, 8)
-    refresh.everything(database, "GBP")
+    items.refresh(database, "GBP")
     assert facts(database) == reached
 
 
@@ -264,7 +264,7 @@ def test_any_sequence_of_readings_ends_in_the_state_of_a_fresh_load(
         receive(database, *shuffled[piece : piece + 2])
         worker.work()
     reached = facts(database)
-    refresh.everything(database, "GBP")
+    items.refresh(database, "GBP")
     assert reached == facts(database), "what was added up is not what a rebuild makes"
 
     newest = {each.id: each for each in sorted(readings, key=lambda each: each.version)}

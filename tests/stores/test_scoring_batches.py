@@ -9,7 +9,7 @@ from sqlalchemy.exc import OperationalError
 
 from services.scoring import gather
 from services.scoring.facts import OrderFacts
-from services.scoring.store.rows import end_of_window
+from services.scoring.store.signals import end_of_window
 from shared.db import DRAIN, Database
 from shared.domain.order import LineKind, Order, OrderStatus
 from tests.scoring_orders import NOW, Worker, line, order, receive, rows, score
@@ -27,9 +27,9 @@ class Watched:
         self.facts: dict[str, OrderFacts] = {}
         gathered = gather.gather
 
-        def watch(connection: Any, placed: Any, *others: Any) -> list[OrderFacts]:
-            found = gathered(connection, placed, *others)
-            names = {each.order_id: each.order.id for each in placed}
+        def watch(connection: Any, resolved: Any, *others: Any) -> list[OrderFacts]:
+            found = gathered(connection, resolved, *others)
+            names = {each.order_id: each.order.id for each in resolved}
             self.facts |= {names[each.order_id]: each for each in found}
             return found
 
@@ -271,8 +271,8 @@ def test_a_worker_forgets_what_it_remembers_when_connections_broke(
         rows(database, "SELECT 1")
     receive(database, order("2", line("DRILL")))
     worker.work()
-    lane = worker.handlers["score"].run.__self__._lanes[0]  # type: ignore[attr-defined]
-    assert [each.category for each in lane.catalogue.values()] == ["another"]
+    shard = worker.handlers["score"].run.__self__._shards[0]  # type: ignore[attr-defined]
+    assert [each.category for each in shard.catalogue.values()] == ["another"]
 
 
 def test_a_signal_keeps_the_facts_it_was_made_from(database: Database) -> None:

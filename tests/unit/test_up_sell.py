@@ -55,7 +55,7 @@ def test_tells_the_customer_when_more_goods_cost_less() -> None:
 
 
 def test_calls_a_break_seen_in_history_by_its_name() -> None:
-    usual = tuple(replace(each, is_usual=True) for each in LIST)
+    usual = tuple(replace(each, is_inferred=True) for each in LIST)
     (signal,) = detect(facts(a_line(a_product(breaks=usual), cost=1)))
     assert signal.evidence[0].label == "Price accounts usually get"
 

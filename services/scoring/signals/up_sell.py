@@ -117,7 +117,7 @@ def _break_within_reach(facts: OrderFacts, line: LineFacts) -> _Chance | None:
         return None
     extra = (step.min_quantity * step.unit_price - quantity * price) * facts.rate
     if extra <= 0:  # only a price list can promise that
-        return None if step.is_usual or -extra < WORTH_SAYING else _free_goods(facts, line, step, -extra)
+        return None if step.is_inferred or -extra < WORTH_SAYING else _free_goods(facts, line, step, -extra)
     if (
         quantity < NEAR_BREAK * step.min_quantity
         or _cover_days(facts, line, step.min_quantity) > LONGEST_COVER
@@ -156,7 +156,7 @@ def _break_within_reach(facts: OrderFacts, line: LineFacts) -> _Chance | None:
 
 
 def _named(step: PriceBreak) -> str:
-    return "Price accounts usually get" if step.is_usual else "Next price break"
+    return "Price accounts usually get" if step.is_inferred else "Next price break"
 
 
 def _what_it_earns(gain: Decimal, extra: Decimal, facts: OrderFacts, *, is_known: bool) -> Iterator[Evidence]:

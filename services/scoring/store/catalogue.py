@@ -1,7 +1,7 @@
-"""Keep in process memory what orders share: products, their costs and breaks, rates and the current fit.
+"""The catalogue: products with costs and price breaks, rates and the current fit, cached in process memory.
 
-Nothing here is truth. It is read on first use and forgotten when a fit or an import finishes, so that a batch of
-orders costs no query for what has not changed.
+It is read on first use and forgotten when a fit or an import finishes, so that a batch of orders costs no query for
+what has not changed.
 """
 
 from collections import defaultdict
@@ -27,26 +27,26 @@ from services.scoring.facts import (
 from services.scoring.value import readable
 
 CANDIDATES_KEPT = 50_000
-"""Customers whose candidates are remembered; a company with more forgets and reads again."""
+"""Customers whose candidates are kept; a company with more forgets and reads again."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Edition:
-    """What the memory was read from: it is forgotten when any of it moves."""
+class _Version:
+    """What the cache was read from: it is forgotten when any of it changes."""
 
     runs: tuple[int, ...]
     imported_at: datetime | None
     breaks: int
-    """A crash takes back commits that did not wait for the disk, and with them ids: they are given to others."""
+    """Connections broken so far. A crash of the database may lose the last commits, and give their ids to others."""
 
 
 @dataclass(slots=True)
 class Catalogue(Mapping[int, ProductFacts]):
-    """Products by id, as remembered. One per worker process; `refresh` and `load` at the start of a batch."""
+    """Products by id, as cached. One per worker process; `refresh` and `load` at the start of a batch."""
 
     base_currency: str
     fit: FitFacts | None = None
-    _edition: _Edition | None = None
+    _version: _Version | None = None
     _products: dict[int, ProductFacts] = field(default_factory=dict)
     _rates: dict[tuple[str, date], Decimal | None] = field(default_factory=dict)
     _candidates: dict[int, tuple[tuple[int, float], ...]] = field(default_factory=dict)
@@ -69,17 +69,17 @@ class Catalogue(Mapping[int, ProductFacts]):
                 " (SELECT max(finished_at) FROM import_run) AS imported_at"
             )
         ).one()
-        edition = _Edition(tuple(row.runs), row.imported_at, breaks)
-        if edition == self._edition:
+        version = _Version(tuple(row.runs), row.imported_at, breaks)
+        if version == self._version:
             return
-        for memory in (self._products, self._rates, self._candidates):
-            memory.clear()
+        for cache in (self._products, self._rates, self._candidates):
+            cache.clear()
         self._with_neighbours.clear()
         self.fit = _fit(connection) if row.runs else None
-        self._edition = edition
+        self._version = version
 
     def load(self, connection: Connection, product_ids: Collection[int]) -> None:
-        """Remember these products, and the neighbours of each."""
+        """Read and keep these products, and the neighbours of each."""
         self._load(connection, product_ids)
         new = [each for each in product_ids if each not in self._with_neighbours]
         self._load(connection, {near.product_id for each in new for near in self._products[each].neighbours})
@@ -90,8 +90,8 @@ class Catalogue(Mapping[int, ProductFacts]):
         if missing:
             self._products |= _products(connection, missing, self.fit)
 
-    def candidates(self, connection: Connection, customers: Collection[int]) -> None:
-        """Remember what the fit would offer these customers, and the products it names."""
+    def load_candidates(self, connection: Connection, customers: Collection[int]) -> None:
+        """Read and keep what the fit would offer these customers, and the products it names."""
         missing = [each for each in customers if each not in self._candidates]
         run = self.fit.runs.get("neighbours") if self.fit is not None else None
         if not missing or run is None:
@@ -115,7 +115,7 @@ class Catalogue(Mapping[int, ProductFacts]):
         return self._candidates.get(customer_id, ())
 
     def load_rates(self, connection: Connection, wanted: Collection[tuple[str, date]]) -> None:
-        """Remember the exchange rates of these (currency, day) pairs."""
+        """Read and keep the exchange rates of these (currency, day) pairs."""
         missing = [each for each in wanted if each not in self._rates and each[0] != self.base_currency]
         if not missing:
             return
@@ -149,14 +149,12 @@ def _fit(connection: Connection) -> FitFacts:
     rows = connection.execute(text("SELECT model, id, as_of, grade FROM model_run WHERE state = 'current'"))
     runs = {row.model: ModelRun(row.id, row.as_of, row.grade) for row in rows}
     sizes = runs.get("order_sizes")
-    return FitFacts(runs, _order_sizes(connection, sizes.id) if sizes is not None else None)
-
-
-def _order_sizes(connection: Connection, run_id: int) -> dict[str, tuple[Decimal, Decimal]]:
+    if sizes is None:
+        return FitFacts(runs)
     rows = connection.execute(
-        text("SELECT segment, p60, p75 FROM order_size WHERE model_run_id = :id"), {"id": run_id}
+        text("SELECT segment, p60, p75 FROM order_size WHERE model_run_id = :id"), {"id": sizes.id}
     )
-    return {row.segment: (_amount(row.p60), _amount(row.p75)) for row in rows}
+    return FitFacts(runs, {row.segment: (_amount(row.p60), _amount(row.p75)) for row in rows})
 
 
 _MASTER = text(
@@ -199,7 +197,7 @@ _FITTED = {
         ),
     ),
     # seen in history: they stand in for a price list that nobody imported
-    "usual_breaks": (
+    "inferred_breaks": (
         "usual_breaks",
         (
             "SELECT product_id, min_quantity, unit_price, currency FROM usual_break"
@@ -243,16 +241,19 @@ def _product(row: Row[Any], lists: Lists) -> ProductFacts:
         floor_margin=row.floor_margin,
         substitutes=frozenset(each.substitute_id for each in rows("substitutes")),
         breaks=tuple(PriceBreak(*tuple(each)[1:]) for each in rows("breaks"))
-        or tuple(_usual_break(each) for each in rows("usual_breaks")),
+        or tuple(
+            PriceBreak(_amount(each.min_quantity), _amount(each.unit_price), each.currency, is_inferred=True)
+            for each in rows("inferred_breaks")
+        ),
         costs=tuple(Cost(*tuple(each)[1:]) for each in rows("costs")),
         neighbours=tuple(Neighbour(*tuple(each)[1:]) for each in rows("neighbours")),
         bands=tuple(_band(each) for each in rows("bands")),
-        fitted=_item(items[0]) if items else None,
+        fitted=ItemFit(
+            items[0].buyers, *(None if each is None else _amount(each) for each in tuple(items[0])[3:])
+        )
+        if items
+        else None,
     )
-
-
-def _usual_break(row: Row[Any]) -> PriceBreak:
-    return PriceBreak(_amount(row.min_quantity), _amount(row.unit_price), row.currency, is_usual=True)
 
 
 def _band(row: Row[Any]) -> PriceBand:
@@ -266,10 +267,6 @@ def _band(row: Row[Any]) -> PriceBand:
         _amount(row.low_price),
         _amount(row.latest_price),
     )
-
-
-def _item(row: Row[Any]) -> ItemFit:
-    return ItemFit(row.buyers, *(None if each is None else _amount(each) for each in tuple(row)[3:]))
 
 
 def _amount(value: float) -> Decimal:

@@ -1,8 +1,8 @@
-"""Hold the one definition of what a customer buys of a product, and everything that uses it.
+"""Customer state: what a customer buys of each product, defined once.
 
-The same SQL rebuilds the touched pairs after an order changed or came late, everything after an import, and answers
-what was known before a moment in the past. Purchases after all others are added to what stands; a rebuild ends in
-the same state.
+The same SQL rebuilds the touched pairs after an order changed or came late, all pairs after an import, and answers
+what was known before a moment in the past. Purchases after all others are added to the state; a rebuild ends in the
+same state.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -13,7 +13,11 @@ import msgspec
 from sqlalchemy import Connection, text
 
 from services.scoring.facts import MEMORY, Purchase
-from services.scoring.store.rows import as_array, as_json
+from services.scoring.store import as_array, as_json, orders
+from shared.db import Database
+
+CUSTOMERS_AT_ONCE = 500
+"""How many customers one short transaction of a refresh locks."""
 
 _PURCHASE = "o.kind = 'sale' AND l.quantity > 0 AND l.net > 0"
 
@@ -164,7 +168,7 @@ Bought = dict[int, tuple[frozenset[int], datetime]]
 
 
 def rebuild(connection: Connection, pairs: Collection[Pair]) -> None:
-    """Bring the state of these (customer, product) pairs in line with the lines as they stand now."""
+    """Bring the state of these (customer, product) pairs in line with the lines."""
     if pairs:
         customers, products = zip(*sorted(pairs), strict=True)
         connection.execute(
@@ -176,11 +180,6 @@ def add(connection: Connection, purchases: Sequence[NewPurchase]) -> None:
     """Add purchases to the state of customers who bought nothing at or after them."""
     if purchases:
         connection.execute(_ADD, {"rows": as_json(purchases)})
-
-
-def rebuild_customers(connection: Connection, above: int, upto: int) -> None:
-    """Bring the state of every customer with above < id <= upto in line with their lines."""
-    connection.execute(_WHOLE, {"above": above, "upto": upto, "without": "{}"})
 
 
 def histories(connection: Connection, pairs: Collection[Pair]) -> dict[Pair, tuple[Purchase, ...]]:
@@ -195,6 +194,8 @@ def histories(connection: Connection, pairs: Collection[Pair]) -> dict[Pair, tup
 
 def bought(connection: Connection, since: Mapping[int, datetime]) -> Bought:
     """Return what each customer bought since their moment, and when they last bought anything."""
+    if not since:
+        return {}
     arguments = {"customers": as_array(since), "since": list(since.values())}
     rows = connection.execute(_BOUGHT, arguments).all()
     return {row.customer_id: (frozenset(row.products or ()), row.last_at) for row in rows}
@@ -231,3 +232,38 @@ def bought_before(
     }
     rows = connection.execute(_BOUGHT_BEFORE, arguments).all()
     return {(row.customer_id, row.before): frozenset(row.products) for row in rows}
+
+
+# Scoring must not change the state of the same customers meanwhile.
+_LOCK_CUSTOMERS = text(
+    "SELECT id FROM customer WHERE id > :above AND id <= :upto ORDER BY id FOR NO KEY UPDATE"
+)
+
+_IS_ASKED_FOR = text(
+    "SELECT EXISTS (SELECT FROM task WHERE kind = 'refresh' AND state IN ('ready', 'leased'))"
+)
+
+_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(7302412)")  # any number that nobody else locks
+
+
+def refresh_if_asked(database: Database, base_currency: str) -> None:
+    """Refresh now if an import asked for it and no worker has done it yet: a fit must not learn from half the facts."""
+    with database.transaction() as connection:
+        is_asked_for = connection.scalar(_IS_ASKED_FOR)
+    if is_asked_for:
+        refresh(database, base_currency)
+
+
+def refresh(database: Database, base_currency: str) -> None:
+    """Fill in amounts that have become known, then rebuild the state of every customer."""
+    with database.transaction() as connection:
+        connection.execute(_ONE_AT_A_TIME)
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        orders.fill_in_amounts(connection, base_currency)
+        last = connection.scalar(text("SELECT max(id) FROM customer")) or 0
+    for above in range(0, last, CUSTOMERS_AT_ONCE):
+        step = {"above": above, "upto": above + CUSTOMERS_AT_ONCE}
+        with database.transaction() as connection:
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
+            connection.execute(_LOCK_CUSTOMERS, step)
+            connection.execute(_WHOLE, {**step, "without": "{}"})

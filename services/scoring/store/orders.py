@@ -1,22 +1,50 @@
-"""Write orders and their lines, set-based: a newer revision replaces the whole order."""
+"""Orders: read and lock their current revisions, write orders and lines, read past orders, fill in amounts.
+
+Writes are set-based; a newer revision replaces the whole order.
+"""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from uuid import UUID
 
 import msgspec
 from sqlalchemy import Connection, text
 
-from services.scoring.facts import PastOrder
-from services.scoring.store.events import Reading
-from services.scoring.store.rows import as_array, as_json
+from services.scoring.facts import CustomerFacts, PastOrder
+from services.scoring.store import as_array, as_json
+from shared.domain.order import Order, decode
+from shared.tasks import Task
 
 Row = dict[str, object]
 
 PAST_WINDOW = timedelta(days=365)
 PAST_ORDERS = 100
 """A customer's size is judged on their last hundred orders of a year."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """The current revision of an order."""
+
+    event_id: UUID
+    entry_point: str
+    version: int
+    digest: bytes
+    order: Order
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """Which order it is, whatever its version: (source, id)."""
+        return self.order.source, self.order.id
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOrder:
+    """An order as stored before this batch: whose it was."""
+
+    customer_id: int | None
 
 
 class LineRow(msgspec.Struct, frozen=True):
@@ -41,20 +69,87 @@ class LineRow(msgspec.Struct, frozen=True):
     return_reason: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class HeldOrder:
-    """An order as stored before this batch."""
+def not_done(connection: Connection, batch: Sequence[Task]) -> list[Task]:
+    """Return the tasks that are not done: a batch that failed in part is run again as a whole."""
+    rows = connection.execute(
+        text("SELECT id FROM task WHERE id = ANY(CAST(:ids AS bigint[])) AND state <> 'done'"),
+        {"ids": as_array(task.id for task in batch)},
+    )
+    still = set(rows.scalars())
+    return [task for task in batch if task.id in still]
 
-    id: int
-    customer_id: int | None
-    version: int
+
+def current_revisions(connection: Connection, event_ids: Sequence[str]) -> dict[str, Revision]:
+    """Return the current revisions among these events, by event id. Nothing is locked yet."""
+    rows = connection.execute(
+        text(
+            "SELECT id, entry_point, coalesce(revision, version) AS version, digest, normalized FROM event"
+            " WHERE id = ANY(CAST(:ids AS uuid[])) AND is_current AND normalized IS NOT NULL"
+        ),
+        {"ids": list(event_ids)},
+    ).all()
+    return {
+        str(row.id): Revision(row.id, row.entry_point, row.version, row.digest, decode(row.normalized))
+        for row in rows
+    }
+
+
+def look_up_by_key(connection: Connection) -> None:
+    """Have the rest of this transaction look rows up by key, and not wait for the disk at its end.
+
+    A batch asks for few rows of large tables that have just grown: with old statistics they would be read whole. A
+    batch that a crash takes back leaves its tasks to be done again: what was acknowledged is the event, not this.
+    Whoever acts on a batch commits after it, and cannot be on disk before it.
+    """
+    connection.execute(
+        text(
+            "SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),"
+            " set_config('synchronous_commit', 'off', true)"
+        )
+    )
+
+
+def lock_current(connection: Connection, revisions: Sequence[Revision]) -> list[Revision]:
+    """Return the revisions that are still current, in business time, locked until commit.
+
+    Ingest cannot take another revision of the order meanwhile: one order is never applied twice at once.
+    """
+    rows = connection.execute(
+        text(
+            "SELECT id FROM event WHERE id = ANY(CAST(:ids AS uuid[])) AND is_current ORDER BY id FOR NO KEY UPDATE"
+        ),
+        {"ids": [str(each.event_id) for each in revisions]},
+    )
+    current = set(rows.scalars())
+    held = [each for each in revisions if each.event_id in current]
+    return sorted(held, key=lambda revision: (revision.order.ordered_at, revision.identity))
+
+
+def lock_customers(connection: Connection, ids: Collection[int]) -> dict[int, CustomerFacts]:
+    """Return these customers, locked until commit: their state is changed by one worker at a time."""
+    rows = connection.execute(
+        text(
+            "SELECT id, name, status, is_internal, segment, channel FROM customer"
+            " WHERE id = ANY(CAST(:ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE"
+        ),
+        {"ids": as_array(ids)},
+    ).all()
+    return {row[0]: CustomerFacts(*row) for row in rows}
 
 
 _HELD = text(
-    "SELECT source, external_id, id, customer_id, version"
+    "SELECT source, external_id, customer_id"
     " FROM unnest(CAST(:sources AS text[]), CAST(:ids AS text[])) AS asked (source, external_id)"
     " JOIN sales_order USING (source, external_id)"
 )
+
+
+def held(connection: Connection, revisions: Sequence[Revision]) -> dict[tuple[str, str], HeldOrder]:
+    """Return what is stored of these orders already, by (source, id)."""
+    sources, ids = [each.order.source for each in revisions], [each.order.id for each in revisions]
+    rows = connection.execute(_HELD, {"sources": sources, "ids": ids}).all()
+    return {(row.source, row.external_id): HeldOrder(row.customer_id) for row in rows}
+
 
 _UPSERT = text(
     "INSERT INTO sales_order (source, external_id, version, digest, event_id, number, channel, status, kind, is_test,"
@@ -90,13 +185,6 @@ _DROP_LINES = text(
     "WITH dropped AS (DELETE FROM order_line WHERE order_id = ANY(:ids) RETURNING customer_id, product_id)"
     " SELECT DISTINCT customer_id, product_id FROM dropped WHERE customer_id IS NOT NULL AND product_id IS NOT NULL"
 )
-
-
-def held(connection: Connection, readings: Sequence[Reading]) -> dict[tuple[str, str], HeldOrder]:
-    """Return what is stored of these orders already, by (source, id)."""
-    sources, ids = [each.order.source for each in readings], [each.order.id for each in readings]
-    rows = connection.execute(_HELD, {"sources": sources, "ids": ids}).all()
-    return {(row.source, row.external_id): HeldOrder(row.id, row.customer_id, row.version) for row in rows}
 
 
 def upsert(connection: Connection, rows: Sequence[Row]) -> dict[tuple[str, str], int]:
@@ -145,3 +233,66 @@ def past_orders(
         moments[row.nr - 1]: tuple(map(PastOrder, row.moments, row.nets))
         for row in connection.execute(_PAST, arguments).all()
     }
+
+
+def record_outcome(connection: Connection, event_ids: Sequence[str], applied: Collection[UUID]) -> None:
+    """Mark events as applied, the others as stale: a newer revision is current."""
+    connection.execute(
+        text(
+            "UPDATE event SET state = CASE WHEN id = ANY(:applied) THEN 'applied' ELSE 'stale' END,"
+            " applied_at = CASE WHEN id = ANY(:applied) THEN now() END"
+            " WHERE id = ANY(CAST(:ids AS uuid[])) AND (state = 'accepted' OR id = ANY(:applied))"
+        ),
+        {"ids": list(event_ids), "applied": list(applied)},
+    )
+
+
+# Amounts nobody could know when the order came: the rate or the cost valid that day was imported later.
+_FILL_ORDERS = text("""
+    UPDATE sales_order AS o SET base_net = round(o.net * known.rate, 4)
+    FROM (SELECT o.id, (SELECT rate FROM fx_rate WHERE currency = o.currency
+                          AND valid_on <= (o.ordered_at AT TIME ZONE 'UTC')::date ORDER BY valid_on DESC LIMIT 1)
+                 AS rate
+          FROM sales_order o WHERE o.base_net IS NULL) known
+    WHERE o.id = known.id AND known.rate IS NOT NULL
+""")
+
+_FILL_LINES = text("""
+    UPDATE order_line AS l SET base_net = round(l.net * known.rate, 4)
+    FROM (SELECT l.order_id, l.line_no, l.ordered_at,
+                 (SELECT rate FROM fx_rate WHERE currency = o.currency
+                     AND valid_on <= (o.ordered_at AT TIME ZONE 'UTC')::date ORDER BY valid_on DESC LIMIT 1) AS rate
+          FROM order_line l JOIN sales_order o ON o.id = l.order_id WHERE l.base_net IS NULL) known
+    WHERE l.order_id = known.order_id AND l.line_no = known.line_no AND l.ordered_at = known.ordered_at
+      AND known.rate IS NOT NULL
+""")
+
+_FILL_COSTS = text("""
+    WITH spell AS (
+        SELECT product_id, cost, currency, valid_from,
+               lead(valid_from, 1, 'infinity') OVER (PARTITION BY product_id ORDER BY valid_from) AS until
+        FROM product_cost
+    ), rated AS (
+        SELECT spell.*, CASE WHEN currency = :base THEN 1 END AS fixed_rate FROM spell
+    ), known AS (
+        SELECT l.order_id, l.line_no, l.ordered_at,
+               rated.cost * coalesce(rated.fixed_rate, (
+                   SELECT rate FROM fx_rate WHERE fx_rate.currency = rated.currency
+                      AND valid_on <= (l.ordered_at AT TIME ZONE 'UTC')::date ORDER BY valid_on DESC LIMIT 1)) AS cost
+        FROM order_line l
+        JOIN rated ON rated.product_id = l.product_id
+                  AND (l.ordered_at AT TIME ZONE 'UTC')::date >= rated.valid_from
+                  AND (l.ordered_at AT TIME ZONE 'UTC')::date < rated.until
+        WHERE l.base_unit_cost IS NULL
+    )
+    UPDATE order_line AS l SET base_unit_cost = round(known.cost, 4) FROM known
+    WHERE l.order_id = known.order_id AND l.line_no = known.line_no AND l.ordered_at = known.ordered_at
+      AND known.cost IS NOT NULL
+""")
+
+
+def fill_in_amounts(connection: Connection, base_currency: str) -> None:
+    """Write amounts in base currency and costs of lines that have become known since the orders came."""
+    connection.execute(_FILL_ORDERS)
+    connection.execute(_FILL_LINES)
+    connection.execute(_FILL_COSTS, {"base": base_currency})

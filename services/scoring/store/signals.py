@@ -1,25 +1,17 @@
-"""Store signals once, withdraw those of older revisions, and touch or close the episodes they belong to."""
+"""Signals: store each once, withdraw those of older revisions, touch or close their episodes, have alerts decide."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from sqlalchemy import Connection, text
 
-from services.scoring.store.rows import as_json
+from services.scoring.store import as_json
 from shared import tasks
 from shared.domain.signal import Episode
 
 Row = dict[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class OpenEpisode:
-    """An episode that new facts may end, with its row's id."""
-
-    id: int
-    episode: Episode
 
 
 COLUMNS = (
@@ -65,14 +57,14 @@ def save(connection: Connection, rows: Sequence[Row]) -> None:
 
 
 def withdraw_older(connection: Connection, newer: Sequence[Row]) -> set[int]:
-    """Withdraw what older readings of these orders said; return the orders that had said something."""
+    """Withdraw the signals of older revisions of these orders; return the orders that had any."""
     if not newer:
         return set()
     return {row.order_id for row in connection.execute(_WITHDRAW, {"rows": as_json(newer)})}
 
 
-def note_silence(connection: Connection, rows: Sequence[Row]) -> None:
-    """Record why these order versions were not judged."""
+def save_skip_reasons(connection: Connection, rows: Sequence[Row]) -> None:
+    """Store why these order versions were skipped."""
     if rows:
         connection.execute(
             text(
@@ -84,12 +76,12 @@ def note_silence(connection: Connection, rows: Sequence[Row]) -> None:
         )
 
 
-def open_episodes(connection: Connection, customers: Collection[int]) -> dict[int, list[OpenEpisode]]:
-    """Return the open questions about these customers."""
-    found: dict[int, list[OpenEpisode]] = {}
+def open_episodes(connection: Connection, customers: Collection[int]) -> dict[int, list[tuple[int, Episode]]]:
+    """Return the open episodes of these customers, each with its id."""
+    found: dict[int, list[tuple[int, Episode]]] = {}
     for row in connection.execute(_EPISODES, {"customers": list(customers)}):
         episode = Episode(row.kind, row.customer_id, row.subject, row.opened_at, row.product_id)
-        found.setdefault(row.customer_id, []).append(OpenEpisode(row.id, episode))
+        found.setdefault(row.customer_id, []).append((row.id, episode))
     return found
 
 
@@ -99,19 +91,40 @@ def close(connection: Connection, ended: Mapping[int, str], now: datetime) -> No
         connection.execute(_CLOSE, {"ids": list(ended), "reasons": list(ended.values()), "now": now})
 
 
-Key = tuple[str, int | None, int | None, str]
+def put_order_decisions(
+    connection: Connection, at_once: Sequence[str], later: Sequence[str], group_wait: timedelta
+) -> None:
+    """Have alerts decide about orders: some at once, the others together at the end of the current group wait."""
+    if at_once:
+        tasks.put(connection, "alerts", "decide", at_once)
+    if later:
+        tasks.put(connection, "alerts", "decide", later, run_at=end_of_window(connection, group_wait))
+
+
+def end_of_window(connection: Connection, length: timedelta) -> datetime | None:
+    """Return when the current window of that length ends, by the database's clock; None when it has no length."""
+    if not length:
+        return None
+    end: datetime | None = connection.scalar(
+        text("SELECT to_timestamp(ceil(extract(epoch FROM now()) / :seconds) * :seconds)"),
+        {"seconds": length.total_seconds()},
+    )
+    return end
+
+
+EpisodeKey = tuple[str, int | None, int | None, str]
 """(kind, customer, rep, subject): what an episode is about, a customer or a rep."""
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """An open episode of a day kind, and the value it was last stored with."""
+class DayEpisode:
+    """An open episode of a day kind, and the value of the last signal stored for it."""
 
     id: int
     value: Decimal
 
 
-_STANDING = text(
+_DAY_EPISODES = text(
     "SELECT DISTINCT ON (episode.id) episode.id, kind, episode.customer_id, episode.rep_id, subject, signal.value"
     " FROM episode JOIN signal USING (kind, subject)"
     " WHERE episode.closed_at IS NULL AND kind = ANY(:kinds) AND (episode.customer_id = signal.customer_id"
@@ -125,28 +138,30 @@ _TOUCH = text(
 )
 
 
-def standing(connection: Connection, kinds: Collection[str]) -> dict[Key, Standing]:
+def day_episodes(connection: Connection, kinds: Collection[str]) -> dict[EpisodeKey, DayEpisode]:
     """Return the open episodes of these kinds."""
-    rows = connection.execute(_STANDING, {"kinds": list(kinds)})
-    return {(row.kind, row.customer_id, row.rep_id, row.subject): Standing(row.id, row.value) for row in rows}
+    rows = connection.execute(_DAY_EPISODES, {"kinds": list(kinds)})
+    return {
+        (row.kind, row.customer_id, row.rep_id, row.subject): DayEpisode(row.id, row.value) for row in rows
+    }
 
 
 def touch(connection: Connection, episodes: Sequence[int], now: datetime) -> None:
-    """Move the end of these episodes along: they were seen again."""
+    """Note that these episodes were seen again: they end later by as much."""
     if episodes:
         connection.execute(_TOUCH, {"ids": list(episodes), "now": now})
 
 
-def put_day_decisions(connection: Connection, occasions: Collection[str], judgement: int) -> None:
+def put_day_decisions(connection: Connection, occasions: Collection[str], task_id: int) -> None:
     """Have alerts decide about these days, at once.
 
-    The task of an occasion is named by it. One that exists may be decided already: what a later judgement of the
-    same day finds gets a task `<occasion>@<judgement>`.
+    The task of an occasion is named by it. One that exists may be done already: what a later task of the same day
+    finds is decided by a task `<occasion>@<id of that later task>`.
     """
     rows = connection.scalars(
         text("SELECT key FROM task WHERE kind = 'decide' AND key = ANY(:keys)"), {"keys": list(occasions)}
     )
     taken = set(rows)
-    keys = [f"{each}@{judgement}" if each in taken else each for each in occasions]
+    keys = [f"{each}@{task_id}" if each in taken else each for each in occasions]
     if keys:
         tasks.put(connection, "alerts", "decide", keys)

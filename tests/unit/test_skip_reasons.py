@@ -1,4 +1,4 @@
-"""What never alerts: one case each."""
+"""Why an order is skipped: one case each."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from services.scoring.detect import skip_reason
 from services.scoring.facts import CustomerFacts
-from services.scoring.silence import why_silent
 from shared.domain.order import CustomerRef, Line, LineKind, Order, OrderKind, OrderStatus
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -25,8 +25,8 @@ SALE = Order(
 )
 
 
-def test_a_sale_to_an_account_may_be_judged() -> None:
-    assert why_silent(SALE, ACME, NOW) is None
+def test_a_sale_to_an_account_is_looked_at() -> None:
+    assert skip_reason(SALE, ACME, NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -60,8 +60,8 @@ def test_a_sale_to_an_account_may_be_judged() -> None:
         ),
     ],
 )
-def test_says_nothing_about(change: dict[str, Any], reason: str) -> None:
-    assert why_silent(structs.replace(SALE, **change), ACME, NOW) == reason
+def test_skips(change: dict[str, Any], reason: str) -> None:
+    assert skip_reason(structs.replace(SALE, **change), ACME, NOW) == reason
 
 
 @pytest.mark.parametrize(
@@ -73,13 +73,13 @@ def test_says_nothing_about(change: dict[str, Any], reason: str) -> None:
         pytest.param(replace(ACME, status="closed"), "a closed customer", id="a closed customer"),
     ],
 )
-def test_says_nothing_to(customer: CustomerFacts | None, reason: str) -> None:
+def test_skips_orders_of(customer: CustomerFacts | None, reason: str) -> None:
     order = SALE if customer else structs.replace(SALE, customer=None)
-    assert why_silent(order, customer, NOW) == reason
+    assert skip_reason(order, customer, NOW) == reason
 
 
-def test_says_nothing_about_imported_history() -> None:
-    assert why_silent(SALE, ACME, NOW, is_history=True) == "history import"
+def test_skips_imported_history() -> None:
+    assert skip_reason(SALE, ACME, NOW, is_history=True) == "history import"
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,8 @@ def test_says_nothing_about_imported_history() -> None:
         pytest.param(NOW + timedelta(minutes=5), id="within a shop's clock error"),
     ],
 )
-def test_may_judge_an_order(ordered_at: datetime) -> None:
-    assert why_silent(structs.replace(SALE, ordered_at=ordered_at), ACME, NOW) is None
+def test_looks_at_an_order(ordered_at: datetime) -> None:
+    assert skip_reason(structs.replace(SALE, ordered_at=ordered_at), ACME, NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -109,12 +109,12 @@ def test_may_judge_an_order(ordered_at: datetime) -> None:
         ),
     ],
 )
-def test_lines_that_cannot_be_judged_keep_an_order_silent(lines: tuple[Line, ...], reason: str) -> None:
-    assert why_silent(structs.replace(SALE, lines=lines), ACME, NOW) == reason
+def test_skips_an_order_of_lines_that_no_kind_can_look_at(lines: tuple[Line, ...], reason: str) -> None:
+    assert skip_reason(structs.replace(SALE, lines=lines), ACME, NOW) == reason
 
 
-def test_an_order_in_a_currency_without_a_rate_says_so() -> None:
+def test_skips_an_order_in_a_currency_without_a_rate() -> None:
     assert (
-        why_silent(structs.replace(SALE, currency="ZZZ"), ACME, NOW, has_rate=False)
+        skip_reason(structs.replace(SALE, currency="ZZZ"), ACME, NOW, has_rate=False)
         == "no exchange rate for ZZZ"
     )
