@@ -75,7 +75,7 @@ def handlers(
             kinds=kinds,
             catalogue=Catalogue(settings.base_currency),
             assumptions=Assumptions(settings.base_currency, settings.assumed_margin, settings.floor_margin),
-            group_wait=settings.settle,
+            group_wait=settings.group_wait,
             clock=clock,
             notify=notify,
         )

@@ -28,11 +28,11 @@ SECRET = new_secret()
 class Company:
     """An installation in this process: its hook, its two workers, and its mail server."""
 
-    def __init__(self, database: Database, sink: mail_sink.Sink, settle: timedelta = timedelta(0)) -> None:
+    def __init__(self, database: Database, sink: mail_sink.Sink, group_wait: timedelta = timedelta(0)) -> None:
         self.database = database
         self.sink = sink
         self.settings = settings(
-            smtp_url=sink.url, business_time=None, settle=settle, hook_secrets={"standard": (SECRET,)}
+            smtp_url=sink.url, business_time=None, group_wait=group_wait, hook_secrets={"standard": (SECRET,)}
         )
         self.metrics = Metrics("all", "test")
         self.hook = self._hook(self.settings)
@@ -167,10 +167,10 @@ def test_the_whole_way_is_told(company: Company) -> None:
         assert each in way
 
 
-def test_a_cancellation_reaches_what_waits_before_it_is_sent_however_long_signals_settle(
+def test_a_cancellation_reaches_what_waits_before_it_is_sent_however_long_signals_are_grouped(
     company: Company,
 ) -> None:
-    patient = Company(company.database, company.sink, settle=timedelta(minutes=30))
+    patient = Company(company.database, company.sink, group_wait=timedelta(minutes=30))
     rows(
         company.database,
         "INSERT INTO control (name, value, changed_by) VALUES ('sending_paused', 'true', 't') RETURNING 1",

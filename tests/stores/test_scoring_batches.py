@@ -194,7 +194,7 @@ def test_nothing_is_said_about_a_line_of_kind(database: Database, kind: LineKind
     assert rows(database, "SELECT kind FROM signal") == []
 
 
-def test_an_urgent_order_is_decided_at_once_and_others_settle(database: Database) -> None:
+def test_an_urgent_order_is_decided_at_once_and_others_wait_for_their_group(database: Database) -> None:
     score(database, order("0", line("DRILL"), line("BIT"), days_ago=40))
     with database.transaction() as connection:
         connection.execute(
@@ -209,7 +209,7 @@ def test_an_urgent_order_is_decided_at_once_and_others_settle(database: Database
         *CUSTOMER_BUYS_FORTY,
         order("now", line("DRILL", 10, 5)),
         below_floor,
-        settle=timedelta(hours=1),
+        group_wait=timedelta(hours=1),
     )
     due = rows(
         database,
