@@ -127,8 +127,8 @@ def _play(running: System) -> Path:
 
 
 ACCOUNT = {
-    "orders of the day": "SELECT o.kind, coalesce(s.reason, 'judged') AS fate, count(*) FROM sales_order o"
-    " LEFT JOIN silence_note s ON s.order_id = o.id WHERE NOT o.is_history GROUP BY 1, 2 ORDER BY 1, 2",
+    "orders of the day": "SELECT o.kind, coalesce(s.reason, 'looked at') AS fate, count(*) FROM sales_order o"
+    " LEFT JOIN skip_reason s ON s.order_id = o.id WHERE NOT o.is_history GROUP BY 1, 2 ORDER BY 1, 2",
     "signals found": "SELECT kind, count(*), sum(value) FROM signal GROUP BY 1 ORDER BY 1",
     "what became of every signal": "SELECT s.kind, coalesce(d.verdict, 'UNDECIDED'), coalesce(d.reason, '-'), count(*)"
     " FROM signal s LEFT JOIN decision d ON d.signal_id = s.id GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",

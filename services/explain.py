@@ -118,7 +118,7 @@ def _tasks(connection: Connection, kind: str, key: str) -> Iterator[Step]:
 
 
 def _facts(connection: Connection, order_id: int) -> Iterator[Step]:
-    """The order as it was applied, whose it is, and why it was not judged, if so."""
+    """The order as it was applied, whose it is, and why it was skipped, if so."""
     row = connection.execute(
         text(
             "SELECT sales_order.*, customer.name AS customer, (SELECT count(*) FROM order_line"
@@ -135,12 +135,12 @@ def _facts(connection: Connection, order_id: int) -> Iterator[Step]:
         f" of {whose}, {row.lines} lines, {row.net:.2f} {row.currency}, ordered {row.ordered_at:%Y-%m-%d %H:%MZ}"
     )
     yield Step(0, "facts", detail, row.applied_at)
-    notes = connection.execute(
-        text("SELECT order_version, reason, noted_at FROM silence_note WHERE order_id = :order ORDER BY 1"),
+    skipped = connection.execute(
+        text("SELECT order_version, reason, skipped_at FROM skip_reason WHERE order_id = :order ORDER BY 1"),
         {"order": order_id},
     )
-    for note in notes:
-        yield Step(1, "not judged", f"version {note.order_version}: {note.reason}", note.noted_at)
+    for each in skipped:
+        yield Step(1, "skipped", f"version {each.order_version}: {each.reason}", each.skipped_at)
 
 
 def _signals(connection: Connection, occasion: str) -> Iterator[Step]:

@@ -74,13 +74,11 @@ signal = Table(
     Index("ix_signal_customer", "customer_id", "kind", "subject"),
 )
 
-silence_note = Table(
-    "silence_note",
+skip_reason = Table(
+    "skip_reason",
     metadata,
     Column("order_id", Id, primary_key=True),
     Column("order_version", BigInteger, primary_key=True),
-    Column(
-        "reason", Text, nullable=False, comment="why this order was not judged: see ORDERS, what never alerts"
-    ),
-    Column("noted_at", Moment, nullable=False, server_default=text("now()")),
+    Column("reason", Text, nullable=False, comment="why no kind looked at this version of the order"),
+    Column("skipped_at", Moment, nullable=False, server_default=text("now()")),
 )

@@ -28,7 +28,9 @@ SECRET = new_secret()
 class Company:
     """An installation in this process: its hook, its two workers, and its mail server."""
 
-    def __init__(self, database: Database, sink: mail_sink.Sink, group_wait: timedelta = timedelta(0)) -> None:
+    def __init__(
+        self, database: Database, sink: mail_sink.Sink, group_wait: timedelta = timedelta(0)
+    ) -> None:
         self.database = database
         self.sink = sink
         self.settings = settings(

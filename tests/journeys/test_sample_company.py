@@ -226,8 +226,8 @@ def test_orders_that_must_not_speak_say_why_and_say_nothing(company: Company) ->
     }
     reasons: dict[str, str] = dict(
         company.rows(
-            "SELECT sales_order.external_id, silence_note.reason FROM silence_note"
-            " JOIN sales_order ON sales_order.id = silence_note.order_id"
+            "SELECT sales_order.external_id, skip_reason.reason FROM skip_reason"
+            " JOIN sales_order ON sales_order.id = skip_reason.order_id"
         )
     )
     planted = {each["situation"]: each["order"] for each in company.truths if each["situation"] in odd}

@@ -54,6 +54,17 @@ def test_a_signal_of_an_order_gets_its_occasion_and_severity(old: str) -> None:
     assert keys == [("order:41@3",)]
 
 
+def test_why_an_order_was_not_looked_at_is_kept(old: str) -> None:
+    with psycopg.connect(conninfo(old)) as connection:
+        connection.execute(
+            "INSERT INTO silence_note (order_id, order_version, reason) VALUES (41, 3, 'a guest')"
+        )
+    upgrade(old)
+    with psycopg.connect(conninfo(old)) as connection:
+        found = connection.execute("SELECT order_id, order_version, reason FROM skip_reason").fetchall()
+    assert found == [(41, 3, "a guest")]
+
+
 def test_the_current_fit_becomes_a_run_of_each_model(old: str) -> None:
     with psycopg.connect(conninfo(old)) as connection:
         connection.execute(

@@ -159,7 +159,7 @@ def test_a_cancellation_withdraws_what_was_said(database: Database) -> None:
     assert len(rows(database, "SELECT key FROM task WHERE kind = 'decide'")) == 2
 
 
-SILENT = [
+SKIPPED = [
     pytest.param({"customer": None}, "a guest", id="a guest"),
     pytest.param({"is_test": True}, "a test order", id="a test order"),
     pytest.param({"status": OrderStatus.DRAFT}, "a draft order", id="a draft"),
@@ -170,16 +170,16 @@ SILENT = [
 ]
 
 
-@pytest.mark.parametrize(("given", "reason"), SILENT)
-def test_silence_is_kept_and_noted_about(database: Database, given: dict[str, Any], reason: str) -> None:
+@pytest.mark.parametrize(("given", "reason"), SKIPPED)
+def test_nothing_is_found_in(database: Database, given: dict[str, Any], reason: str) -> None:
     score(database, *CUSTOMER_BUYS_FORTY, order("now", line("DRILL", 10, 5), **given))
     assert rows(database, "SELECT kind FROM signal") == []
-    noted = rows(
+    stored = rows(
         database,
-        "SELECT reason FROM silence_note JOIN sales_order ON id = order_id AND version = order_version"
+        "SELECT reason FROM skip_reason JOIN sales_order ON id = order_id AND version = order_version"
         " WHERE external_id = 'now'",
     )
-    assert noted == [(reason,)]
+    assert stored == [(reason,)]
     assert rows(database, "SELECT 1 FROM task WHERE kind = 'decide'") == []
 
 

@@ -68,7 +68,7 @@ def save_skip_reasons(connection: Connection, rows: Sequence[Row]) -> None:
     if rows:
         connection.execute(
             text(
-                "INSERT INTO silence_note (order_id, order_version, reason) SELECT order_id, order_version, reason"
+                "INSERT INTO skip_reason (order_id, order_version, reason) SELECT order_id, order_version, reason"
                 " FROM json_to_recordset(CAST(:rows AS json))"
                 " AS new (order_id bigint, order_version bigint, reason text) ON CONFLICT DO NOTHING"
             ),
