@@ -55,14 +55,9 @@ def create_app(
     @app.doc(security="ApiToken", summary="Signals found, newest first")
     @require_scope("signals:read", find_token)
     def signals(_token: ApiToken) -> dict[str, Any]:
-        found = reading.signals(database, request.args.get("customer"), _limit())
-        return {"signals": found}
+        limit = request.args.get("limit", str(SIGNALS_AT_MOST))
+        if not (limit.isascii() and limit.isdigit()) or not 0 < int(limit) <= SIGNALS_AT_MOST:
+            raise Problem(422, f"limit must be a number from 1 to {SIGNALS_AT_MOST}")
+        return {"signals": reading.signals(database, request.args.get("customer"), int(limit))}
 
     return app
-
-
-def _limit() -> int:
-    asked = request.args.get("limit", str(SIGNALS_AT_MOST))
-    if not (asked.isascii() and asked.isdigit()) or not 0 < int(asked) <= SIGNALS_AT_MOST:
-        raise Problem(422, f"limit must be a number from 1 to {SIGNALS_AT_MOST}")
-    return int(asked)

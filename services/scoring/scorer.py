@@ -95,7 +95,9 @@ class Shard:
         business_now = self.clock()
         with self.database.transaction() as connection:
             orders.look_up_by_key(connection)
-            resolved = self._write_orders(connection, orders.lock_current(connection, revisions))
+            current = orders.lock_current(connection, revisions)
+            self.catalogue.refresh(connection, self.database.breaks)
+            resolved = apply.write_orders(connection, apply.resolve(connection, current, self.catalogue))
             states = gather.customer_states(connection, resolved)
             facts = gather.gather(connection, resolved, states, self.catalogue, self.assumptions)
             apply.write_lines(connection, resolved, states.needs_rebuild)
@@ -108,12 +110,6 @@ class Shard:
         if has_news:
             self.notify("alerts")
         return Tally(Counter(("signals", each.kind) for signals in found.values() for each in signals))
-
-    def _write_orders(self, connection: Connection, revisions: Sequence[Revision]) -> list[ResolvedOrder]:
-        if not revisions:
-            return []
-        self.catalogue.refresh(connection, self.database.breaks)
-        return apply.write_orders(connection, apply.resolve(connection, revisions, self.catalogue))
 
     def _detect(
         self,

@@ -43,11 +43,6 @@ class Probability:
     basis: str = "prior"
     strength: int = PRIOR_STRENGTH
 
-    def interval(self) -> tuple[float, float]:
-        """80 % interval: normal approximation of Beta(p·n, (1-p)·n), sd = √(p(1-p)/(n+1))."""
-        spread = Z_80 * sqrt(self.value * (1 - self.value) / (self.strength + 1))
-        return max(0.0, self.value - spread), min(1.0, self.value + spread)
-
 
 @dataclass(frozen=True, slots=True)
 class Valuation:
@@ -61,17 +56,19 @@ class Valuation:
 
 def valuation(stake: Decimal, probability: Probability) -> Valuation:
     """Return the stake x the probability and x the ends of its 80 % interval, rounded to cents."""
-    value, low, high = _as_decimals(probability)
-    return Valuation(
-        *(each.quantize(CENT, ROUND_HALF_UP) for each in (stake, stake * value, stake * low, stake * high))
-    )
+    amounts = (stake, *(stake * share for share in interval(probability)))
+    return Valuation(*(each.quantize(CENT, ROUND_HALF_UP) for each in amounts))
 
 
 @lru_cache(1000)
-def _as_decimals(probability: Probability) -> tuple[Decimal, Decimal, Decimal]:
-    """The probability and its interval, exactly. Cached: there are few probabilities and many stakes."""
-    low, high = probability.interval()
-    return Decimal(probability.value), Decimal(low), Decimal(high)
+def interval(probability: Probability) -> tuple[Decimal, Decimal, Decimal]:
+    """Return the probability and the ends of its 80 % interval. Cached: there are few of them and many stakes.
+
+    Normal approximation of Beta(p·n, (1-p)·n), sd = √(p(1-p)/(n+1)).
+    """
+    p = probability.value
+    spread = Z_80 * sqrt(p * (1 - p) / (probability.strength + 1))
+    return Decimal(p), Decimal(max(0.0, p - spread)), Decimal(min(1.0, p + spread))
 
 
 def margin_of(

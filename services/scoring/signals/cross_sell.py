@@ -12,7 +12,7 @@ from functools import lru_cache
 from heapq import nlargest
 from typing import NamedTuple
 
-from services.scoring.facts import LineFacts, Neighbour, OrderFacts, ProductFacts
+from services.scoring.facts import OrderFacts, ProductFacts
 from services.scoring.value import (
     CACHED,
     HORIZON,
@@ -104,7 +104,9 @@ def _signal(facts: OrderFacts, product: ProductFacts, score: float) -> Signal | 
     fitted = product.fitted
     if fitted is None or fitted.unit_price is None or fitted.first_quantity is None:
         return None
-    first_quantity = _whole(fitted.first_quantity)
+    first_quantity = fitted.first_quantity
+    if first_quantity >= 1:  # a median may fall between two quantities; nobody orders three and a half
+        first_quantity = first_quantity.to_integral_value(ROUND_HALF_UP)
     first_order = first_quantity * fitted.unit_price
     margin, is_assumed = margin_of(first_order, product, facts.assumptions)
     probability = _probability(facts, score)
@@ -112,6 +114,8 @@ def _signal(facts: OrderFacts, product: ProductFacts, score: float) -> Signal | 
     if priced.value < LEAST_VALUE:
         return None
     reason = _reason(facts, product)
+    title, question, links = _wording(product.name, reason)
+    first = f"{number(first_quantity)} at {exact(fitted.unit_price, facts.assumptions.base_currency)} each."
     return Signal(
         kind=KIND.name,
         customer_id=facts.customer.id,
@@ -124,12 +128,9 @@ def _signal(facts: OrderFacts, product: ProductFacts, score: float) -> Signal | 
         low=priced.low,
         high=priced.high,
         horizon=HORIZON,
-        headline=_headline(product.name, reason),
-        question=_question(product.name, reason),
-        evidence=(
-            *_links(product.name, reason),
-            _first_order(first_quantity, fitted.unit_price, facts.assumptions.base_currency),
-        ),
+        headline=title,
+        question=question,
+        evidence=(*links, Evidence("Typical first order", first)),
         as_of=facts.as_of,
         expires_at=facts.as_of + SHOWS_FOR,
         assumed_margin=is_assumed,
@@ -137,11 +138,6 @@ def _signal(facts: OrderFacts, product: ProductFacts, score: float) -> Signal | 
         product_id=product.id,
         detail={"score": round(score, 6), "first_quantity": str(first_quantity)},
     )
-
-
-def _whole(quantity: Decimal) -> Decimal:
-    """A median may fall between two quantities; nobody orders three and a half."""
-    return quantity.to_integral_value(ROUND_HALF_UP) if quantity >= 1 else quantity
 
 
 def _probability(facts: OrderFacts, score: float) -> Probability:
@@ -159,7 +155,7 @@ def _reason(facts: OrderFacts, product: ProductFacts) -> _Reason | None:
         (near, each) for each in facts.lines for near in each.product.neighbours if near.product_id == wanted
     ]
     if linked:
-        near, line = max(linked, key=_strength)
+        near, line = max(linked, key=lambda link: link[0].score)
         return _Reason(line.product.id, line.product.name, near.both, near.buyers, is_in_order=True)
     for near in product.neighbours:
         known = facts.products.get(near.product_id) if facts.products else None
@@ -168,41 +164,26 @@ def _reason(facts: OrderFacts, product: ProductFacts) -> _Reason | None:
     return None
 
 
-def _strength(link: tuple[Neighbour, LineFacts]) -> float:
-    return link[0].score
-
-
-def _headline(name: str, reason: _Reason | None) -> str:
-    if reason is None:
-        return headline("Never bought", name)
-    whole = headline("Buys", reason.known, ", never", name)
-    if "…" not in whole:
-        return whole
-    return headline("Buys", reason.known, ", never", variant(name, reason.known))
-
-
-def _question(name: str, reason: _Reason | None) -> str:
-    beside = f" with {shortened(reason.known)}" if reason else ""
-    return f"Do you use {shortened(name)}{beside}, and where do you buy it?"
-
-
 @lru_cache(CACHED)
-def _links(name: str, reason: _Reason | None) -> tuple[Evidence, ...]:
+def _wording(name: str, reason: _Reason | None) -> tuple[str, str, tuple[Evidence, ...]]:
+    """Return headline, question, and the evidence that links the product to what they buy."""
     if reason is None:
-        return (Evidence("This customer", f"Never bought {name} in 24 months."),)
+        never = Evidence("This customer", f"Never bought {name} in 24 months.")
+        question = f"Do you use {shortened(name)}, and where do you buy it?"
+        return headline("Never bought", name), question, (never,)
+    title = headline("Buys", reason.known, ", never", name)
+    if "…" in title:
+        title = headline("Buys", reason.known, ", never", variant(name, reason.known))
+    together = f"Of {reason.buyers:,} accounts that buy {reason.known}, {reason.both:,} also buy {name}."
     bought = "in this order" if reason.is_in_order else "before"
     return (
-        Evidence(
-            "Bought together",
-            f"Of {reason.buyers:,} accounts that buy {reason.known}, {reason.both:,} also buy {name}.",
+        title,
+        f"Do you use {shortened(name)} with {shortened(reason.known)}, and where do you buy it?",
+        (
+            Evidence("Bought together", together),
+            Evidence("This customer", f"Bought {reason.known} {bought}; never {name} in 24 months."),
         ),
-        Evidence("This customer", f"Bought {reason.known} {bought}; never {name} in 24 months."),
     )
-
-
-@lru_cache(CACHED)
-def _first_order(quantity: Decimal, price: Decimal, currency: str) -> Evidence:
-    return Evidence("Typical first order", f"{number(quantity)} at {exact(price, currency)} each.")
 
 
 def ends(facts: OrderFacts, episode: Episode) -> str | None:

@@ -72,7 +72,10 @@ def _below_floor(facts: OrderFacts, line: LineFacts) -> _Leak | None:
         line.product.floor_margin if line.product.floor_margin is not None else facts.assumptions.floor_margin
     )
     least = cost * (1 + floor)
-    if price >= least or _is_always_sold_there(line, floor):
+    usual, fitted = _usual_rate(line), line.product.fitted
+    # A usual margin below the floor, of so many buyers, is no mistake made once.
+    is_always_sold_there = usual is not None and usual <= floor and fitted and fitted.buyers >= FEWEST_PEERS
+    if price >= least or is_always_sold_there:
         return None
     currency = facts.assumptions.base_currency
     text = f"Sold at {exact(price, currency)}; cost {exact(cost, currency)}, floor {exact(least, currency)}."
@@ -165,12 +168,6 @@ def _usual_rate(line: LineFacts) -> Decimal | None:
     return line.product.fitted.margin_rate if line.product.fitted is not None else None
 
 
-def _is_always_sold_there(line: LineFacts, floor: Decimal) -> bool:
-    """Is the product's usual margin below the floor, by so many buyers that it is no mistake made once?"""
-    usual, fitted = _usual_rate(line), line.product.fitted
-    return usual is not None and usual <= floor and fitted is not None and fitted.buyers >= FEWEST_PEERS
-
-
 def _usual_margin(line: LineFacts) -> Iterator[Evidence]:
     usual = _usual_rate(line)
     if usual is not None:
@@ -184,16 +181,11 @@ def _own_last(facts: OrderFacts, line: LineFacts) -> Iterator[Evidence]:
         yield Evidence("Own last price", f"{price} for {number(own.quantity)} on {own.at:%-d %B %Y}.")
 
 
-def _expected_again(facts: OrderFacts, line: LineFacts) -> Decimal:
-    """What the customer's own pace says they buy within 90 days; 0 without history."""
-    if not line.history:
-        return Decimal(0)
-    days = max((facts.as_of - line.history[-1].at).days, HORIZON.days)
-    return sum((each.quantity for each in line.history), Decimal(0)) * HORIZON.days / days
-
-
 def _signal(facts: OrderFacts, line: LineFacts, leak: _Leak) -> Signal:
-    again = _expected_again(facts, line)
+    again = Decimal(0)
+    if line.history:  # what the customer's own pace says they buy within 90 days
+        days = max((facts.as_of - line.history[-1].at).days, HORIZON.days)
+        again = sum((each.quantity for each in line.history), Decimal(0)) * HORIZON.days / days
     priced = valuation(leak.per_unit * (line.line.quantity + again), leak.probability)
     more = f", about {again:.0f} more expected in 90 days" if again >= HALF else ""
     missing = exact(leak.per_unit, facts.assumptions.base_currency)
@@ -201,7 +193,8 @@ def _signal(facts: OrderFacts, line: LineFacts, leak: _Leak) -> Signal:
     return Signal(
         kind=KIND.name,
         customer_id=facts.customer.id,
-        subject=_subject(line.product.id, is_below_floor=leak.is_urgent),
+        # A mistake below the floor is a question of its own: what is answered about a thin margin never hides it.
+        subject=f"{'floor' if leak.is_urgent else 'product'}:{line.product.id}",
         cause=f"line:{line.line.id}",
         probability=leak.probability.value,
         basis=leak.probability.basis,
@@ -221,11 +214,6 @@ def _signal(facts: OrderFacts, line: LineFacts, leak: _Leak) -> Signal:
         product_id=line.product.id,
         detail={"below_floor": leak.is_urgent},
     )
-
-
-def _subject(product_id: int, *, is_below_floor: bool) -> str:
-    """A mistake below the floor is a question of its own: what is answered about a thin margin never hides it."""
-    return f"floor:{product_id}" if is_below_floor else f"product:{product_id}"
 
 
 def ends(facts: OrderFacts, episode: Episode) -> str | None:

@@ -5,6 +5,7 @@ item than this customer and their peers usually take that day, and an order just
 towards what peers of their segment order.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -82,7 +83,10 @@ class _Chance:
 
 def detect(facts: OrderFacts) -> Iterator[Signal]:
     """Find breaks within reach, unusually small quantities, and an order just below its next step."""
-    for line in _single_lines(facts):
+    lines_of = Counter(each.product.id for each in facts.lines)
+    for line in facts.lines:
+        if lines_of[line.product.id] > 1 or line.line.net <= 0:  # split lines say nothing about quantity
+            continue
         chance = _break_within_reach(facts, line) or _below_usual(facts, line)
         if chance is not None:
             yield from _believable(_signal(facts, line, chance))
@@ -96,20 +100,12 @@ def _believable(signal: Signal) -> Iterator[Signal]:
         yield signal
 
 
-def _single_lines(facts: OrderFacts) -> list[LineFacts]:
-    """The priced lines whose product stands on no other line of the order: split lines say nothing about quantity."""
-    counts: dict[int, int] = {}
-    for each in facts.lines:
-        counts[each.product.id] = counts.get(each.product.id, 0) + 1
-    return [each for each in facts.lines if counts[each.product.id] == 1 and each.line.net > 0]
-
-
 def _break_within_reach(facts: OrderFacts, line: LineFacts) -> _Chance | None:
     """The next quantity break, when it is near and pays: free goods always, else by cost, else by revenue."""
-    if not line.product.breaks or facts.rate is None:
-        return None
     quantity, price = line.line.quantity, line.unit_price
-    if not any(each.unit_price < price and each.min_quantity > quantity for each in line.product.breaks):
+    if facts.rate is None or not any(
+        each.unit_price < price and each.min_quantity > quantity for each in line.product.breaks
+    ):
         return None
     ladder = breaks_on(line.product, facts.currency, day_of(facts.as_of))
     step = next((each for each in ladder if each.min_quantity > quantity and each.unit_price < price), None)
@@ -123,48 +119,44 @@ def _break_within_reach(facts: OrderFacts, line: LineFacts) -> _Chance | None:
         or _cover_days(facts, line, step.min_quantity) > LONGEST_COVER
     ):
         return None
-    more = step.min_quantity - quantity
+    return _larger_quantity(facts, line, step, extra)
+
+
+def _larger_quantity(facts: OrderFacts, line: LineFacts, step: PriceBreak, extra: Decimal) -> _Chance | None:
+    """The break for `extra` revenue in base currency, when it brings margin, or fair revenue where no cost is known."""
+    quantity, currency = line.line.quantity, facts.assumptions.base_currency
+    more, rate = step.min_quantity - quantity, facts.rate or Decimal(1)
     if line.base_unit_cost is not None:
-        gain, assumed = extra - more * line.base_unit_cost, False
+        gain = extra - more * line.base_unit_cost
+        earns = f"{exact(gain, currency)} more margin on this line."
     else:
-        gain, assumed = margin_of(extra, line.product, facts.assumptions)[0], True
-        if extra / more < FAIR_SHARE * step.unit_price * facts.rate:
+        gain = margin_of(extra, line.product, facts.assumptions)[0]
+        earns = f"{exact(extra, currency)} more revenue; the cost is not known."
+        if extra / more < FAIR_SHARE * step.unit_price * rate:
             return None
     if gain <= 0:
         return None
+    target = number(step.min_quantity)
     text = (
-        f"Ordered {number(quantity)} at {exact(price, facts.currency)}; from {number(step.min_quantity)} on"
+        f"Ordered {number(quantity)} at {exact(line.unit_price, facts.currency)}; from {target} on"
         f" {exact(step.unit_price, facts.currency)}. {number(more)} more cost them"
-        f" {exact(extra / facts.rate, facts.currency)}."
+        f" {exact(extra / rate, facts.currency)}."
     )
     return _Chance(
-        cause=f"break:{number(step.min_quantity)}",
-        title=headline(
-            f"{number(more)} more", line.product.name, f"reach the price from {number(step.min_quantity)}"
-        ),
-        question=f"Shall we make it {number(step.min_quantity)} of {shortened(line.product.name)} at the lower price?",
+        cause=f"break:{target}",
+        title=headline(f"{number(more)} more", line.product.name, f"reach the price from {target}"),
+        question=f"Shall we make it {target} of {shortened(line.product.name)} at the lower price?",
         stake=gain,
         probability=BREAK_PRIOR,
-        evidence=(
-            Evidence(_named(step), text),
-            *_what_it_earns(gain, extra, facts, is_known=not assumed),
-        ),
+        evidence=(Evidence(_named(step), text), Evidence("For us", earns)),
         target=step.min_quantity,
-        assumed=assumed,
+        assumed=line.base_unit_cost is None,
         revenue=extra,
     )
 
 
 def _named(step: PriceBreak) -> str:
     return "Price accounts usually get" if step.is_inferred else "Next price break"
-
-
-def _what_it_earns(gain: Decimal, extra: Decimal, facts: OrderFacts, *, is_known: bool) -> Iterator[Evidence]:
-    currency = facts.assumptions.base_currency
-    if is_known:
-        yield Evidence("For us", f"{exact(gain, currency)} more margin on this line.")
-    else:
-        yield Evidence("For us", f"{exact(extra, currency)} more revenue; the cost is not known.")
 
 
 def _free_goods(facts: OrderFacts, line: LineFacts, step: PriceBreak, saving: Decimal) -> _Chance:
@@ -209,7 +201,10 @@ def _below_usual(facts: OrderFacts, line: LineFacts) -> _Chance | None:
     if taken > FAR_BELOW * usual or (peers is not None and taken >= peers):
         return None
     revenue = (usual - taken) * line.base_net / line.line.quantity
-    margin, assumed = _line_margin(facts, line, revenue, usual - taken)
+    if line.base_unit_cost is not None:
+        margin, assumed = revenue - (usual - taken) * line.base_unit_cost, False
+    else:
+        margin, assumed = margin_of(revenue, line.product, facts.assumptions)
     days = len(by_day(line.history))
     peers_say = f" Other accounts usually take {number(peers)}." if peers is not None else ""
     return _Chance(
@@ -235,14 +230,6 @@ def _is_top_up(facts: OrderFacts, line: LineFacts) -> bool:
     days = sorted(by_day(line.history), reverse=True)
     usual_gap = (days[0] - days[-1]).days / (len(days) - 1) if len(days) > 1 else 0
     return bool(days) and 0 < (day_of(facts.as_of) - days[0]).days < 0.75 * usual_gap
-
-
-def _line_margin(
-    facts: OrderFacts, line: LineFacts, revenue: Decimal, quantity: Decimal
-) -> tuple[Decimal, bool]:
-    if line.base_unit_cost is not None:
-        return revenue - quantity * line.base_unit_cost, False
-    return margin_of(revenue, line.product, facts.assumptions)
 
 
 def _peer_sizes(facts: OrderFacts) -> tuple[Decimal, Decimal] | None:
