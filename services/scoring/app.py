@@ -9,7 +9,7 @@ from apiflask import APIFlask
 from flask import request
 
 from services.scoring.fit import models as fitted_models
-from services.scoring.store import reading
+from services.scoring.store import api
 from shared import migrations
 from shared.bearer import require_scope
 from shared.clock import Clock
@@ -42,14 +42,14 @@ def create_app(
         readiness={"database": Check(lambda: migrations.fault(database))},
     )
     for name in module_names(fitted_models):
-        metrics.model_fit.labels(name).set_function(partial(reading.fitted_at, database, name))
-    find_token = remembered(lambda digest: reading.token(database, digest))
+        metrics.model_fit.labels(name).set_function(partial(api.fitted_at, database, name))
+    find_token = remembered(lambda digest: api.token(database, digest))
 
     @app.get("/v1/models")
     @app.doc(security="ApiToken", summary="The current run of every model: until when, how good, how old")
     @require_scope("signals:read", find_token)
     def models(_token: ApiToken) -> dict[str, Any]:
-        return {"models": reading.models(database, clock())}
+        return {"models": api.models(database, clock())}
 
     @app.get("/v1/signals")
     @app.doc(security="ApiToken", summary="Signals found, newest first")
@@ -58,6 +58,6 @@ def create_app(
         limit = request.args.get("limit", str(SIGNALS_AT_MOST))
         if not (limit.isascii() and limit.isdigit()) or not 0 < int(limit) <= SIGNALS_AT_MOST:
             raise Problem(422, f"limit must be a number from 1 to {SIGNALS_AT_MOST}")
-        return {"signals": reading.signals(database, request.args.get("customer"), int(limit))}
+        return {"signals": api.signals(database, request.args.get("customer"), int(limit))}
 
     return app

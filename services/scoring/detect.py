@@ -136,7 +136,7 @@ def made_from(facts: OrderFacts, signal: Signal) -> Row:
 
 
 def why_unproven(kind: SignalKind[OrderFacts], fit: FitFacts | None, business_now: datetime) -> str | None:
-    """Return why the kind may not be mailed now, or None when it may: its model needs a fresh run that passes."""
+    """Return why signals of the kind may not be sent now, or None: its model needs a fresh run that passes."""
     if kind.needs_model is None:
         return None
     run = fit.runs.get(kind.needs_model) if fit is not None else None

@@ -17,10 +17,10 @@ import msgspec
 from shared.domain.order import Line, OrderKind, OrderStatus
 
 MEMORY = 8
-"""How many of the last purchases of an item are remembered; `customer_item.recent_*` holds as many."""
+"""How many of the last purchases of an item are kept; `customer_item.recent_*` holds as many."""
 
 FEW_DAYS = 3
-"""Below this many order days nothing is usual yet."""
+"""With fewer order days there is no usual quantity."""
 
 SAME_BAND = Decimal("1.5")
 """Quantities within this factor of each other are compared as one quantity."""
@@ -96,7 +96,7 @@ class PriceBand:
 
 @dataclass(frozen=True, slots=True)
 class ItemFit:
-    """What the fit learnt about one product from all accounts. Prices are in base currency."""
+    """What the fit computed for one product from all accounts. Prices are in base currency."""
 
     buyers: int
     first_quantity: Decimal | None = None
@@ -171,7 +171,7 @@ class ModelRun:
     grade: Mapping[str, Any] = field(default_factory=dict)
 
     def why_unproven(self, moment: datetime) -> str | None:
-        """Return why what it says may not be mailed at this moment, or None when it may."""
+        """Return why signals made with it may not be sent at this moment, or None when they may."""
         if moment - self.as_of > STALE_AFTER:
             return "the fit is more than 3 days old"
         if self.grade.get("passes") is True:
@@ -189,7 +189,7 @@ class FitFacts:
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
-    """Settings that stand in for what nobody told us."""
+    """Settings used where a cost or a floor is not known."""
 
     base_currency: str = "EUR"
     margin: Decimal = Decimal("0.30")
@@ -236,7 +236,7 @@ def day_of(moment: datetime) -> date:
 
 
 def fold(held: tuple[Purchase, ...], purchase: Purchase) -> tuple[Purchase, ...]:
-    """Remember one more purchase: newest first, the last eight."""
+    """Add a purchase to the last eight, newest first."""
     newest_first = sorted((purchase, *held), key=lambda each: each.at, reverse=True)
     return tuple(newest_first[:MEMORY])
 

@@ -1,4 +1,4 @@
-"""Signals: what a detector found in one customer's orders, with what is at stake and why it is believed."""
+"""Signals and their kinds. A signal is one finding about a customer or a rep, with the stake and its evidence."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ Facts = TypeVar("Facts")
 
 
 class Trigger(StrEnum):
-    """What makes a kind look: an order, or the night, for every customer or for every rep."""
+    """What a kind looks at: an order, or every customer or every rep once a day."""
 
     ORDER = "order"
     CUSTOMER_DAY = "customer_day"
@@ -19,7 +19,7 @@ class Trigger(StrEnum):
 
 
 class Severity(StrEnum):
-    """Whether a signal may wait for its rep's morning."""
+    """Whether a signal may wait: for others to be grouped with, or for the morning."""
 
     URGENT = "urgent"
     NORMAL = "normal"
@@ -35,12 +35,12 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One finding about one customer and subject.
+    """One finding about one customer or rep and one subject.
 
     `probability` is the chance that acting pays; `basis` says whether it was measured on this company's history
     ("measured") or assumed ("prior"). `value` is the expected margin at stake in base currency over `horizon`,
     already multiplied by the probability; `low` and `high` bound it at 80 %. `stake` is the margin if it
-    succeeds. `cause` tells two findings about one subject apart (an order line, a price break).
+    succeeds. `cause` distinguishes findings about one subject (an order line, a price break).
     `assumed_margin` is true when no cost was known.
     """
 
@@ -71,7 +71,7 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """An open question about one (customer, kind, subject), as a kind sees it when new facts arrive."""
+    """An open question about one (customer, kind, subject), as a kind sees it when an order comes."""
 
     kind: str
     customer_id: int
@@ -84,9 +84,9 @@ class Episode:
 class SignalKind(Generic[Facts]):
     """A signal kind: one file in `services/scoring/signals`, discovered by its `KIND`.
 
-    `ends` answers whether an order closes an open episode, with the reason, or None. An episode without new
-    evidence ends after `episode_ttl`. `needs_model` names the model whose current run
-    must pass its quality gate before the kind may be mailed.
+    `ends` returns why an order ends an open episode, or None. An episode without new evidence ends after
+    `episode_ttl`. `needs_model` names the model whose current run must pass its quality gate before the kind may be
+    sent.
     """
 
     name: str
@@ -110,8 +110,8 @@ class DaySignalKind(SignalKind[Facts]):
     """A kind that looks at every customer, or every rep, once a day.
 
     `candidates` takes the facts of the night (`services.scoring.fit.facts.Facts`) and its moment, and returns an
-    ibis table of everybody eligible, with a boolean column `fires`. `tell` words one row that fires; the row also
-    carries `as_of`.
+    ibis table of everybody eligible, with a boolean column `fires`. `tell` makes the signal of one row that fires; the
+    row also carries `as_of`.
     """
 
     trigger: Trigger

@@ -1,8 +1,8 @@
 """Margin: a line was sold well below what this product usually earns, or below its floor.
 
 Cost known: the line's margin rate against the product's usual rate, and the floor at once. Cost unknown: the price
-against the customer's own last price and the peers' price, same channel, currency and quantity band. What the
-price list says, or what most buyers got, is a list price and no leak. Gap per unit x (this order + what the
+against the customer's own last price and the peers' price, same channel, currency and quantity band. A
+price of the price list, or one most buyers got, is no leak. Gap per unit x (this order + what the
 customer is expected to buy again within 90 days) is at stake.
 """
 
@@ -31,7 +31,7 @@ SHOWS_FOR = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class _Leak:
-    """Base currency missing on each unit, and why we think so."""
+    """A price too low: base currency missing on each unit, and the evidence."""
 
     per_unit: Decimal
     title: str
@@ -43,7 +43,7 @@ class _Leak:
 
 
 def detect(facts: OrderFacts) -> Iterator[Signal]:
-    """Judge every line that has a price, and free lines whose cost is known, unless a manual total pays for them."""
+    """Look at lines that have a price, and at free ones whose cost is known, unless a manual total pays for them."""
     for each in facts.lines:
         if each.line.net <= 0 and (facts.has_manual_total or each.base_unit_cost is None):
             continue
@@ -144,7 +144,7 @@ def _base_price(line: LineFacts) -> Decimal:
 
 
 def _peers(facts: OrderFacts, line: LineFacts) -> PriceBand | None:
-    """The band's price when eight others bought; the customer themselves may be among its buyers."""
+    """The price band when eight others bought in it; the customer may be among its buyers."""
     band = band_of(line.product, line.line.quantity, facts.channel, facts.currency)
     others = band.buyers - (1 if line.history else 0) if band else 0
     return band if others >= FEWEST_PEERS else None
@@ -164,7 +164,7 @@ def _is_list_price(facts: OrderFacts, line: LineFacts) -> bool:
 
 
 def _usual_rate(line: LineFacts) -> Decimal | None:
-    """What the product usually earns; None while nobody knows."""
+    """The product's usual margin rate; None while it is not known."""
     return line.product.fitted.margin_rate if line.product.fitted is not None else None
 
 

@@ -51,11 +51,10 @@ STEP = Decimal("1.35")
 OWN_ROOM = Decimal("1.25")
 WITHIN_REACH = Decimal("0.6")
 AS_USUAL = (Decimal("0.85"), Decimal("1.15"))
-"""Around the customer's own average: a far smaller order is no occasion to speak of larger ones, a larger one needs
-no word."""
+"""Around the customer's own average: only orders of about the usual size are compared with peers."""
 
 CLEARLY_BELOW = Decimal("0.8")
-"""Of what six in ten peers stay under: who orders nearly as much is no small customer."""
+"""Share of the peers' P60: an account that orders nearly as much is no small customer."""
 
 FEW_ORDER_DAYS = 5
 IMPLAUSIBLE = Decimal(1)
@@ -160,7 +159,7 @@ def _named(step: PriceBreak) -> str:
 
 
 def _free_goods(facts: OrderFacts, line: LineFacts, step: PriceBreak, saving: Decimal) -> _Chance:
-    """More goods for less money: the customer must hear it from us. At stake is the trust, priced as the saving."""
+    """More goods for less money. At stake is the saving: a customer who finds out alone trusts us less."""
     text = (
         f"{number(step.min_quantity)} at {exact(step.unit_price, facts.currency)} cost less than"
         f" {number(line.line.quantity)} at {exact(line.unit_price, facts.currency)}."
@@ -188,7 +187,7 @@ def _cover_days(facts: OrderFacts, line: LineFacts, quantity: Decimal) -> float:
 
 
 def _below_usual(facts: OrderFacts, line: LineFacts) -> _Chance | None:
-    """Half or less of what this customer takes on a usual day, below peers too, and not a quick top-up."""
+    """Half or less of what this customer takes on a usual day, below peers too, and not bought sooner than usual."""
     today = day_of(facts.as_of)
     usual = usual_quantity(line.history, today)
     if usual is None or line.base_net is None or _is_top_up(facts, line):

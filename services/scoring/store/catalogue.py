@@ -130,7 +130,7 @@ class Catalogue(Mapping[int, ProductFacts]):
         self._rates |= {(row.currency, row.day): row.rate for row in rows}
 
     def rate(self, currency: str, day: date) -> Decimal | None:
-        """Base currency for one unit of currency on that day; None when nobody told us."""
+        """Base currency for one unit of currency on that day; None when it is not known."""
         return Decimal(1) if currency == self.base_currency else self._rates.get((currency, day))
 
     def cost(self, connection: Connection, product: ProductFacts, day: date) -> Decimal | None:

@@ -82,7 +82,7 @@ WITH asked AS MATERIALIZED (
 ) {_FEW} {_REBUILD}
 """)  # noqa: S608 (constants of this file)
 
-# What is bought after everything held only adds to it: the same state as a rebuild makes, without reading any line.
+# Purchases after everything in the state are added to it: the result is what a rebuild makes, without reading a line.
 _ADD = text(f"""
 INSERT INTO customer_item AS held ({_COLUMNS})
 SELECT customer_id, product_id, count(DISTINCT (at AT TIME ZONE 'UTC')::date), min(at), max(at),

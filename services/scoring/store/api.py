@@ -1,4 +1,4 @@
-"""Read what the service shows: tokens, the current models, signals."""
+"""What the web service shows: tokens, the current models, signals."""
 
 from datetime import datetime
 from math import nan
