@@ -176,7 +176,7 @@ class ModelRun:
             return "the fit is more than 3 days old"
         if self.grade.get("passes") is True:
             return None
-        return str(self.grade.get("reason", "not judged on this company's history"))
+        return str(self.grade.get("reason", "not graded on this company's history"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Scoring's tasks: what puts them by the clock, and how each kind is done.
 
-Orders are scored in batches; models are fitted and days judged every night; derived state is rebuilt after imports.
+Orders are scored in batches; models fitted and day kinds evaluated every night; derived state rebuilt after imports.
 """
 
 import logging
@@ -57,7 +57,7 @@ _DAYS_DUE = text("""
     WHERE (now() AT TIME ZONE :zone)::time >= time '03:00'
       AND EXISTS (SELECT FROM sales_order)
       AND NOT EXISTS (SELECT FROM task WHERE kind = 'fit' AND state IN ('ready', 'leased'))
-      AND NOT EXISTS (SELECT FROM task WHERE task.kind = 'judge' AND key = today.day || ':' || kind)
+      AND NOT EXISTS (SELECT FROM task WHERE task.kind = 'evaluate' AND key = today.day || ':' || kind)
 """)
 
 
@@ -85,12 +85,14 @@ def handlers(
         Handler("score", QUEUE, scorer.score, batch=BATCH),
         Handler("refresh", QUEUE, refresher(database, settings.base_currency), hung_after=None),
         Handler("fit", QUEUE, fitter(database, settings, clock), batch=100, hung_after=None),
-        Handler("judge", QUEUE, judge(database, settings, kinds, clock, notify), batch=100, hung_after=None),
+        Handler(
+            "evaluate", QUEUE, evaluator(database, settings, kinds, clock, notify), batch=100, hung_after=None
+        ),
     )
 
 
 def periodic(settings: Settings) -> tuple[Periodic, ...]:
-    """Return what puts tasks by the clock: the nightly fit, the first one, and the judgement of the day.
+    """Return what puts tasks by the clock: the nightly fit, the first one, and the day kinds of each night.
 
     Any number of workers may run it.
     """
@@ -105,7 +107,7 @@ def periodic(settings: Settings) -> tuple[Periodic, ...]:
     def put_days(connection: Connection) -> None:
         due = connection.scalars(_DAYS_DUE, {"kinds": day_kinds, "zone": settings.time_zone}).all()
         if due:
-            tasks.put(connection, QUEUE, "judge", due)
+            tasks.put(connection, QUEUE, "evaluate", due)
 
     return (put_fits, put_days) if day_kinds else (put_fits,)
 
@@ -151,14 +153,14 @@ def fitter(database: Database, settings: Settings, clock: Clock) -> Run:
     return run
 
 
-def judge(database: Database, settings: Settings, kinds: Kinds, clock: Clock, notify: Notify) -> Run:
-    """Return how customers and reps are judged: a task for each day kind, so that one that fails stops no other."""
+def evaluator(database: Database, settings: Settings, kinds: Kinds, clock: Clock, notify: Notify) -> Run:
+    """Return how day kinds are evaluated: a task for each, so that one that fails stops no other."""
 
     def run(batch: Sequence[Task]) -> Tally:
         from services.scoring import night  # noqa: PLC0415 - DuckDB and Ibis, as for fits
 
         items.refresh_if_asked(database, settings.base_currency)
-        tally = night.judge(database, settings, _day_kinds(kinds), clock(), batch)
+        tally = night.evaluate(database, settings, _day_kinds(kinds), clock(), batch)
         notify("alerts")
         return tally
 

@@ -1,4 +1,4 @@
-"""Judge every customer and every rep once a day: run the day kinds, store what fires, have alerts decide about it."""
+"""The night: evaluate the day kinds for every customer and rep, store what fires, have alerts decide about it."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -26,10 +26,10 @@ MOVED = Decimal("0.2")
 """A finding of last night is stored again when its value moved by a fifth."""
 
 
-def judge(
+def evaluate(
     database: Database, settings: Settings, kinds: DayKinds, as_of: datetime, batch: Sequence[Task]
 ) -> Tally:
-    """Judge the kinds these tasks name (`<day>:<kind>`) on facts before `as_of`, all or nothing."""
+    """Evaluate the kinds these tasks name (`<day>:<kind>`) on facts before `as_of`, all or nothing."""
     named = {task.key.rpartition(":")[2] for task in batch}
     by_name = {kind.name: kind for kind in kinds if kind.name in named}
     day = as_of.astimezone(ZoneInfo(settings.time_zone)).date()

@@ -39,7 +39,7 @@ class OrderKind(StrEnum):
 
 
 class LineKind(StrEnum):
-    """What a line charges for. Only products are judged."""
+    """What a line charges for. Kinds look at products alone."""
 
     PRODUCT = "product"
     FREIGHT = "freight"

@@ -13,7 +13,7 @@ from shared.db import Database
 from tests import alert_rows, mail_sink
 from tests.alert_rows import drain, rows, settings, value
 from tests.scoring_orders import NOW
-from tests.stores.test_day_kind import GONE_QUIET, REP_DAY, a_company, judge
+from tests.stores.test_day_kind import GONE_QUIET, REP_DAY, a_company, evaluate
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_a_customers_day_becomes_a_mail_at_seven(database: Database, install: An
     install("gone_quiet", GONE_QUIET)
     a_company(database)
     in_auckland(database, "Acme")
-    judge(database, "gone_quiet")
+    evaluate(database, "gone_quiet")
     with mail_sink.running() as sink:
         told = settings(smtp_url=sink.url, business_time=NOW)
         drain(database, told)
@@ -82,7 +82,7 @@ def test_a_reps_day_is_told_to_the_rep(database: Database, install: Any) -> None
     install("book", REP_DAY)
     a_company(database)
     in_auckland(database, "Acme")
-    judge(database, "book")
+    evaluate(database, "book")
     with mail_sink.running() as sink:
         told = settings(smtp_url=sink.url, business_time=NOW, value_floor=0)
         drain(database, told)

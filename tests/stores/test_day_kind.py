@@ -125,13 +125,13 @@ def a_company(database: Database) -> None:
     )
 
 
-def judge(database: Database, *names: str, night: int = 0) -> Worker:
-    """Put the judgement of a night and do it."""
+def evaluate(database: Database, *names: str, night: int = 0) -> Worker:
+    """Put the tasks of a night and do them."""
     now = NOW + timedelta(days=night)
     with database.transaction() as connection:
-        tasks.put(connection, "scoring", "judge", [f"{now.date()}:{name}" for name in names])
+        tasks.put(connection, "scoring", "evaluate", [f"{now.date()}:{name}" for name in names])
     worker = Worker(database, now=now, database_url=database.engine.url.render_as_string(hide_password=False))
-    worker.work("judge")
+    worker.work("evaluate")
     return worker
 
 
@@ -142,7 +142,7 @@ def decisions(database: Database) -> Sequence[Any]:
 def test_a_file_is_all_a_new_day_kind_takes(database: Database, install: Any) -> None:
     install("gone_quiet")
     a_company(database)
-    worker = judge(database, "gone_quiet")
+    worker = evaluate(database, "gone_quiet")
     ((customer,),) = rows(database, "SELECT id FROM customer WHERE name = 'Acme'")
     assert rows(
         database,
@@ -161,10 +161,10 @@ def test_a_file_is_all_a_new_day_kind_takes(database: Database, install: Any) ->
 def test_a_night_that_is_done_twice_finds_nothing_twice(database: Database, install: Any) -> None:
     install("gone_quiet")
     a_company(database)
-    judge(database, "gone_quiet")
+    evaluate(database, "gone_quiet")
     with database.transaction() as connection:
-        connection.exec_driver_sql("UPDATE task SET state = 'ready' WHERE kind = 'judge'")
-    judge(database, "gone_quiet")
+        connection.exec_driver_sql("UPDATE task SET state = 'ready' WHERE kind = 'evaluate'")
+    evaluate(database, "gone_quiet")
     assert rows(database, "SELECT count(*) FROM signal WHERE kind = 'gone_quiet'") == [(1,)]
 
 
@@ -180,28 +180,28 @@ def a_rep(database: Database) -> int:
     return rep
 
 
-def test_a_rep_is_judged_on_a_day_of_their_own(database: Database, install: Any) -> None:
+def test_a_rep_is_evaluated_on_a_day_of_their_own(database: Database, install: Any) -> None:
     install("book")
     a_company(database)
     rep = a_rep(database)
-    judge(database, "book")
+    evaluate(database, "book")
     assert rows(database, "SELECT occasion, customer_id, rep_id FROM signal WHERE kind = 'book'") == [
         (f"rep:{rep}:{DAY}", None, rep)
     ]
     assert decisions(database) == [(f"rep:{rep}:{DAY}",)]
 
 
-def test_the_judgement_of_the_day_is_put_once_for_each_kind(database: Database, install: Any) -> None:
+def test_the_evaluation_of_the_day_is_put_once_for_each_kind(database: Database, install: Any) -> None:
     install("gone_quiet", "book")
     a_company(database)
     utc_hour = rows(database, "SELECT extract(hour FROM now() AT TIME ZONE 'UTC')")[0][0]
     zone = "UTC" if utc_hour >= 3 else "Asia/Tokyo"  # where it is past three in the morning
-    _, judgements = periodic(settings(time_zone=zone))
+    _, put_days = periodic(settings(time_zone=zone))
     for _ in range(2):
         with database.transaction() as connection:
-            judgements(connection)
+            put_days(connection)
     ((today,),) = rows(database, "SELECT CAST((now() AT TIME ZONE :zone)::date AS text)", zone=zone)
-    keys = [row.key for row in rows(database, "SELECT key FROM task WHERE kind = 'judge' ORDER BY key")]
+    keys = [row.key for row in rows(database, "SELECT key FROM task WHERE kind = 'evaluate' ORDER BY key")]
     assert keys == [f"{today}:book", f"{today}:gone_quiet"]
 
 
@@ -209,10 +209,10 @@ def test_a_kind_that_fails_stops_no_other(database: Database, install: Any) -> N
     install("gone_quiet", "broken")
     a_company(database)
     with database.transaction() as connection:
-        tasks.put(connection, "scoring", "judge", [f"{DAY}:broken", f"{DAY}:gone_quiet"])
+        tasks.put(connection, "scoring", "evaluate", [f"{DAY}:broken", f"{DAY}:gone_quiet"])
     worker = Worker(database, database_url=database.engine.url.render_as_string(hide_password=False))
     Drainer(database, list(worker.handlers.values()), Metrics("scoring", "test").count).drain()
-    assert rows(database, "SELECT key, state FROM task WHERE kind = 'judge' ORDER BY key") == [
+    assert rows(database, "SELECT key, state FROM task WHERE kind = 'evaluate' ORDER BY key") == [
         (f"{DAY}:broken", "ready"),
         (f"{DAY}:gone_quiet", "done"),
     ]
@@ -248,9 +248,9 @@ def test_a_second_night_stores_what_is_news(
 ) -> None:
     install("gone_quiet")
     a_company(database)
-    judge(database, "gone_quiet")
+    evaluate(database, "gone_quiet")
     an_episode(database, stored)
-    judge(database, "gone_quiet", night=1)
+    evaluate(database, "gone_quiet", night=1)
     assert rows(database, "SELECT count(*) FROM signal WHERE kind = 'gone_quiet'") == [(signals_kept,)]
     assert rows(
         database,
@@ -262,21 +262,21 @@ def test_a_second_night_says_the_same_of_a_rep_once(database: Database, install:
     install("book")
     a_company(database)
     a_rep(database)
-    judge(database, "book")
+    evaluate(database, "book")
     [[value]] = rows(database, "SELECT value FROM signal")
     an_episode(database, value, "book")
-    judge(database, "book", night=1)
+    evaluate(database, "book", night=1)
     assert rows(database, "SELECT count(*) FROM signal") == [(1,)]
 
 
 def test_what_is_no_longer_so_closes(database: Database, install: Any) -> None:
     install("gone_quiet")
     a_company(database)
-    judge(database, "gone_quiet")
+    evaluate(database, "gone_quiet")
     an_episode(database, 15)
     score(database, order("back", line("DRILL", 10, 5), days_ago=-0.5), business_time=NOW + timedelta(days=1))
     with database.transaction() as connection:  # as if the order itself had closed nothing
         connection.exec_driver_sql("UPDATE episode SET closed_at = NULL, close_reason = NULL")
-    judge(database, "gone_quiet", night=1)
+    evaluate(database, "gone_quiet", night=1)
     assert rows(database, "SELECT close_reason FROM episode") == [("it is no longer so",)]
     assert len(decisions(database)) == 2

@@ -55,6 +55,6 @@ def test_a_fit_that_stands_is_not_a_reason_for_another_first_one(database: Datab
     assert first == [model for model in MODELS if model != "neighbours"]
 
 
-def test_a_fit_a_judgement_and_a_refresh_are_not_taken_for_hung(database: Database) -> None:
+def test_a_fit_an_evaluation_and_a_refresh_are_not_taken_for_hung(database: Database) -> None:
     unlimited = {kind for kind, handler in Worker(database).handlers.items() if handler.hung_after is None}
-    assert unlimited == {"refresh", "fit", "judge"}
+    assert unlimited == {"refresh", "fit", "evaluate"}

@@ -21,7 +21,7 @@ Row = dict[str, object]
 
 PAST_WINDOW = timedelta(days=365)
 PAST_ORDERS = 100
-"""A customer's size is judged on their last hundred orders of a year."""
+"""A customer's usual order size is taken from their last hundred orders of a year."""
 
 
 @dataclass(frozen=True, slots=True)
