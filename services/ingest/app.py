@@ -57,10 +57,11 @@ def create_app(
     for connection in secrets:  # a rate needs its zero before the first order
         for outcome in (*OUTCOME.values(), "unsigned"):
             metrics.orders_received.labels(connection, hooks.ENTRY_POINT, outcome)
-    hooks.add(app, service, all_sources(), secrets)
+    sources = all_sources()
+    hooks.add(app, service, sources, secrets)
     orders.add(app, service, find_token)
     events.add(app, service, find_token)
-    describe_bodies(app)
+    describe_bodies(app, sources.values())
     return app
 
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from services.ingest.imports.entities import ENTITIES
-from services.ingest.normalise import ReadContext
+from services.ingest.source import ReadContext
 
 if TYPE_CHECKING:
     from services.cli import Context
@@ -197,7 +197,7 @@ def show(context: "Context", event_id: UUID) -> None:
 def replay(context: "Context", event_ids: tuple[UUID, ...], accept: bool) -> None:  # noqa: FBT001 - by name
     """Read messages again, and take in those that can be read now."""
     from services.ingest import replay as replaying  # noqa: PLC0415 - what it reads with is for this command
-    from services.ingest.reading import read_order  # noqa: PLC0415
+    from services.ingest.normalise import read_order  # noqa: PLC0415
     from services.ingest.source import all_sources  # noqa: PLC0415
 
     sources, settings = all_sources(), context.settings

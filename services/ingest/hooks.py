@@ -10,8 +10,7 @@ from flask import Response, request
 from werkzeug.exceptions import UnsupportedMediaType
 
 from services.ingest.entry_points import OUTCOME, STATUS, IngestService, answer
-from services.ingest.faults import InvalidOrder
-from services.ingest.source import Source, read_event
+from services.ingest.source import InvalidOrder, Source, read_event
 from services.ingest.store import Event, prepare, store, store_unreadable
 from shared.problems import Problem
 from shared.signing import SignatureFault

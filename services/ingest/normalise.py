@@ -6,18 +6,16 @@ digest. It is pure: the zone, the currency and the times it falls back on are ar
 
 import unicodedata
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 
-import msgspec
-
-from services.ingest.body import CustomerBody, LineBody, OrderBody
-from services.ingest.faults import Fault, InvalidOrder
-from services.ingest.pricing import ONE, ZERO, check_tax, line_nets
-from services.ingest.totals import totals_that_differ
+from services.ingest.body import ORDER, CustomerBody, LineBody, OrderBody, parse
+from services.ingest.pricing import ONE, ZERO, check_tax, line_nets, totals_that_differ
+from services.ingest.source import InvalidOrder, ReadContext
 from shared.domain.money import LARGEST_AMOUNT, rounded
 from shared.domain.order import CustomerRef, Line, LineKind, Order, OrderKind
+from shared.faults import Fault, fault_at
 
 FIRST_YEAR = 1990
 LAST_YEAR = 9999  # beyond it a change of zone overflows
@@ -28,14 +26,9 @@ DAY = timedelta(days=1)
 COST_UNIT = Decimal("0.000001")
 
 
-class ReadContext(msgspec.Struct, frozen=True):
-    """How an order came in: the source it belongs to, and what to assume where the body is silent."""
-
-    source: str
-    zone: tzinfo
-    currency: str
-    received_at: datetime
-    envelope_at: datetime | None = None
+def read_order(raw: bytes, context: ReadContext) -> Order:
+    """Read an order that stands alone as JSON. Raises InvalidOrder."""
+    return normalise(parse(ORDER, raw), context)
 
 
 def normalise(body: OrderBody, context: ReadContext) -> Order:
@@ -70,7 +63,7 @@ def normalise(body: OrderBody, context: ReadContext) -> Order:
 
 
 def version_of(body: OrderBody, context: ReadContext) -> int:
-    """Which reading is newer: the version, else a time in microseconds since 1970."""
+    """Return what says which revision is newer: the version, else a time in microseconds since 1970."""
     if body.version is not None:
         return body.version
     moment = body.updated_at or context.envelope_at or context.received_at
@@ -96,7 +89,7 @@ def _business_time(given: datetime, context: ReadContext, faults: list[Fault]) -
         moment = (given if given.tzinfo else given.replace(tzinfo=context.zone)).astimezone(UTC)
         if moment.year >= FIRST_YEAR and moment.date() <= (context.received_at + DAY).date():
             return moment
-    faults.append(Fault(f"ordered_at {given.isoformat()} is not between 1990 and tomorrow", ("ordered_at",)))
+    faults.append(fault_at(f"ordered_at {given.isoformat()} is not between 1990 and tomorrow", "ordered_at"))
     return EPOCH
 
 
@@ -106,7 +99,7 @@ def _check_direction(body: OrderBody, faults: list[Fault]) -> None:
         return
     quantities = [line.quantity for line in body.lines if line.quantity]
     if quantities and max(quantities) < 0:
-        faults.append(Fault("a sale with only negative quantities: send kind return", ("lines",)))
+        faults.append(fault_at("a sale with only negative quantities: send kind return", "lines"))
 
 
 def _lines(body: OrderBody, nets: Sequence[Decimal], faults: list[Fault]) -> list[Line]:
@@ -143,31 +136,31 @@ def _check_sizes(lines: Sequence[Line], faults: list[Fault]) -> None:
     """Refuse an order whose sums or unit prices are too large to be stored and worked with."""
     for index, line in enumerate(lines):
         if line.quantity and abs(line.net) >= LARGEST_AMOUNT * abs(line.quantity):
-            faults.append(Fault("the price of one base unit is out of range", ("lines", index)))
+            faults.append(fault_at("the price of one base unit is out of range", "lines", index))
     for name, amounts in (
         ("amounts", [line.net for line in lines]),
         ("quantities", [line.quantity for line in lines]),
     ):
         if sum(map(abs, amounts), ZERO) >= LARGEST_AMOUNT:
-            faults.append(Fault(f"the {name} of the lines are out of range together", ("lines",)))
+            faults.append(fault_at(f"the {name} of the lines are out of range together", "lines"))
 
 
 def _name_doubles(lines: Sequence[Line], faults: list[Fault]) -> None:
     seen: set[str] = set()
     for index, line in enumerate(lines):
         if line.id in seen:
-            faults.append(Fault(f"the line id {line.id!r} stands twice", ("lines", index, "id")))
+            faults.append(fault_at(f"the line id {line.id!r} stands twice", "lines", index, "id"))
         seen.add(line.id)
 
 
 def _base_quantity(line: LineBody, index: int, faults: list[Fault]) -> Decimal:
     pack = line.units_per_pack or ZERO
     if pack <= 0:
-        faults.append(Fault("units_per_pack must be more than 0", ("lines", index, "units_per_pack")))
+        faults.append(fault_at("units_per_pack must be more than 0", "lines", index, "units_per_pack"))
         return ZERO
     quantity = line.quantity * pack
     if not -LARGEST_AMOUNT < quantity < LARGEST_AMOUNT:
-        faults.append(Fault("the quantity is out of range", ("lines", index, "quantity")))
+        faults.append(fault_at("the quantity is out of range", "lines", index, "quantity"))
         return ZERO
     return rounded(quantity)
 
@@ -176,7 +169,7 @@ def _line(line: LineBody, quantity: Decimal, net: Decimal, index: int, faults: l
     sku, title, category, returns = line.sku, line.title, line.category, line.returns
     sku = (clean(sku) if sku else None) or clean(line.product_id)
     if sku is None and line.kind is LineKind.PRODUCT:
-        faults.append(Fault("a product line needs a sku or a product_id", ("lines", index, "sku")))
+        faults.append(fault_at("a product line needs a sku or a product_id", "lines", index, "sku"))
     if line.tax_rate is not None:
         check_tax(line, net, index, faults)
     return Line(
@@ -199,11 +192,11 @@ def _unit_cost(line: LineBody, index: int, faults: list[Fault]) -> Decimal | Non
     """Cost of one base unit."""
     cost = line.cost or ZERO
     if cost < 0:
-        faults.append(Fault("cost must not be negative", ("lines", index, "cost")))
+        faults.append(fault_at("cost must not be negative", "lines", index, "cost"))
     if line.units_per_pack is not None and line.units_per_pack > 0:
         cost /= line.units_per_pack
     if cost >= LARGEST_AMOUNT:
-        faults.append(Fault("the cost of one base unit is out of range", ("lines", index, "cost")))
+        faults.append(fault_at("the cost of one base unit is out of range", "lines", index, "cost"))
         return None
     return cost.quantize(COST_UNIT)
 

@@ -9,9 +9,7 @@ from msgspec.structs import replace
 from sqlalchemy import Connection, text
 
 from services.ingest.compare import Comparison, CurrentRevision, compare
-from services.ingest.faults import Fault, InvalidOrder
-from services.ingest.normalise import ReadContext
-from services.ingest.source import Read, read_event
+from services.ingest.source import InvalidOrder, Read, ReadContext, read_event
 from services.ingest.store import (
     QUEUE,
     as_json,
@@ -24,6 +22,7 @@ from services.ingest.store import (
 from shared import tasks
 from shared.db import Database
 from shared.domain.order import Order, digest, encode
+from shared.faults import Fault
 
 _COLUMNS = "id, source, entry_point, external_id, received_at, problem, body"
 _LIST = text(f"SELECT {_COLUMNS} FROM event WHERE state = 'quarantined' ORDER BY received_at LIMIT :most")  # noqa: S608

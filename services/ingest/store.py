@@ -13,9 +13,9 @@ import msgspec
 from sqlalchemy import Connection
 
 from services.ingest.compare import FIRST_TIME, Comparison, CurrentRevision, compare, is_time, version_to_keep
-from services.ingest.faults import Fault
 from shared.db import Database
 from shared.domain.order import Order, digest, encode
+from shared.faults import Fault
 from shared.raw_executor import Value
 
 QUEUE = "scoring"

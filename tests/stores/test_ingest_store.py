@@ -16,7 +16,8 @@ from sqlalchemy import text
 
 from services.ingest.body import OrderBody
 from services.ingest.compare import Comparison, CurrentRevision, compare
-from services.ingest.normalise import ReadContext, normalise
+from services.ingest.normalise import normalise
+from services.ingest.source import ReadContext
 from services.ingest.store import Event, OrderRevision, Stored, prepare, store
 from services.ingest.store_many import store_many
 from shared.db import REQUEST, Database

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from services.ingest.body import OrderBody
-from services.ingest.faults import InvalidOrder
-from services.ingest.normalise import ReadContext, normalise
+from services.ingest.normalise import normalise
+from services.ingest.source import InvalidOrder, ReadContext
 from shared.domain.order import Order
 from tests.ingest_service import an_order
 

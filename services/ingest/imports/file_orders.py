@@ -10,14 +10,15 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from services.ingest.body import OrderBody
-from services.ingest.faults import InvalidOrder, invalid_shape
+from services.ingest.body import ORDER
 from services.ingest.imports.columns import ColumnMap
 from services.ingest.imports.table import FileTable, identifier, quoted
-from services.ingest.normalise import ReadContext, normalise
+from services.ingest.normalise import normalise
+from services.ingest.source import InvalidOrder, ReadContext
 from shared.domain.order import Order, digest
+from shared.faults import Fault, faults_of
 
 VALUE_SCALE = 10_000
 """Values are counted in ten-thousandths, as whole numbers: exact and quick to add."""
@@ -131,9 +132,6 @@ def months(window: Window) -> str:
     )
 
 
-_BODY = TypeAdapter(OrderBody)
-
-
 @dataclass(frozen=True, slots=True)
 class FileOrder:
     """The rows that tell of one order in one version, and the JSON they make. Values are ten-thousandths."""
@@ -235,17 +233,17 @@ def read_order(told: FileOrder, receipt: ReadContext) -> Incoming | Refused:
     if told.contradiction is not None:
         return Refused(told, told.contradiction)
     try:
-        order = normalise(_BODY.validate_json(told.raw), receipt)
+        order = normalise(ORDER.validate_json(told.raw), receipt)
     except ValidationError as error:
-        return Refused(told, _reason(invalid_shape(error)))
-    except InvalidOrder as contradiction:
-        return Refused(told, _reason(contradiction))
+        return Refused(told, _reason(faults_of(error)))
+    except InvalidOrder as invalid:
+        return Refused(told, _reason(invalid.faults))
     return Incoming(order, digest(order), told)
 
 
-def _reason(contradiction: InvalidOrder) -> str:
-    """Every fault in one line, with where it stands."""
+def _reason(faults: Sequence[Fault]) -> str:
+    """Return every fault in one line, with where it stands."""
     return "; ".join(
-        f"{each['detail']} ({each['pointer'][2:]})" if len(each["pointer"]) > 1 else each["detail"]
-        for each in (fault.as_json() for fault in contradiction.faults)
+        each.detail if each.pointer in (None, "#") else f"{each.detail} ({each.pointer[2:]})"
+        for each in faults
     )

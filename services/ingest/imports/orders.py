@@ -27,7 +27,7 @@ from services.ingest.imports.file_orders import (
 from services.ingest.imports.runs import Advance, begin_run, finish_run, progress, take_statistics
 from services.ingest.imports.table import FileTable, Rejects, open_table
 from services.ingest.imports.work import BatchResult, Job, Workers, open_workers, rare_collections
-from services.ingest.normalise import ReadContext
+from services.ingest.source import ReadContext
 from shared.clock import real_now
 from shared.db import Database
 from shared.partitions import ensure_months

@@ -19,7 +19,7 @@ from services.ingest.imports.account import Account
 from services.ingest.imports.file_orders import FileOrder, Incoming, Refused, read_order
 from services.ingest.imports.load import Names, Run, compare_only, load, load_rates
 from services.ingest.imports.table import is_parquet
-from services.ingest.normalise import ReadContext
+from services.ingest.source import ReadContext
 from shared.db import UNHURRIED, Database
 
 VALUES_BETWEEN_COLLECTIONS = 500_000
