@@ -547,6 +547,21 @@ def test_a_number_that_comes_after_an_import_without_versions_is_newer(
     assert ingest.hook(an_order(version=3, status="confirmed")).get_json()["status"] == "accepted"
 
 
+def test_an_export_made_before_an_edit_does_not_roll_it_back(
+    context: Context, database: Database, database_url: str, tmp_path: Path
+) -> None:
+    ingest = ingest_on(database, database_url)
+    line = {"sku": "A", "quantity": "3", "unit_price": "2.50"}
+    ingest.hook(an_order(customer={"id": "c1"}, lines=[line]))
+    ingest.hook(an_order(customer={"id": "c1"}, lines=[line | {"quantity": "4"}], version=2))
+    file = tmp_path / "before.csv"
+    file.write_text("order_id,ordered_at,currency,customer_id,sku,quantity,unit_price\n"
+                    "o1,2026-03-02T09:00:00+00:00,EUR,c1,A,3,2.5\n")  # fmt: skip
+    assert "1 older version" in run(context, "orders", file, "--dry-run").output
+    assert "1 older version" in run(context, "orders", file).output
+    assert ingest.rows("SELECT version FROM event WHERE is_current") == [(2,)]
+
+
 def test_a_repeat_by_import_raises_the_version(
     context: Context, database: Database, database_url: str, tmp_path: Path
 ) -> None:

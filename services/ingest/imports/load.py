@@ -15,9 +15,15 @@ from psycopg import Connection as PsycopgConnection
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
-from services.ingest.compare import Comparison, CurrentRevision, compare, version_to_keep
+from services.ingest.compare import (
+    Comparison,
+    CurrentRevision,
+    compare,
+    is_newer_by_receipt,
+    version_to_keep,
+)
 from services.ingest.imports.file_orders import Incoming
-from services.ingest.store import flags_json, revision_after
+from services.ingest.store import flags_json, overtaken, revision_after
 from shared import identities, tasks
 from shared.clock import real_now
 from shared.db import Database
@@ -256,7 +262,7 @@ class Run:
 def compare_only(run: Run, batch: Sequence[Incoming]) -> list[Comparison]:
     """What would become of these orders."""
     with run.database.transaction() as connection:
-        return _compare_each(_held(connection, run.source, batch, lock=False), batch)
+        return _compare_each(connection, _held(connection, run.source, batch, lock=False), batch)
 
 
 def load(run: Run, batch: Sequence[Incoming]) -> list[Comparison]:
@@ -274,10 +280,10 @@ def load(run: Run, batch: Sequence[Incoming]) -> list[Comparison]:
 
 def _load(connection: Connection, run: Run, batch: Sequence[Incoming]) -> list[Comparison]:
     held = _held(connection, run.source, batch, lock=False)
-    comparisons = _compare_each(held, batch)
+    comparisons = _compare_each(connection, held, batch)
     if Comparison.NEWER in comparisons:
         held |= _held(connection, run.source, _newer(batch, comparisons), lock=True)
-        comparisons = _compare_each(held, batch)
+        comparisons = _compare_each(connection, held, batch)
     wanted = [
         each
         for each, comparison in zip(batch, comparisons, strict=True)
@@ -346,8 +352,20 @@ def _held(
     }
 
 
-def _compare_each(held: dict[str, CurrentRevision], batch: Sequence[Incoming]) -> list[Comparison]:
-    return [compare(held.get(each.order.id), each.order.version, each.digest) for each in batch]
+def _compare_each(
+    connection: Connection, held: Mapping[str, CurrentRevision], batch: Sequence[Incoming]
+) -> list[Comparison]:
+    comparisons = [compare(held.get(each.order.id), each.order.version, each.digest) for each in batch]
+    by_receipt = [
+        (each.order, each.digest)
+        for each in _newer(batch, comparisons)
+        if is_newer_by_receipt(held[each.order.id], each.order)
+    ]
+    before = overtaken(connection, by_receipt)
+    return [
+        Comparison.STALE if comparison is Comparison.NEWER and each.order.id in before else comparison
+        for each, comparison in zip(batch, comparisons, strict=True)
+    ]
 
 
 def _make_room(
