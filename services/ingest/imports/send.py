@@ -14,7 +14,7 @@ from services.ingest.imports.columns import ColumnMap
 from services.ingest.imports.file_orders import FileOrder, Window, create_views, file_orders, wanted
 from services.ingest.imports.table import FileFault, open_table
 from shared.clock import real_now
-from shared.signing import sign
+from shared.signing import signed_order
 
 TIMEOUT_SECONDS = 15
 
@@ -87,16 +87,11 @@ class Sender:
     def send(self, order: OutboundOrder) -> Answer:
         """Post one order. Raises requests.RequestException when nobody answers."""
         sent_at = real_now()
-        envelope = {"type": "order.created", "timestamp": sent_at.isoformat(), "data": order.order}
-        body = json.dumps(envelope).encode()
-        headers = sign(f"msg_{order.key}_{sent_at.timestamp():.6f}", sent_at, body, [self.secret])
+        message_id = f"msg_{order.key}_{sent_at.timestamp():.6f}"
+        body, headers = signed_order(order.order, message_id, sent_at, self.secret)
         began = time.perf_counter()
         response = self.session.post(
-            self.url,
-            data=body,
-            headers={"Content-Type": "application/json", **headers},
-            timeout=TIMEOUT_SECONDS,
-            allow_redirects=False,
+            self.url, data=body, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=False
         )
         told = response.json() if "json" in response.headers.get("Content-Type", "") else {}
         outcome = str(told.get("detail") or told.get("status", ""))
