@@ -12,15 +12,15 @@ from sqlalchemy import Connection, text
 
 from services.ingest.imports.columns import MapFault
 from services.ingest.imports.entities import AMOUNT, DAY, EXCHANGE_RATE, FLAG, ID, IDS, SHARE, Column, Entity
-from services.ingest.imports.load import copy_rows, copy_text
+from services.ingest.imports.rows import copy_rows, copy_text
 from services.ingest.imports.runs import begin_run, finish_run
 from services.ingest.imports.table import FileTable, Rejects, identifier, open_table, quoted
 from shared.db import Database
 from shared.identities import lock_new_names
 
 POSTGRES_TYPES = {AMOUNT: "numeric", EXCHANGE_RATE: "numeric", SHARE: "numeric", DAY: "date", FLAG: "boolean"}
-# As the tables hold them: what rounds to 0 there is 0 here.
-_NUMBERS = {AMOUNT: "DECIMAL(18, 4)", EXCHANGE_RATE: "DECIMAL(18, 8)", SHARE: "DECIMAL(6, 4)"}
+# With the decimals of the tables: what rounds to 0 there is 0 here. No currency is worth ten million of another.
+_NUMBERS = {AMOUNT: "DECIMAL(18, 4)", EXCHANGE_RATE: "DECIMAL(15, 8)", SHARE: "DECIMAL(6, 4)"}
 _PLAIN_NUMBER = r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?"
 LONGEST_ID = 200
 LONGEST_TEXT = 4000
@@ -41,7 +41,12 @@ def create_checked(table: FileTable, entity: Entity, base_currency: str) -> list
             f"the file has no column {', '.join(missing)}; {entity.name} have {known}\n"
             "hint: the first line names the columns"
         )
-    texts = [f"{_text(present.get(each.name))} AS {identifier(each.name)}" for each in entity.columns]
+    texts = [
+        f"nullif(trim(CAST({identifier(present[each.name])} AS VARCHAR)), '') AS {identifier(each.name)}"
+        if each.name in present
+        else f"NULL AS {identifier(each.name)}"
+        for each in entity.columns
+    ]
     table.connection.execute(f"CREATE VIEW texts AS SELECT row_no, unreadable, {', '.join(texts)} FROM file")  # noqa: S608
     together = (
         f"CASE WHEN {condition.replace('$base', quoted(base_currency))} THEN {quoted(reason)} END"
@@ -83,10 +88,6 @@ def good_rows(entity: Entity) -> str:
 def bad_rows() -> str:
     """Return the query of the others: row_no, reason."""
     return "SELECT row_no, fault AS reason FROM checked WHERE fault IS NOT NULL"
-
-
-def _text(name: str | None) -> str:
-    return "NULL" if name is None else f"nullif(trim(CAST({identifier(name)} AS VARCHAR)), '')"
 
 
 def _value(column: Column) -> str:

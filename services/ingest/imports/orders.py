@@ -77,7 +77,11 @@ def import_orders(database: Database, request: OrdersRequest) -> Report:
         create_views(table, request.columns)
         rows, value, outside = table.connection.execute(whole_file(request.window)).fetchall()[0]
         account, rejects = Account(), Rejects(table)
-        _reject_by_map(table, request.window, account, rejects)
+        query = rejected_rows_query(request.window)
+        rejects.add_query(query)
+        sums = f"SELECT reason, count(*), sum(value)::HUGEINT FROM ({query}) GROUP BY reason"  # noqa: S608 - ours
+        for reason, number, worth in table.connection.execute(sums).fetchall():
+            account.reject_rows(reason, number, worth)
         job = _begin(database, request, table)
         with progress(f"orders of {request.file.name}", rows) as advance, rare_collections():
             advance(account.rows)
@@ -99,15 +103,6 @@ def import_orders(database: Database, request: OrdersRequest) -> Report:
     return report
 
 
-def _reject_by_map(table: FileTable, window: Window, account: Account, rejects: Rejects) -> None:
-    """Book the rows the column map rejects."""
-    query = rejected_rows_query(window)
-    rejects.add_query(query)
-    sums = f"SELECT reason, count(*), sum(value)::HUGEINT FROM ({query}) GROUP BY reason"  # noqa: S608
-    for reason, rows, value in table.connection.execute(sums).fetchall():
-        account.reject_rows(reason, rows, value)
-
-
 def _begin(database: Database, request: OrdersRequest, table: FileTable) -> Job:
     """Note the run and make the months it needs; a dry run does neither."""
     run_id = 0
@@ -120,7 +115,7 @@ def _begin(database: Database, request: OrdersRequest, table: FileTable) -> Job:
     return Job(
         run_id=run_id,
         base_currency=request.base_currency,
-        receipt=ReadContext(
+        context=ReadContext(
             request.source, request.zone, request.columns.currency or request.base_currency, real_now()
         ),
         is_dry_run=request.is_dry_run,
@@ -161,10 +156,10 @@ def _bring_in(workers: Workers, job: Job, reader: pa.RecordBatchReader, outcomes
         outcomes.add_batch(done.result())
 
 
-def _batches(told: Iterator[FileOrder], outcomes: Outcomes) -> Iterator[list[FileOrder]]:
+def _batches(whole: Iterator[FileOrder], outcomes: Outcomes) -> Iterator[list[FileOrder]]:
     """Deal the orders out, without those of which the file holds a newer version."""
     batch: list[FileOrder] = []
-    for each, is_outdated in with_newer(told):
+    for each, is_outdated in with_newer(whole):
         if is_outdated:
             outcomes.pass_over(each)
             continue
