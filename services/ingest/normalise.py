@@ -37,9 +37,8 @@ def normalise(body: OrderBody, context: ReadContext) -> Order:
     ordered_at = _business_time(body.ordered_at, context, faults)
     nets = line_nets(body, faults)
     flags = totals_that_differ(body, nets)
-    _check_direction(body, faults)
     lines = _lines(body, nets, faults)
-    _check_sizes(lines, faults)
+    _check_together(body, lines, faults)
     if faults:
         raise InvalidOrder(faults)
     return Order(
@@ -93,15 +92,6 @@ def _business_time(given: datetime, context: ReadContext, faults: list[Fault]) -
     return EPOCH
 
 
-def _check_direction(body: OrderBody, faults: list[Fault]) -> None:
-    """A sale that only takes goods back is something else."""
-    if body.kind is not OrderKind.SALE:
-        return
-    quantities = [line.quantity for line in body.lines if line.quantity]
-    if quantities and max(quantities) < 0:
-        faults.append(fault_at("a sale with only negative quantities: send kind return", "lines"))
-
-
 def _lines(body: OrderBody, nets: Sequence[Decimal], faults: list[Fault]) -> list[Line]:
     """The lines, freight last. Of returns and credits all amounts are negative, however they were written."""
     quantities = [
@@ -115,11 +105,8 @@ def _lines(body: OrderBody, nets: Sequence[Decimal], faults: list[Fault]) -> lis
         _line(line, quantity, net, index, faults)
         for index, (line, quantity, net) in enumerate(zip(body.lines, quantities, nets, strict=True))
     ]
-    seen = {line.id for line in lines}
-    if len(seen) < len(lines):
-        _name_doubles(lines, faults)
     if body.freight:
-        lines.append(_freight(body, nets, seen, sign))
+        lines.append(_freight(body, nets, {line.id for line in lines}, sign))
     return lines
 
 
@@ -130,27 +117,6 @@ def _is_written_positive(body: OrderBody, nets: Sequence[Decimal]) -> bool:
     charges = (LineKind.FEE, LineKind.FREIGHT)
     goods = (net for line, net in zip(body.lines, nets, strict=True) if line.kind not in charges)
     return sum(goods, ZERO) > 0
-
-
-def _check_sizes(lines: Sequence[Line], faults: list[Fault]) -> None:
-    """Refuse an order whose sums or unit prices are too large to be stored and worked with."""
-    for index, line in enumerate(lines):
-        if line.quantity and abs(line.net) >= LARGEST_AMOUNT * abs(line.quantity):
-            faults.append(fault_at("the price of one base unit is out of range", "lines", index))
-    for name, amounts in (
-        ("amounts", [line.net for line in lines]),
-        ("quantities", [line.quantity for line in lines]),
-    ):
-        if sum(map(abs, amounts), ZERO) >= LARGEST_AMOUNT:
-            faults.append(fault_at(f"the {name} of the lines are out of range together", "lines"))
-
-
-def _name_doubles(lines: Sequence[Line], faults: list[Fault]) -> None:
-    seen: set[str] = set()
-    for index, line in enumerate(lines):
-        if line.id in seen:
-            faults.append(fault_at(f"the line id {line.id!r} stands twice", "lines", index, "id"))
-        seen.add(line.id)
 
 
 def _base_quantity(line: LineBody, index: int, faults: list[Fault]) -> Decimal:
@@ -211,9 +177,32 @@ def _freight(body: OrderBody, nets: Sequence[Decimal], taken: set[str], sign: in
                 net, with_tax = net + line_net, with_tax + line_net + abs(line.tax).copy_sign(line_net)
             elif line.tax_rate is not None:
                 net, with_tax = net + line_net, with_tax + line_net * (ONE + line.tax_rate)
-        freight = freight * net / with_tax if net and with_tax else freight
+        share = net / with_tax if with_tax else ONE
+        freight = (
+            freight * share if 0 < share <= 1 else freight
+        )  # else the lines cancel out, and tell no rate
     line_id = "freight" if "freight" not in taken else f"freight {len(taken) + 1}"
     return Line(id=line_id, kind=LineKind.FREIGHT, quantity=ONE * sign, net=rounded(freight * sign))
+
+
+def _check_together(body: OrderBody, lines: Sequence[Line], faults: list[Fault]) -> None:
+    """Refuse lines that contradict each other, or are too large to be stored and worked with."""
+    quantities = [line.quantity for line in body.lines if line.quantity]
+    if body.kind is OrderKind.SALE and quantities and max(quantities) < 0:
+        faults.append(fault_at("a sale with only negative quantities: send kind return", "lines"))
+    seen: set[str] = set()
+    for index, line in enumerate(lines):
+        if line.id in seen:
+            faults.append(fault_at(f"the line id {line.id!r} stands twice", "lines", index, "id"))
+        seen.add(line.id)
+        if line.quantity and abs(line.net) >= LARGEST_AMOUNT * abs(line.quantity):
+            faults.append(fault_at("the price of one base unit is out of range", "lines", index))
+    for name, amounts in (
+        ("amounts", [line.net for line in lines]),
+        ("quantities", [line.quantity for line in lines]),
+    ):
+        if sum(map(abs, amounts), ZERO) >= LARGEST_AMOUNT:
+            faults.append(fault_at(f"the {name} of the lines are out of range together", "lines"))
 
 
 def _customer(customer: CustomerBody | None) -> CustomerRef | None:

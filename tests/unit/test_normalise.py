@@ -173,6 +173,15 @@ def test_a_line_without_a_sku_is_named_by_the_upstream_s_product_id() -> None:
     assert [line.sku for line in read(an_order(lines=lines)).lines] == ["632910392", "B"]
 
 
+def test_freight_keeps_its_amount_where_the_lines_cancel_out() -> None:
+    lines = [
+        a_line(quantity="1", unit_price="100000000000", tax="0"),
+        a_line(quantity="-1", unit_price=None, net_unit_price="99999999999.9998", tax="0.0001"),
+    ]
+    order = read(an_order(lines=lines, freight="99999999999", prices_include_tax=True))
+    assert order.lines[-1].net == Decimal(99999999999)
+
+
 def test_freight_is_a_line_of_its_own() -> None:
     order = read(an_order(freight="4.90"))
     assert [(line.kind, line.net) for line in order.lines[1:]] == [(LineKind.FREIGHT, Decimal("4.90"))]
