@@ -1,6 +1,7 @@
 """Histories and entitys that come in from files, as whoever types the commands sees it."""
 
 import csv
+import json
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -587,6 +588,17 @@ def test_what_can_be_read_today_is_taken_in(context: Context, database: Database
     done = CliRunner().invoke(quarantine, ["replay", waiting], obj=context)
     assert "new" in done.output
     assert ingest.rows("SELECT state, is_current, external_id FROM event") == [("accepted", True, "o1")]
+
+
+def test_a_replay_keeps_its_first_receipt(context: Context, database: Database, database_url: str) -> None:
+    ingest = ingest_on(database, database_url)
+    waiting = ingest.hook(an_order(lines=[{"sku": "A", "quantity": "1"}])).get_json()["id"]
+    ingest.hook(an_order(version=None))
+    repaired = json.dumps({"type": "order.created", "data": an_order(number="first")}).encode()
+    with database.transaction() as connection:
+        connection.exec_driver_sql("UPDATE event SET body = %b WHERE state = 'quarantined'", (repaired,))
+    assert "stale" in CliRunner().invoke(quarantine, ["replay", waiting], obj=context).output
+    assert ingest.rows("SELECT id::text FROM event WHERE is_current") != [(waiting,)]
 
 
 def test_replaying_what_is_not_there_fails(context: Context) -> None:
