@@ -85,7 +85,7 @@ def _completed(connection: Connection, subject: _Subject) -> _Subject:
 
 
 def _events(connection: Connection, subject: _Subject) -> Iterator[Step]:
-    """Every reading of the order that came in, and the task it caused."""
+    """Every revision of the order that came in, and the task it caused."""
     rows = connection.execute(
         text(
             "SELECT id, entry_point, state, version, is_current, received_at, problem FROM event"
@@ -95,9 +95,9 @@ def _events(connection: Connection, subject: _Subject) -> Iterator[Step]:
         {"source": subject.source, "external": subject.external_id},
     )
     for row in rows:
-        held = ", the one held" if row.is_current else ""
+        current = ", current" if row.is_current else ""
         problem = f": {row.problem}" if row.problem else ""
-        detail = f"{row.id} by {row.entry_point}, version {row.version}{held}, {row.state}{problem}"
+        detail = f"{row.id} by {row.entry_point}, version {row.version}{current}, {row.state}{problem}"
         yield Step(0, "event", detail, row.received_at)
         yield from _tasks(connection, "score", str(row.id))
 
@@ -144,7 +144,7 @@ def _facts(connection: Connection, order_id: int) -> Iterator[Step]:
 
 
 def _signals(connection: Connection, occasion: str) -> Iterator[Step]:
-    """Every signal found on the occasion, with its evidence and its verdict."""
+    """Every signal found on the occasion, with its evidence and its decision."""
     rows = connection.execute(
         text(
             "SELECT signal.*, decision.verdict, decision.reason, decision.policy_version,"

@@ -41,8 +41,12 @@ class NumberedLine:
 def take(service: IngestService, source: str) -> Response:
     """Answer the request at hand line by line."""
     accept_any_length()
-    lines = numbered_lines(request.stream.read)
-    return Response((_encode(service, source, batch) for batch in batches(lines)), content_type=MEDIA_TYPE)
+    results = (
+        msgspec.json.encode(result) + b"\n"
+        for batch in batches(numbered_lines(request.stream.read))
+        for result in store_lines(service, source, batch)
+    )
+    return Response(results, content_type=MEDIA_TYPE)
 
 
 def numbered_lines(read: Callable[[int], bytes]) -> Iterator[NumberedLine]:
@@ -75,10 +79,6 @@ def batches(lines: Iterator[NumberedLine]) -> Iterator[list[NumberedLine]]:
             batch, size = [], 0
     if batch:
         yield batch
-
-
-def _encode(service: IngestService, source: str, batch: Sequence[NumberedLine]) -> bytes:
-    return b"".join(msgspec.json.encode(result) + b"\n" for result in store_lines(service, source, batch))
 
 
 def store_lines(service: IngestService, source: str, batch: Sequence[NumberedLine]) -> list[Result]:

@@ -36,16 +36,11 @@ def describe_bodies(app: APIFlask, sources: Iterable[Source]) -> None:
         schemas = spec.setdefault("components", {}).setdefault("schemas", {})
         models: list[type[BaseModel]] = [OrderBody, *bodies]
         for model in models:
-            schemas |= _schemas(model)
+            schema = TypeAdapter(model).json_schema(ref_template=REFERENCE)
+            schemas |= {**schema.pop("$defs", {}), model.__name__: schema}
         return spec
 
 
 def _take(spec: dict[str, Any], path: str, schemas: dict[str, dict[str, Any]]) -> None:
     content = {media_type: {"schema": schema} for media_type, schema in schemas.items()}
     spec["paths"][path]["post"]["requestBody"] = {"required": True, "content": content}
-
-
-def _schemas(model: type[BaseModel]) -> dict[str, Any]:
-    """Return the schemas of a model and of those it is made of."""
-    schema = TypeAdapter(model).json_schema(ref_template=REFERENCE)
-    return {**schema.pop("$defs", {}), model.__name__: schema}

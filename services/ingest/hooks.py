@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
 
 import msgspec
 from apiflask import APIFlask
@@ -39,7 +38,8 @@ def add(app: APIFlask, service: IngestService, sources: Mapping[str, Source], se
 
 def _take(service: IngestService, source: Source, secrets: Sequence[str]) -> Response:
     raw = request.get_data(cache=False)
-    headers = _headers(request.environ)
+    headers = {_name(key): value for key, value in request.environ.items() if key.startswith("HTTP_")}
+    headers["content-type"] = request.environ.get("CONTENT_TYPE", "")
     context = service.read_context(source.name)
     try:
         message_id = source.verify(headers, raw, secrets, context.received_at)
@@ -59,14 +59,7 @@ def _take(service: IngestService, source: Source, secrets: Sequence[str]) -> Res
     return answer(STATUS[stored.comparison], OUTCOME[stored.comparison], stored.event_id)
 
 
-def _headers(environment: Mapping[str, Any]) -> dict[str, str]:
-    """Every header by its name in lower case."""
-    headers = {_name(key): value for key, value in environment.items() if key.startswith("HTTP_")}
-    headers["content-type"] = environment.get("CONTENT_TYPE", "")
-    return headers
-
-
 @lru_cache(maxsize=256)
 def _name(key: str) -> str:
-    """The name of a header that WSGI calls HTTP_SO_AND_SO."""
+    """Return the name, in lower case, of a header that WSGI calls HTTP_SO_AND_SO."""
     return key[5:].lower().replace("_", "-")
