@@ -148,7 +148,7 @@ class OrderBody(Body):
     """One revision of an order, complete: a newer one replaces the whole of it."""
 
     id: Id
-    version: Annotated[int, BeforeValidator(_plain_number), Field(ge=0, lt=2**63)] | None = None
+    version: Annotated[int, BeforeValidator(_plain_number), Field(ge=0, lt=2**62)] | None = None
     """Which revision is newer; absent: `updated_at`, else the envelope's timestamp, else the time of receipt."""
     updated_at: Moment | None = None
     number: MaybeId | None = None

@@ -159,6 +159,7 @@ def _unit_cost(line: LineBody, index: int, faults: list[Fault]) -> Decimal | Non
     cost = line.cost or ZERO
     if cost < 0:
         faults.append(fault_at("cost must not be negative", "lines", index, "cost"))
+        return None
     if line.units_per_pack is not None and line.units_per_pack > 0:
         cost /= line.units_per_pack
     if cost >= LARGEST_AMOUNT:

@@ -163,6 +163,13 @@ def test_a_new_name_of_a_customer_is_no_other_fact(database: Database) -> None:
     assert come(database, "one", 1, customer={"id": "c1", "name": "Contoso GmbH"}) is Comparison.DUPLICATE
 
 
+def test_what_follows_the_highest_version_there_is_has_a_revision_too(database: Database) -> None:
+    highest = 2**62 - 1
+    assert come(database, "one", highest) is Comparison.NEW
+    assert come(database, "two", 5) is Comparison.NEWER
+    assert rows(database, "SELECT version, revision FROM event WHERE is_current") == [(5, highest + 1)]
+
+
 def test_a_repeat_keeps_the_revision_and_raises_the_version(database: Database) -> None:
     come(database, "one", 1)
     assert come(database, "one", 9) is Comparison.DUPLICATE
