@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 
-from services.ingest.body import ORDER, CustomerBody, LineBody, OrderBody, parse
+from services.ingest.body import ORDER, LineBody, OrderBody, parse
 from services.ingest.pricing import ONE, ZERO, check_tax, line_nets, totals_that_differ
 from services.ingest.source import InvalidOrder, ReadContext
 from shared.domain.money import LARGEST_AMOUNT, rounded
@@ -41,6 +41,7 @@ def normalise(body: OrderBody, context: ReadContext) -> Order:
     _check_together(body, lines, faults)
     if faults:
         raise InvalidOrder(faults)
+    given = body.customer
     return Order(
         source=context.source,
         id=clean(body.id) or body.id,
@@ -55,7 +56,15 @@ def normalise(body: OrderBody, context: ReadContext) -> Order:
         channel=clean(body.channel),
         rep_id=clean(body.rep_id),
         original_order_id=clean(body.original_order_id),
-        customer=_customer(body.customer),
+        customer=None
+        if given is None
+        else CustomerRef(
+            id=clean(given.id) or given.id,
+            parent_id=clean(given.parent_id),
+            name=clean(given.name),
+            status=given.status,
+            internal=given.internal,
+        ),
         is_unversioned=body.version is None and body.updated_at is None and context.envelope_at is None,
         flags=tuple(flags),
     )
@@ -204,15 +213,3 @@ def _check_together(body: OrderBody, lines: Sequence[Line], faults: list[Fault])
     ):
         if sum(map(abs, amounts), ZERO) >= LARGEST_AMOUNT:
             faults.append(fault_at(f"the {name} of the lines are out of range together", "lines"))
-
-
-def _customer(customer: CustomerBody | None) -> CustomerRef | None:
-    if customer is None:
-        return None
-    return CustomerRef(
-        id=clean(customer.id) or customer.id,
-        parent_id=clean(customer.parent_id),
-        name=clean(customer.name),
-        status=customer.status,
-        internal=customer.internal,
-    )

@@ -53,15 +53,11 @@ def create_checked(table: FileTable, entity: Entity, base_currency: str) -> list
         for condition, reason in entity.refuses
     )
     faults = ", ".join((*map(_fault, entity.columns), *together))
-    key = ", ".join(
-        _key_value(column, base_currency)
-        for name in entity.key
-        for column in entity.columns
-        if column.name == name
-    )
+    columns = {each.name: each for each in entity.columns}
+    key = ", ".join(_key_value(columns[name], base_currency) for name in entity.key)
     is_second = ""
     if entity.only_one is not None:
-        flag = _value(next(column for column in entity.columns if column.name == entity.only_one))
+        flag = _value(columns[entity.only_one])
         is_set = f"coalesce({flag} IN ('true', 'yes', '1'), false)"
         is_second = (
             f" WHEN {is_set} AND row_number() OVER (PARTITION BY wrong IS NULL, {is_set} ORDER BY row_no) > 1"
@@ -76,7 +72,7 @@ def create_checked(table: FileTable, entity: Entity, base_currency: str) -> list
         f" WHEN row_number() OVER (PARTITION BY wrong IS NULL, {key} ORDER BY row_no) > 1"
         f" THEN 'the same {' and '.join(entity.key)} stands in an earlier row'{is_second} END AS fault FROM tried"
     )
-    return sorted(set(present) - {each.name for each in entity.columns})
+    return sorted(set(present) - set(columns))
 
 
 def good_rows(entity: Entity) -> str:
@@ -238,8 +234,7 @@ def _refuse_dangling(connection: Connection, request: EntityRequest, rejects: Re
     while True:
         refused = 0
         for each in references:
-            own = each.refers_to == request.entity.name
-            statement = _dangling(each.name, each.refers_to or "", is_list=each.kind == IDS, own=own)
+            statement = _dangling(each, request.entity)
             gone = connection.execute(text(statement), _arguments(statement, request)).all()
             refused += len(gone)
             for row_no, name in gone:
@@ -248,11 +243,13 @@ def _refuse_dangling(connection: Connection, request: EntityRequest, rejects: Re
             return
 
 
-def _dangling(column: str, entity: str, *, is_list: bool, own: bool) -> str:
+def _dangling(column: Column, entity: Entity) -> str:
     """Return the SQL that takes such rows out of `staged` and returns row_no and the unknown name."""
-    names = f"unnest(string_to_array({column}, ';'))" if is_list else f"(SELECT {column})"
-    known = f"EXISTS ({_EXISTS[entity].format('trim(wanted.name)')})"
-    if own:
+    names = (
+        f"unnest(string_to_array({column.name}, ';'))" if column.kind == IDS else f"(SELECT {column.name})"
+    )
+    known = f"EXISTS ({_EXISTS[column.refers_to or ''].format('trim(wanted.name)')})"
+    if column.refers_to == entity.name:
         known += " OR EXISTS (SELECT FROM staged AS other WHERE other.id = trim(wanted.name))"
     return (
         "WITH dangling AS (SELECT DISTINCT ON (row_no) row_no, wanted.name FROM staged"  # noqa: S608 - our columns

@@ -8,7 +8,6 @@ from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import pyarrow as pa
 from sqlalchemy import text
 
 from services.ingest.imports.account import Account
@@ -26,7 +25,7 @@ from services.ingest.imports.file_orders import (
 )
 from services.ingest.imports.runs import Advance, begin_run, finish_run, progress, take_statistics
 from services.ingest.imports.table import FileTable, Rejects, open_table
-from services.ingest.imports.work import BatchResult, Job, Workers, open_workers, rare_collections
+from services.ingest.imports.work import BatchResult, Job, open_workers, rare_collections
 from services.ingest.source import ReadContext
 from shared.clock import real_now
 from shared.db import Database
@@ -85,7 +84,14 @@ def import_orders(database: Database, request: OrdersRequest) -> Report:
         job = _begin(database, request, table)
         with progress(f"orders of {request.file.name}", rows) as advance, rare_collections():
             advance(account.rows)
-            _bring_in(workers, job, table.stream(wanted(request.window)), Outcomes(account, rejects, advance))
+            outcomes, under_way = Outcomes(account, rejects, advance), deque[Future[BatchResult]]()
+            # The rows are grouped here, while others normalise and load them.
+            for batch in _batches(file_orders(table.stream(wanted(request.window))), outcomes):
+                under_way.append(workers.submit(job, batch))
+                while len(under_way) > workers.most_under_way:
+                    outcomes.add_batch(under_way.popleft().result())
+            for done in under_way:
+                outcomes.add_batch(done.result())
         if rejects.count:
             rejects.write(request.rejects)
         report = Report(
@@ -143,17 +149,6 @@ class Outcomes:
         for rows, reason in done.refused:
             self.rejects.add(rows, reason)
         self.advance(done.rows)
-
-
-def _bring_in(workers: Workers, job: Job, reader: pa.RecordBatchReader, outcomes: Outcomes) -> None:
-    """Group the rows here, while others normalise and load them."""
-    under_way: deque[Future[BatchResult]] = deque()
-    for batch in _batches(file_orders(reader), outcomes):
-        under_way.append(workers.submit(job, batch))
-        while len(under_way) > workers.most_under_way:
-            outcomes.add_batch(under_way.popleft().result())
-    for done in under_way:
-        outcomes.add_batch(done.result())
 
 
 def _batches(whole: Iterator[FileOrder], outcomes: Outcomes) -> Iterator[list[FileOrder]]:
