@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from shared.signing import sign
+from shared.signing import signed_order
 
 LINES = 10
 Address = tuple[str, int]
@@ -64,9 +64,7 @@ def made_orders(
 
 def webhook(order: dict[str, Any], address: Address, secret: str) -> bytes:
     """The whole signed request that posts one order."""
-    now = datetime.now(UTC)
-    body = json.dumps({"type": "order.created", "timestamp": now.isoformat(), "data": order}).encode()
-    headers = {"Content-Type": "application/json", **sign(f"msg_{order['id']}", now, body, [secret])}
+    body, headers = signed_order(order, f"msg_{order['id']}", datetime.now(UTC), secret)
     return request("/hooks/standard", address, headers, body)
 
 

@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 
 from deploy.child import StackError
 from deploy.sample import generate
-from shared.signing import sign
+from shared.signing import signed_order
 
 Say = Callable[[str], None]
 
@@ -93,10 +93,8 @@ class Hook:
         Raises StackError when it is refused for good, which our own service never does: then another program
         listens at our address.
         """
-        now = datetime.now(UTC)
-        body = json.dumps({"type": "order.created", "timestamp": now.isoformat(), "data": order}).encode()
         message_id = f"msg_{number:04}_{order['id']}"
-        headers = {"Content-Type": "application/json", **sign(message_id, now, body, [self.secret])}
+        body, headers = signed_order(order, message_id, datetime.now(UTC), self.secret)
         try:
             with urlopen(Request(self.url, body, headers), timeout=10) as response:  # noqa: S310 - our own hook
                 return f"{response.status} {json.load(response)['status']}"

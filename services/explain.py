@@ -49,6 +49,11 @@ _BY_NAME = text(
     " ORDER BY source, external_id"
 )
 
+_ORDER = text(
+    "SELECT source, external_id, id AS order_id FROM sales_order"
+    " WHERE id = :order_id OR (source = :source AND external_id = :external_id)"
+)
+
 
 def explain(connection: Connection, asked: str) -> list[Step]:
     """Return the way of the order behind an id: of an order, event, signal, alert or delivery. Empty: unknown."""
@@ -64,28 +69,22 @@ def explain(connection: Connection, asked: str) -> list[Step]:
 
 
 def _subjects(connection: Connection, asked: str) -> list[_Subject]:
+    """Return the occasions behind an id, each order with both of its names once it is applied."""
     try:
         found = connection.execute(_BY_UUID, {"id": UUID(asked)}).mappings().all()
     except ValueError:
         found = connection.execute(_BY_NAME, {"id": asked}).mappings().all()
-    return list(dict.fromkeys(_completed(connection, _Subject(**row)) for row in found))
-
-
-def _completed(connection: Connection, subject: _Subject) -> _Subject:
-    """Fill in whichever name of the order is missing."""
-    row = connection.execute(
-        text(
-            "SELECT source, external_id, id AS order_id FROM sales_order"
-            " WHERE id = :order OR (source = :source AND external_id = :external)"
-        ),
-        {"order": subject.order_id, "source": subject.source, "external": subject.external_id},
-    ).mappings()
-    found = row.one_or_none()
-    return _Subject(**found, occasion=f"order:{found['order_id']}") if found else subject
+    subjects = []
+    for each in found:
+        order = connection.execute(_ORDER, dict(each)).mappings().one_or_none()
+        subjects.append(
+            _Subject(**order, occasion=f"order:{order['order_id']}") if order else _Subject(**each)
+        )
+    return list(dict.fromkeys(subjects))
 
 
 def _events(connection: Connection, subject: _Subject) -> Iterator[Step]:
-    """Every reading of the order that came in, and the task it caused."""
+    """Every revision of the order that came in, and the task it caused."""
     rows = connection.execute(
         text(
             "SELECT id, entry_point, state, version, is_current, received_at, problem FROM event"
@@ -95,9 +94,9 @@ def _events(connection: Connection, subject: _Subject) -> Iterator[Step]:
         {"source": subject.source, "external": subject.external_id},
     )
     for row in rows:
-        held = ", the one held" if row.is_current else ""
+        current = ", current" if row.is_current else ""
         problem = f": {row.problem}" if row.problem else ""
-        detail = f"{row.id} by {row.entry_point}, version {row.version}{held}, {row.state}{problem}"
+        detail = f"{row.id} by {row.entry_point}, version {row.version}{current}, {row.state}{problem}"
         yield Step(0, "event", detail, row.received_at)
         yield from _tasks(connection, "score", str(row.id))
 
@@ -144,7 +143,7 @@ def _facts(connection: Connection, order_id: int) -> Iterator[Step]:
 
 
 def _signals(connection: Connection, occasion: str) -> Iterator[Step]:
-    """Every signal found on the occasion, with its evidence and its verdict."""
+    """Every signal found on the occasion, with its evidence and its decision."""
     rows = connection.execute(
         text(
             "SELECT signal.*, decision.verdict, decision.reason, decision.policy_version,"

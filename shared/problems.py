@@ -1,7 +1,6 @@
 """Everything that went wrong, answered in one form: RFC 9457 problem details, never a stack."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 import msgspec
@@ -15,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
 from shared.db import is_away
+from shared.faults import Fault, faults_of
 from shared.logs import request_id
 
 MEDIA_TYPE = "application/problem+json"
@@ -27,15 +27,6 @@ DATABASE_AWAY: tuple[type[Exception], ...] = (
     sqlalchemy.exc.TimeoutError,
     psycopg.OperationalError,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing wrong with what was sent. `pointer` is a JSON pointer into the body as a fragment: #/lines/0/sku."""
-
-    detail: str
-    pointer: str | None = None
-    parameter: str | None = None
 
 
 class Problem(Exception):
@@ -67,23 +58,10 @@ class Problem(Exception):
         if self.detail:
             body["detail"] = self.detail
         if self.faults:
-            body["errors"] = [_fault_object(fault) for fault in self.faults]
+            body["errors"] = [fault.as_json() for fault in self.faults]
         if (current := request_id.get()) is not None:
             body["request_id"] = current
         return Response(msgspec.json.encode(body), self.status, self.headers, content_type=MEDIA_TYPE)
-
-
-def faults_of(error: ValidationError, *, within: Sequence[str | int] = ()) -> tuple[Fault, ...]:
-    """Every fault pydantic found, with its pointer. `within` names the part of the body that was validated."""
-    return tuple(
-        Fault(each["msg"], pointer=pointer((*within, *each["loc"])))
-        for each in error.errors(include_url=False, include_input=False, include_context=False)
-    )
-
-
-def pointer(path: Sequence[str | int]) -> str:
-    """Return a JSON pointer (RFC 6901) as a fragment."""
-    return "#" + "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
 def register(app: APIFlask) -> None:
@@ -110,7 +88,9 @@ def _of_apiflask(error: HTTPError) -> Response:
         return Problem(error.status_code, error.message, headers=dict(Headers(error.headers))).response()
     faults = faults_of(cause)
     if location != "json":
-        faults = tuple(Fault(fault.detail, parameter=cast("str", fault.pointer)[2:]) for fault in faults)
+        faults = tuple(
+            Fault(fault.detail, None, parameter=cast("str", fault.pointer)[2:]) for fault in faults
+        )
     return Problem(422, "What was sent does not fit the schema.", faults=faults).response()
 
 
@@ -123,8 +103,3 @@ def _of_database(app: APIFlask) -> Callable[[Exception], Response]:
         return Problem(503, "The database does not answer; nothing was stored.", headers=headers).response()
 
     return answer
-
-
-def _fault_object(fault: Fault) -> dict[str, str]:
-    place = {"pointer": fault.pointer} if fault.pointer is not None else {"parameter": fault.parameter}
-    return {"detail": fault.detail} | {name: value for name, value in place.items() if value is not None}

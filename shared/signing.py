@@ -6,11 +6,13 @@ The signature is HMAC-SHA256 over `id.timestamp.body`, the body byte for byte as
 import base64
 import binascii
 import hmac
+import json
 import re
 import secrets as random_source
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
+from typing import Any
 
 TOLERANCE = timedelta(seconds=300)
 SHORTEST_KEY = 16
@@ -53,6 +55,15 @@ def sign(message_id: str, timestamp: datetime, body: bytes, secrets: Sequence[st
         "webhook-timestamp": sent_at,
         "webhook-signature": " ".join("v1," + base64.b64encode(digest).decode() for digest in digests),
     }
+
+
+def signed_order(
+    order: Mapping[str, Any], message_id: str, now: datetime, secret: str
+) -> tuple[bytes, dict[str, str]]:
+    """Return body and headers of the webhook by which a shop tells of an order: what is posted to our hook."""
+    event = {"type": "order.created", "timestamp": now.isoformat(), "data": order}
+    body = json.dumps(event).encode()
+    return body, {"Content-Type": "application/json", **sign(message_id, now, body, [secret])}
 
 
 def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: datetime) -> str:

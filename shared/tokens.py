@@ -15,8 +15,12 @@ from time import monotonic
 from zlib import crc32
 
 from cachetools import TTLCache
+from sqlalchemy import text
+
+from shared.db import Database
 
 PREFIX = "tip_"
+_FIND = text("SELECT name, source, scopes, expires_at FROM api_token WHERE digest = :digest")
 _SHAPE = re.compile(r"tip_[0-9A-Za-z]{49}")
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -50,6 +54,17 @@ def looks_valid(token: str) -> bool:
     if not _SHAPE.fullmatch(token):
         return False
     return token[-6:] == _checksum(token[len(PREFIX) : -6])
+
+
+def stored_tokens(database: Database) -> FindToken:
+    """Return the function that looks a token up by its SHA-256."""
+
+    def find(wanted: bytes) -> ApiToken | None:
+        with database.autocommit() as connection:
+            row = connection.execute(_FIND, {"digest": wanted}).first()
+        return None if row is None else ApiToken(row.name, row.source, frozenset(row.scopes), row.expires_at)
+
+    return find
 
 
 def remembered(find: FindToken, *, seconds: float = 5.0, tick: Callable[[], float] = monotonic) -> FindToken:

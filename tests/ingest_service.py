@@ -1,6 +1,5 @@
 """The ingest service for tests, on a real database: its client, the queues it notified, and orders to send."""
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +14,7 @@ from shared.clock import real_now
 from shared.db import Database
 from shared.metrics import Metrics
 from shared.settings import Settings
-from shared.signing import new_secret, sign
+from shared.signing import new_secret, sign, signed_order
 
 SECRET = new_secret()
 OLD_SECRET = new_secret()
@@ -29,14 +28,14 @@ class Ingest:
     client: FlaskClient
     notified: list[str]
 
-    def hook(self, order: object, *, secret: str = SECRET, raw: bytes | None = None) -> TestResponse:
+    def hook(self, order: Any, *, secret: str = SECRET, raw: bytes | None = None) -> TestResponse:
         """Post an order as a signed webhook."""
-        envelope = {"type": "order.created", "timestamp": datetime.now(UTC).isoformat(), "data": order}
-        body = json.dumps(envelope).encode() if raw is None else raw
-        headers = sign("msg_1", datetime.now(UTC), body, [secret])
-        return self.client.post(
-            "/hooks/standard", data=body, headers=headers, content_type="application/json"
-        )
+        now = datetime.now(UTC)
+        if raw is None:
+            body, headers = signed_order(order, "msg_1", now, secret)
+        else:
+            body, headers = raw, {"Content-Type": "application/json", **sign("msg_1", now, raw, [secret])}
+        return self.client.post("/hooks/standard", data=body, headers=headers)
 
     def token(self, *scopes: str, source: str = "standard") -> dict[str, str]:
         """Make an API token; return the header that carries it."""

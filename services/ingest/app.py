@@ -17,10 +17,8 @@ from shared.clock import Clock, real_now
 from shared.db import Database
 from shared.metrics import Metrics, QuarantineCollector
 from shared.settings import Settings
-from shared.tokens import ApiToken, FindToken, remembered
+from shared.tokens import remembered, stored_tokens
 from shared.web import Check, create_service
-
-_TOKEN = "SELECT name, source, scopes, expires_at FROM api_token WHERE digest = %b"  # noqa: S105 - a statement
 
 
 def create_app(
@@ -53,24 +51,16 @@ def create_app(
     metrics.registry.register(
         QuarantineCollector(lambda: dict.fromkeys(secrets, 0) | quarantined_by_source(database))
     )
-    find_token = remembered(_token_finder(database))
+    find_token = remembered(stored_tokens(database))
     for connection in secrets:  # a rate needs its zero before the first order
         for outcome in (*OUTCOME.values(), "unsigned"):
             metrics.orders_received.labels(connection, hooks.ENTRY_POINT, outcome)
-    hooks.add(app, service, all_sources(), secrets)
+    sources = all_sources()
+    hooks.add(app, service, sources, secrets)
     orders.add(app, service, find_token)
     events.add(app, service, find_token)
-    describe_bodies(app)
+    describe_bodies(app, sources.values())
     return app
-
-
-def _token_finder(database: Database) -> FindToken:
-    def find(digest: bytes) -> ApiToken | None:
-        with database.autocommit() as connection:
-            row = connection.exec_driver_sql(_TOKEN, (digest,)).first()
-        return None if row is None else ApiToken(row[0], row[1], frozenset(row[2]), row[3])
-
-    return find
 
 
 def _redis_fault(settings: Settings) -> str | None:

@@ -1,4 +1,4 @@
-"""The body of an order as it is sent to us: `POST /v1/orders`, `data` of a webhook.
+"""Our own order as JSON: the body of `POST /v1/orders`, the `data` of a webhook.
 
 Unknown fields are ignored, as they stay in the stored body. Amounts are decimals, as text or numbers. What the
 fields mean, and which bodies contradict themselves, is `services.ingest.normalise`.
@@ -8,11 +8,23 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic_core import PydanticCustomError
 
+from services.ingest.source import InvalidOrder, NotJson
+from shared import strict_json
 from shared.domain.money import CURRENCIES, LARGEST_AMOUNT
 from shared.domain.order import CustomerStatus, LineKind, OrderKind, OrderStatus
+from shared.faults import Fault, faults_of
 
 Id = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 MaybeId = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
@@ -42,22 +54,23 @@ def _written_out(value: object) -> object:
 
 Moment = Annotated[datetime, BeforeValidator(_written_out)]
 
-Default = TypeVar("Default")
-
-
-def _null_means(default: Default) -> BeforeValidator:
-    """Read null as the field's default: it says no more than an absent field."""
-    return BeforeValidator(lambda value: default if value is None else value)
-
-
-def _lower_case(value: object) -> object:
-    return value.strip().lower() or None if isinstance(value, str) else value
-
 
 def _known_currency(code: str) -> str:
     if code not in CURRENCIES:
         raise PydanticCustomError("currency", "no currency of ISO 4217")
     return code
+
+
+Currency = Annotated[str, StringConstraints(pattern="^[A-Z]{3}$"), AfterValidator(_known_currency)]
+
+_LOWER_CASE = BeforeValidator(
+    lambda value: value.strip().lower() or None if isinstance(value, str) else value
+)
+
+
+def _null_means(default: object) -> BeforeValidator:
+    """Read null as the field's default: it says no more than an absent field."""
+    return BeforeValidator(lambda value: default if value is None else value)
 
 
 Flag = Annotated[bool, _null_means(False)]
@@ -76,7 +89,7 @@ class CustomerBody(Body):
     parent_id: MaybeId | None = None
     """The account this one belongs to."""
     name: Words | None = None
-    status: Annotated[CustomerStatus | None, BeforeValidator(_lower_case)] = None
+    status: Annotated[CustomerStatus | None, _LOWER_CASE] = None
     """Case does not matter. A blocked or closed customer is never alerted."""
     internal: Flag = False
     """One of our own: never alerted."""
@@ -135,7 +148,7 @@ class OrderBody(Body):
     """One revision of an order, complete: a newer one replaces the whole of it."""
 
     id: Id
-    version: Annotated[int, BeforeValidator(_plain_number), Field(ge=0, lt=2**63)] | None = None
+    version: Annotated[int, BeforeValidator(_plain_number), Field(ge=0, lt=2**62)] | None = None
     """Which revision is newer; absent: `updated_at`, else the envelope's timestamp, else the time of receipt."""
     updated_at: Moment | None = None
     number: MaybeId | None = None
@@ -147,9 +160,7 @@ class OrderBody(Body):
     original_order_id: MaybeId | None = None
     ordered_at: Moment
     """Business time; without an offset it is read in the connection's zone."""
-    currency: (
-        Annotated[str, StringConstraints(pattern="^[A-Z]{3}$"), AfterValidator(_known_currency)] | None
-    ) = None
+    currency: Currency | None = None
     """ISO 4217; absent: the company's base currency."""
     prices_include_tax: Flag = False
     discount: Number | None = None
@@ -162,12 +173,16 @@ class OrderBody(Body):
     totals: TotalsBody | None = None
 
 
-class Envelope(BaseModel):
-    """The envelope of a Standard Webhook."""
+ORDER = TypeAdapter(OrderBody)
 
-    model_config = ConfigDict(extra="ignore")
+Parsed = TypeVar("Parsed")
 
-    type: Annotated[str, StringConstraints(min_length=1, max_length=200)]
-    """The topic: order.created, order.updated, order.deleted (cancels it) ...; no other object's."""
-    timestamp: Moment | None = None
-    data: OrderBody
+
+def parse(model: TypeAdapter[Parsed], raw: bytes) -> Parsed:
+    """Read bytes as JSON of this form. Raises NotJson, or InvalidOrder with every field that does not fit."""
+    try:
+        return model.validate_python(strict_json.loads(raw))
+    except strict_json.JsonFault as fault:
+        raise NotJson([Fault(f"not usable as JSON: {fault}")]) from None
+    except ValidationError as error:
+        raise InvalidOrder(faults_of(error)) from None

@@ -12,11 +12,12 @@ import msgspec
 from flask import Response, request
 
 from services.ingest.compare import Comparison
-from services.ingest.entry_points import OUTCOME, STATUS, IngestService, problem_faults, status_of
-from services.ingest.faults import Fault, InvalidOrder
-from services.ingest.reading import read_order
+from services.ingest.entry_points import OUTCOME, STATUS, IngestService, status_of
+from services.ingest.normalise import read_order
+from services.ingest.source import InvalidOrder
 from services.ingest.store import Event, OrderRevision, Stored, conflict, prepare
 from services.ingest.store_many import store_many
+from shared.faults import Fault
 from shared.problems import DATABASE_AWAY
 from shared.web import BULK_MEDIA_TYPE, LARGEST_BODY, accept_any_length
 
@@ -40,8 +41,12 @@ class NumberedLine:
 def take(service: IngestService, source: str) -> Response:
     """Answer the request at hand line by line."""
     accept_any_length()
-    lines = numbered_lines(request.stream.read)
-    return Response((_encode(service, source, batch) for batch in batches(lines)), content_type=MEDIA_TYPE)
+    results = (
+        msgspec.json.encode(result) + b"\n"
+        for batch in batches(numbered_lines(request.stream.read))
+        for result in store_lines(service, source, batch)
+    )
+    return Response(results, content_type=MEDIA_TYPE)
 
 
 def numbered_lines(read: Callable[[int], bytes]) -> Iterator[NumberedLine]:
@@ -74,10 +79,6 @@ def batches(lines: Iterator[NumberedLine]) -> Iterator[list[NumberedLine]]:
             batch, size = [], 0
     if batch:
         yield batch
-
-
-def _encode(service: IngestService, source: str, batch: Sequence[NumberedLine]) -> bytes:
-    return b"".join(msgspec.json.encode(result) + b"\n" for result in store_lines(service, source, batch))
 
 
 def store_lines(service: IngestService, source: str, batch: Sequence[NumberedLine]) -> list[Result]:
@@ -120,8 +121,7 @@ def _refused(service: IngestService, source: str, line: NumberedLine, invalid: I
     if line.text is None:
         return _problem(line.number, 413, "A line may have 1 MiB.")
     problem = _problem(line.number, status_of(invalid), "The order cannot be taken as it stands.")
-    faults = [{"detail": fault.detail, "pointer": fault.pointer} for fault in problem_faults(invalid.faults)]
-    return problem | {"errors": faults}
+    return problem | {"errors": [fault.as_json() for fault in invalid.faults]}
 
 
 def _problem(number: int, status: int, detail: str) -> Result:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from services.ingest.imports.entities import ENTITIES
-from services.ingest.normalise import ReadContext
+from services.ingest.source import ReadContext
 
 if TYPE_CHECKING:
     from services.cli import Context
@@ -105,7 +105,9 @@ def orders(  # noqa: PLR0913, PLR0917 - one argument an option
 
 
 def _entity_command(name: str) -> click.Command:
-    @click.command(name, help=f"Import {name.replace('-', ' ')}: {', '.join(_columns(name))}.")
+    columns = [each.name if each.is_required else f"[{each.name}]" for each in ENTITIES[name].columns]
+
+    @click.command(name, help=f"Import {name.replace('-', ' ')}: {', '.join(columns)}.")
     @click.argument("file", type=FILE)
     @click.option("--source", type=SOURCE, default="standard", show_default=True, help="whose ids these are")
     @click.option("--dry-run", is_flag=True, help="read, check and count; store nothing")
@@ -132,10 +134,6 @@ def _entity_command(name: str) -> click.Command:
         report.show_entity(made, request)
 
     return command
-
-
-def _columns(name: str) -> list[str]:
-    return [column.name if column.is_required else f"[{column.name}]" for column in ENTITIES[name].columns]
 
 
 for _name in ENTITIES:
@@ -192,12 +190,14 @@ def show(context: "Context", event_id: UUID) -> None:
 
 @quarantine.command()
 @click.argument("event_ids", type=click.UUID, nargs=-1, required=True)
-@click.option("--accept", is_flag=True, help="let one that conflicts with what is held take its place")
+@click.option(
+    "--accept", is_flag=True, help="let one that conflicts with the current revision take its place"
+)
 @click.pass_obj
 def replay(context: "Context", event_ids: tuple[UUID, ...], accept: bool) -> None:  # noqa: FBT001 - by name
     """Read messages again, and take in those that can be read now."""
     from services.ingest import replay as replaying  # noqa: PLC0415 - what it reads with is for this command
-    from services.ingest.reading import read_order  # noqa: PLC0415
+    from services.ingest.normalise import read_order  # noqa: PLC0415
     from services.ingest.source import all_sources  # noqa: PLC0415
 
     sources, settings = all_sources(), context.settings

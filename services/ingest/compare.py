@@ -1,12 +1,16 @@
-"""Order revisions: compare one with the current one (ORDERS, "Receiving"). Pure.
+"""Order revisions: compare one with the current one. Pure.
 
 A version is the sender's number, or a time in microseconds since 1970 where the sender gives no number. Numbers below
-10^14 (the year 1973) are the sender's; a time and a number say nothing about each other, so what comes later is newer.
+10^14 (the year 1973) are the sender's. Two numbers, or two times, compare by value. A time and a number say nothing
+about each other, and two times within one second little: then what comes later is newer, unless its facts were there
+before (`services.ingest.store`).
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
+
+from shared.domain.order import Order
 
 FIRST_TIME = 10**14
 SECOND = 1_000_000
@@ -40,14 +44,22 @@ def compare(current: CurrentRevision | None, version: int, digest: bytes) -> Com
         return Comparison.DUPLICATE
     if version == current.version:
         if digest[:-32] != current.digest[:-32]:
-            return (
-                Comparison.DUPLICATE
-            )  # two readers of one version: what they differ in, the sender did not change
+            # Two versions of the reader differ, not what the sender sent.
+            return Comparison.DUPLICATE
         # Within one second a clock cannot tell which edit is newer: the later receipt holds.
         return Comparison.NEWER if is_time(version) and version % SECOND == 0 else Comparison.CONFLICT
     if is_time(version) != is_time(current.version):
         return Comparison.NEWER
     return Comparison.NEWER if version > current.version else Comparison.STALE
+
+
+def is_newer_by_receipt(current: CurrentRevision, order: Order) -> bool:
+    """Does only the order of receipt make it newer? Then it is stale all the same if it was there before."""
+    return (
+        order.is_unversioned
+        or order.version == current.version
+        or is_time(order.version) != is_time(current.version)
+    )
 
 
 def is_time(version: int) -> bool:

@@ -1,23 +1,25 @@
-"""The bodies of ingest in its OpenAPI document.
+"""The bodies of ingest in its OpenAPI document, from the models that read them.
 
-The entry points read bodies themselves, once, as microseconds count; so what they take is described here, from the
-same models.
+APIFlask would read each body a second time to describe it; so the entry points read bodies themselves.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from apiflask import APIFlask
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from services.ingest import bulk
-from services.ingest.body import Envelope, OrderBody
+from services.ingest.body import OrderBody
+from services.ingest.source import Source
 
 REFERENCE = "#/components/schemas/{model}"
 
 
-def describe_bodies(app: APIFlask) -> None:
+def describe_bodies(app: APIFlask, sources: Iterable[Source]) -> None:
     """Add the request bodies to the document of a service, after whatever else is done to it."""
     others = app.spec_callback
+    bodies = [source.body for source in sources]
 
     @app.spec_processor
     def add_bodies(spec: dict[str, Any] | str) -> dict[str, Any] | str:
@@ -25,22 +27,20 @@ def describe_bodies(app: APIFlask) -> None:
             spec = others(spec)
         if isinstance(spec, str):
             return spec
-        order, envelope = REFERENCE.format(model="OrderBody"), REFERENCE.format(model="Envelope")
+        order = {"$ref": REFERENCE.format(model=OrderBody.__name__)}
+        sent = [{"$ref": REFERENCE.format(model=body.__name__)} for body in bodies]
         _take(spec, "/v1/orders", {"application/json": order, bulk.MEDIA_TYPE: order})
-        _take(spec, "/hooks/{connection}", {"application/json": envelope})
-        spec.setdefault("components", {}).setdefault("schemas", {}).update(_schemas())
+        _take(
+            spec, "/hooks/{connection}", {"application/json": sent[0] if len(sent) == 1 else {"anyOf": sent}}
+        )
+        schemas = spec.setdefault("components", {}).setdefault("schemas", {})
+        models: list[type[BaseModel]] = [OrderBody, *bodies]
+        for model in models:
+            schema = TypeAdapter(model).json_schema(ref_template=REFERENCE)
+            schemas |= {**schema.pop("$defs", {}), model.__name__: schema}
         return spec
 
 
-def _take(spec: dict[str, Any], path: str, schemas: dict[str, str]) -> None:
-    content = {media_type: {"schema": {"$ref": reference}} for media_type, reference in schemas.items()}
+def _take(spec: dict[str, Any], path: str, schemas: dict[str, dict[str, Any]]) -> None:
+    content = {media_type: {"schema": schema} for media_type, schema in schemas.items()}
     spec["paths"][path]["post"]["requestBody"] = {"required": True, "content": content}
-
-
-def _schemas() -> dict[str, Any]:
-    """Every model a body is made of."""
-    found: dict[str, Any] = {}
-    for model in (OrderBody, Envelope):
-        schema = TypeAdapter(model).json_schema(ref_template=REFERENCE)
-        found |= schema.pop("$defs", {}) | {model.__name__: schema}
-    return found

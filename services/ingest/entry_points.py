@@ -10,10 +10,8 @@ from flask import Response
 from werkzeug.datastructures import Headers
 
 from services.ingest.compare import Comparison
-from services.ingest.faults import Fault, InvalidOrder, NotJson
-from services.ingest.normalise import ReadContext
+from services.ingest.source import InvalidOrder, NotJson, ReadContext
 from services.ingest.store import QUEUE, Stored
-from shared import problems
 from shared.clock import Clock
 from shared.db import Database
 from shared.metrics import Metrics
@@ -59,7 +57,7 @@ class IngestService:
         self.metrics.received(source, entry_point, outcome).inc()
 
     def count_stored(self, source: str, entry_point: str, stored: Stored) -> None:
-        """Count a stored reading and wake whoever works on it."""
+        """Count a stored revision and wake up whoever works on it."""
         comparison = stored.comparison
         self.count(source, entry_point, OUTCOME[comparison] if stored.event_id is not None else "conflict")
         if stored.is_flagged:
@@ -86,15 +84,9 @@ def answer(status: int, outcome: str, event_id: str | None) -> Response:
 
 def unprocessable(invalid: InvalidOrder) -> Problem:
     """Return the problem that names every fault of an order."""
-    faults = problem_faults(invalid.faults)
-    return Problem(status_of(invalid), "The order cannot be taken as it stands.", faults=faults)
+    return Problem(status_of(invalid), "The order cannot be taken as it stands.", faults=invalid.faults)
 
 
 def status_of(invalid: InvalidOrder) -> int:
     """Tell what is no JSON from what is no order."""
     return 400 if isinstance(invalid, NotJson) else 422
-
-
-def problem_faults(faults: tuple[Fault, ...]) -> list[problems.Fault]:
-    """Return faults as problem details carry them."""
-    return [problems.Fault(each["detail"], each["pointer"]) for each in (fault.as_json() for fault in faults)]

@@ -41,12 +41,17 @@ def add(app: APIFlask, service: IngestService, find_token: FindToken) -> None:
         """Tell state, faults, and what the order led to."""
         token = _reader(find_token)
         try:
-            row = _find(service, UUID(event_id))
+            asked = UUID(event_id)
         except ValueError:
-            row = None
+            raise Problem(404, "There is no such event.") from None
+        with service.database.autocommit() as connection:
+            row = connection.execute(_EVENT, {"id": asked}).mappings().first()
         if row is None or ("orders:read" not in token.scopes and row["source"] != token.source):
             raise Problem(404, "There is no such event.")
-        return row
+        applied = ("net", "currency", "signals")
+        order = None if row["applied_order_id"] is None else {name: row[name] for name in applied}
+        shown = {name: row[name] for name in row if name not in (*applied, "applied_order_id")}
+        return shown | {"order": order}
 
 
 def _reader(find_token: FindToken) -> ApiToken:
@@ -57,20 +62,3 @@ def _reader(find_token: FindToken) -> ApiToken:
         if problem.status != 403:
             raise
         return authorise("orders:read", find_token)
-
-
-def _find(service: IngestService, event_id: UUID) -> dict[str, object] | None:
-    with service.database.autocommit() as connection:
-        row = connection.execute(_EVENT, {"id": event_id}).mappings().first()
-    if row is None:
-        return None
-    applied = row["applied_order_id"]
-    order = (
-        None
-        if applied is None
-        else {"net": row["net"], "currency": row["currency"], "signals": row["signals"]}
-    )
-    shown = {
-        name: row[name] for name in row if name not in ("applied_order_id", "net", "currency", "signals")
-    }
-    return shown | {"order": order}

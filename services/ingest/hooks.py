@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
 
 import msgspec
 from apiflask import APIFlask
@@ -10,8 +9,7 @@ from flask import Response, request
 from werkzeug.exceptions import UnsupportedMediaType
 
 from services.ingest.entry_points import OUTCOME, STATUS, IngestService, answer
-from services.ingest.faults import InvalidOrder
-from services.ingest.source import Source, read_event
+from services.ingest.source import InvalidOrder, Source, read_event
 from services.ingest.store import Event, prepare, store, store_unreadable
 from shared.problems import Problem
 from shared.signing import SignatureFault
@@ -35,39 +33,29 @@ def add(app: APIFlask, service: IngestService, sources: Mapping[str, Source], se
             raise Problem(404, "There is no such connection.")
         if request.mimetype not in source.media_types:
             raise UnsupportedMediaType(f"Send {' or '.join(sorted(source.media_types))}.")
-        return _take(service, source, secrets.get(connection, ()))
-
-
-def _take(service: IngestService, source: Source, secrets: Sequence[str]) -> Response:
-    raw = request.get_data(cache=False)
-    headers = _headers(request.environ)
-    context = service.read_context(source.name)
-    try:
-        message_id = source.verify(headers, raw, secrets, context.received_at)
-    except SignatureFault:
-        service.count(source.name, ENTRY_POINT, "unsigned")
-        raise Problem(401, "The signature does not fit.") from None
-    kept = msgspec.json.encode({name: headers[name] for name in KEPT_HEADERS if name in headers}).decode()
-    message = Event(source.name, ENTRY_POINT, raw, message_id, kept)
-    try:
-        order = read_event(source.read, raw, context)
-    except InvalidOrder as invalid:
-        event_id = store_unreadable(service.database, message, invalid.faults)
-        service.count(source.name, ENTRY_POINT, "quarantined")
-        return answer(202, "quarantined", str(event_id))
-    stored = store(service.database, prepare(order, message))
-    service.count_stored(source.name, ENTRY_POINT, stored)
-    return answer(STATUS[stored.comparison], OUTCOME[stored.comparison], stored.event_id)
-
-
-def _headers(environment: Mapping[str, Any]) -> dict[str, str]:
-    """Every header by its name in lower case."""
-    headers = {_name(key): value for key, value in environment.items() if key.startswith("HTTP_")}
-    headers["content-type"] = environment.get("CONTENT_TYPE", "")
-    return headers
+        raw = request.get_data(cache=False)
+        headers = {_name(key): value for key, value in request.environ.items() if key.startswith("HTTP_")}
+        headers["content-type"] = request.environ.get("CONTENT_TYPE", "")
+        context = service.read_context(source.name)
+        try:
+            message_id = source.verify(headers, raw, secrets.get(connection, ()), context.received_at)
+        except SignatureFault:
+            service.count(source.name, ENTRY_POINT, "unsigned")
+            raise Problem(401, "The signature does not fit.") from None
+        kept = {name: headers[name] for name in KEPT_HEADERS if name in headers}
+        event = Event(source.name, ENTRY_POINT, raw, message_id, msgspec.json.encode(kept).decode())
+        try:
+            order = read_event(source.read, raw, context)
+        except InvalidOrder as invalid:
+            event_id = store_unreadable(service.database, event, invalid.faults)
+            service.count(source.name, ENTRY_POINT, "quarantined")
+            return answer(202, "quarantined", str(event_id))
+        stored = store(service.database, prepare(order, event))
+        service.count_stored(source.name, ENTRY_POINT, stored)
+        return answer(STATUS[stored.comparison], OUTCOME[stored.comparison], stored.event_id)
 
 
 @lru_cache(maxsize=256)
 def _name(key: str) -> str:
-    """The name of a header that WSGI calls HTTP_SO_AND_SO."""
+    """Return the name, in lower case, of a header that WSGI calls HTTP_SO_AND_SO."""
     return key[5:].lower().replace("_", "-")

@@ -6,18 +6,16 @@ digest. It is pure: the zone, the currency and the times it falls back on are ar
 
 import unicodedata
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 
-import msgspec
-
-from services.ingest.body import CustomerBody, LineBody, OrderBody
-from services.ingest.faults import Fault, InvalidOrder
-from services.ingest.pricing import ONE, ZERO, check_tax, line_nets
-from services.ingest.totals import totals_that_differ
+from services.ingest.body import ORDER, LineBody, OrderBody, parse
+from services.ingest.pricing import ONE, ZERO, check_tax, line_nets, totals_that_differ
+from services.ingest.source import InvalidOrder, ReadContext
 from shared.domain.money import LARGEST_AMOUNT, rounded
 from shared.domain.order import CustomerRef, Line, LineKind, Order, OrderKind
+from shared.faults import Fault, fault_at
 
 FIRST_YEAR = 1990
 LAST_YEAR = 9999  # beyond it a change of zone overflows
@@ -28,14 +26,9 @@ DAY = timedelta(days=1)
 COST_UNIT = Decimal("0.000001")
 
 
-class ReadContext(msgspec.Struct, frozen=True):
-    """How an order came in: the source it belongs to, and what to assume where the body is silent."""
-
-    source: str
-    zone: tzinfo
-    currency: str
-    received_at: datetime
-    envelope_at: datetime | None = None
+def read_order(raw: bytes, context: ReadContext) -> Order:
+    """Read an order that stands alone as JSON. Raises InvalidOrder."""
+    return normalise(parse(ORDER, raw), context)
 
 
 def normalise(body: OrderBody, context: ReadContext) -> Order:
@@ -44,11 +37,11 @@ def normalise(body: OrderBody, context: ReadContext) -> Order:
     ordered_at = _business_time(body.ordered_at, context, faults)
     nets = line_nets(body, faults)
     flags = totals_that_differ(body, nets)
-    _check_direction(body, faults)
     lines = _lines(body, nets, faults)
-    _check_sizes(lines, faults)
+    _check_together(body, lines, faults)
     if faults:
         raise InvalidOrder(faults)
+    given = body.customer
     return Order(
         source=context.source,
         id=clean(body.id) or body.id,
@@ -63,14 +56,22 @@ def normalise(body: OrderBody, context: ReadContext) -> Order:
         channel=clean(body.channel),
         rep_id=clean(body.rep_id),
         original_order_id=clean(body.original_order_id),
-        customer=_customer(body.customer),
+        customer=None
+        if given is None
+        else CustomerRef(
+            id=clean(given.id) or given.id,
+            parent_id=clean(given.parent_id),
+            name=clean(given.name),
+            status=given.status,
+            internal=given.internal,
+        ),
         is_unversioned=body.version is None and body.updated_at is None and context.envelope_at is None,
         flags=tuple(flags),
     )
 
 
 def version_of(body: OrderBody, context: ReadContext) -> int:
-    """Which reading is newer: the version, else a time in microseconds since 1970."""
+    """Return what says which revision is newer: the version, else a time in microseconds since 1970."""
     if body.version is not None:
         return body.version
     moment = body.updated_at or context.envelope_at or context.received_at
@@ -96,17 +97,8 @@ def _business_time(given: datetime, context: ReadContext, faults: list[Fault]) -
         moment = (given if given.tzinfo else given.replace(tzinfo=context.zone)).astimezone(UTC)
         if moment.year >= FIRST_YEAR and moment.date() <= (context.received_at + DAY).date():
             return moment
-    faults.append(Fault(f"ordered_at {given.isoformat()} is not between 1990 and tomorrow", ("ordered_at",)))
+    faults.append(fault_at(f"ordered_at {given.isoformat()} is not between 1990 and tomorrow", "ordered_at"))
     return EPOCH
-
-
-def _check_direction(body: OrderBody, faults: list[Fault]) -> None:
-    """A sale that only takes goods back is something else."""
-    if body.kind is not OrderKind.SALE:
-        return
-    quantities = [line.quantity for line in body.lines if line.quantity]
-    if quantities and max(quantities) < 0:
-        faults.append(Fault("a sale with only negative quantities: send kind return", ("lines",)))
 
 
 def _lines(body: OrderBody, nets: Sequence[Decimal], faults: list[Fault]) -> list[Line]:
@@ -122,11 +114,8 @@ def _lines(body: OrderBody, nets: Sequence[Decimal], faults: list[Fault]) -> lis
         _line(line, quantity, net, index, faults)
         for index, (line, quantity, net) in enumerate(zip(body.lines, quantities, nets, strict=True))
     ]
-    seen = {line.id for line in lines}
-    if len(seen) < len(lines):
-        _name_doubles(lines, faults)
     if body.freight:
-        lines.append(_freight(body, nets, seen, sign))
+        lines.append(_freight(body, nets, {line.id for line in lines}, sign))
     return lines
 
 
@@ -139,35 +128,14 @@ def _is_written_positive(body: OrderBody, nets: Sequence[Decimal]) -> bool:
     return sum(goods, ZERO) > 0
 
 
-def _check_sizes(lines: Sequence[Line], faults: list[Fault]) -> None:
-    """Refuse an order whose sums or unit prices are too large to be stored and worked with."""
-    for index, line in enumerate(lines):
-        if line.quantity and abs(line.net) >= LARGEST_AMOUNT * abs(line.quantity):
-            faults.append(Fault("the price of one base unit is out of range", ("lines", index)))
-    for name, amounts in (
-        ("amounts", [line.net for line in lines]),
-        ("quantities", [line.quantity for line in lines]),
-    ):
-        if sum(map(abs, amounts), ZERO) >= LARGEST_AMOUNT:
-            faults.append(Fault(f"the {name} of the lines are out of range together", ("lines",)))
-
-
-def _name_doubles(lines: Sequence[Line], faults: list[Fault]) -> None:
-    seen: set[str] = set()
-    for index, line in enumerate(lines):
-        if line.id in seen:
-            faults.append(Fault(f"the line id {line.id!r} stands twice", ("lines", index, "id")))
-        seen.add(line.id)
-
-
 def _base_quantity(line: LineBody, index: int, faults: list[Fault]) -> Decimal:
     pack = line.units_per_pack or ZERO
     if pack <= 0:
-        faults.append(Fault("units_per_pack must be more than 0", ("lines", index, "units_per_pack")))
+        faults.append(fault_at("units_per_pack must be more than 0", "lines", index, "units_per_pack"))
         return ZERO
     quantity = line.quantity * pack
     if not -LARGEST_AMOUNT < quantity < LARGEST_AMOUNT:
-        faults.append(Fault("the quantity is out of range", ("lines", index, "quantity")))
+        faults.append(fault_at("the quantity is out of range", "lines", index, "quantity"))
         return ZERO
     return rounded(quantity)
 
@@ -176,7 +144,7 @@ def _line(line: LineBody, quantity: Decimal, net: Decimal, index: int, faults: l
     sku, title, category, returns = line.sku, line.title, line.category, line.returns
     sku = (clean(sku) if sku else None) or clean(line.product_id)
     if sku is None and line.kind is LineKind.PRODUCT:
-        faults.append(Fault("a product line needs a sku or a product_id", ("lines", index, "sku")))
+        faults.append(fault_at("a product line needs a sku or a product_id", "lines", index, "sku"))
     if line.tax_rate is not None:
         check_tax(line, net, index, faults)
     return Line(
@@ -199,11 +167,12 @@ def _unit_cost(line: LineBody, index: int, faults: list[Fault]) -> Decimal | Non
     """Cost of one base unit."""
     cost = line.cost or ZERO
     if cost < 0:
-        faults.append(Fault("cost must not be negative", ("lines", index, "cost")))
+        faults.append(fault_at("cost must not be negative", "lines", index, "cost"))
+        return None
     if line.units_per_pack is not None and line.units_per_pack > 0:
         cost /= line.units_per_pack
     if cost >= LARGEST_AMOUNT:
-        faults.append(Fault("the cost of one base unit is out of range", ("lines", index, "cost")))
+        faults.append(fault_at("the cost of one base unit is out of range", "lines", index, "cost"))
         return None
     return cost.quantize(COST_UNIT)
 
@@ -218,18 +187,29 @@ def _freight(body: OrderBody, nets: Sequence[Decimal], taken: set[str], sign: in
                 net, with_tax = net + line_net, with_tax + line_net + abs(line.tax).copy_sign(line_net)
             elif line.tax_rate is not None:
                 net, with_tax = net + line_net, with_tax + line_net * (ONE + line.tax_rate)
-        freight = freight * net / with_tax if net and with_tax else freight
+        share = net / with_tax if with_tax else ONE
+        freight = (
+            freight * share if 0 < share <= 1 else freight
+        )  # else the lines cancel out, and tell no rate
     line_id = "freight" if "freight" not in taken else f"freight {len(taken) + 1}"
     return Line(id=line_id, kind=LineKind.FREIGHT, quantity=ONE * sign, net=rounded(freight * sign))
 
 
-def _customer(customer: CustomerBody | None) -> CustomerRef | None:
-    if customer is None:
-        return None
-    return CustomerRef(
-        id=clean(customer.id) or customer.id,
-        parent_id=clean(customer.parent_id),
-        name=clean(customer.name),
-        status=customer.status,
-        internal=customer.internal,
-    )
+def _check_together(body: OrderBody, lines: Sequence[Line], faults: list[Fault]) -> None:
+    """Refuse lines that contradict each other, or are too large to be stored and worked with."""
+    quantities = [line.quantity for line in body.lines if line.quantity]
+    if body.kind is OrderKind.SALE and quantities and max(quantities) < 0:
+        faults.append(fault_at("a sale with only negative quantities: send kind return", "lines"))
+    seen: set[str] = set()
+    for index, line in enumerate(lines):
+        if line.id in seen:
+            faults.append(fault_at(f"the line id {line.id!r} stands twice", "lines", index, "id"))
+        seen.add(line.id)
+        if line.quantity and abs(line.net) >= LARGEST_AMOUNT * abs(line.quantity):
+            faults.append(fault_at("the price of one base unit is out of range", "lines", index))
+    for name, amounts in (
+        ("amounts", [line.net for line in lines]),
+        ("quantities", [line.quantity for line in lines]),
+    ):
+        if sum(map(abs, amounts), ZERO) >= LARGEST_AMOUNT:
+            faults.append(fault_at(f"the {name} of the lines are out of range together", "lines"))

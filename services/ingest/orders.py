@@ -7,8 +7,8 @@ from werkzeug.exceptions import UnsupportedMediaType
 from services.ingest import bulk
 from services.ingest.compare import Comparison
 from services.ingest.entry_points import OUTCOME, STATUS, IngestService, answer, unprocessable
-from services.ingest.faults import InvalidOrder
-from services.ingest.reading import read_order
+from services.ingest.normalise import read_order
+from services.ingest.source import InvalidOrder
 from services.ingest.store import Event, conflict, prepare, store
 from shared.bearer import require_scope
 from shared.problems import Problem
@@ -35,18 +35,14 @@ def add(app: APIFlask, service: IngestService, find_token: FindToken) -> None:
             return bulk.take(service, source)
         if request.mimetype != "application/json":
             raise UnsupportedMediaType(f"Send application/json or {bulk.MEDIA_TYPE}.")
-        return _take(service, source)
-
-
-def _take(service: IngestService, source: str) -> Response:
-    raw = request.get_data(cache=False)
-    try:
-        order = read_order(raw, service.read_context(source))
-    except InvalidOrder as invalid:
-        service.count(source, ENTRY_POINT, "refused")
-        raise unprocessable(invalid) from None
-    stored = store(service.database, prepare(order, Event(source, ENTRY_POINT, raw)))
-    service.count_stored(source, ENTRY_POINT, stored)
-    if stored.comparison is Comparison.CONFLICT:
-        raise Problem(409, conflict(order).detail + ".")
-    return answer(STATUS[stored.comparison], OUTCOME[stored.comparison], stored.event_id)
+        raw = request.get_data(cache=False)
+        try:
+            order = read_order(raw, service.read_context(source))
+        except InvalidOrder as invalid:
+            service.count(source, ENTRY_POINT, "refused")
+            raise unprocessable(invalid) from None
+        stored = store(service.database, prepare(order, Event(source, ENTRY_POINT, raw)))
+        service.count_stored(source, ENTRY_POINT, stored)
+        if stored.comparison is Comparison.CONFLICT:
+            raise Problem(409, conflict(order).detail + ".")
+        return answer(STATUS[stored.comparison], OUTCOME[stored.comparison], stored.event_id)

@@ -8,10 +8,8 @@ from uuid import UUID
 from msgspec.structs import replace
 from sqlalchemy import Connection, text
 
-from services.ingest.compare import Comparison, CurrentRevision, compare
-from services.ingest.faults import Fault, InvalidOrder
-from services.ingest.normalise import ReadContext
-from services.ingest.source import Read, read_event
+from services.ingest.compare import Comparison, CurrentRevision, compare, is_newer_by_receipt
+from services.ingest.source import InvalidOrder, Read, ReadContext, read_event
 from services.ingest.store import (
     QUEUE,
     as_json,
@@ -24,6 +22,7 @@ from services.ingest.store import (
 from shared import tasks
 from shared.db import Database
 from shared.domain.order import Order, digest, encode
+from shared.faults import Fault
 
 _COLUMNS = "id, source, entry_point, external_id, received_at, problem, body"
 _LIST = text(f"SELECT {_COLUMNS} FROM event WHERE state = 'quarantined' ORDER BY received_at LIMIT :most")  # noqa: S608
@@ -32,6 +31,7 @@ _FLAGGED = text(
     "SELECT id, source, external_id, received_at, flags FROM event WHERE flags IS NOT NULL AND is_current"
     " ORDER BY received_at DESC LIMIT :most"
 )
+_RECEIVED_AT = text("SELECT received_at FROM event WHERE id = :id")
 _STILL_BAD = text("UPDATE event SET problem = :problem WHERE id = :id")
 _READ = text(
     "UPDATE event SET external_id = :external_id, version = :version, digest = :digest, normalized = :normalized,"
@@ -110,6 +110,10 @@ def replay(
         return Replayed(None, invalid.faults)
     current = current_revision(connection, order)
     comparison = compare(current, order.version, digest(order))
+    if comparison is Comparison.NEWER and current is not None and is_newer_by_receipt(current, order):
+        received_at = connection.execute(_RECEIVED_AT, {"id": current.event_id}).scalar_one()
+        if received_at > waiting.received_at:
+            comparison = Comparison.STALE  # a replay keeps its first receipt
     if comparison is Comparison.CONFLICT and current is not None and accept:
         comparison = Comparison.NEWER  # decided by a person; the version stays the sender's own
     if comparison is Comparison.CONFLICT:

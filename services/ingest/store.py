@@ -12,10 +12,17 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import Connection
 
-from services.ingest.compare import FIRST_TIME, Comparison, CurrentRevision, compare, is_time, version_to_keep
-from services.ingest.faults import Fault
+from services.ingest.compare import (
+    FIRST_TIME,
+    Comparison,
+    CurrentRevision,
+    compare,
+    is_newer_by_receipt,
+    version_to_keep,
+)
 from shared.db import Database
 from shared.domain.order import Order, digest, encode
+from shared.faults import Fault
 from shared.raw_executor import Value
 
 QUEUE = "scoring"
@@ -88,14 +95,13 @@ _SAME_KEPT = (
 
 _REMEMBER = "UPDATE event SET version = %s, revision = coalesce(revision, version) WHERE id = %s"
 
-_HIGHEST_NUMBER = (
-    "SELECT id FROM event WHERE source = %s AND external_id = %s AND NOT is_current AND version >= %s AND version < %s"
-    " AND state <> 'quarantined' ORDER BY version DESC LIMIT 1"
-)
-
-_SAME_MESSAGE = (
-    "SELECT id FROM event WHERE source = %s AND external_id = %s AND NOT is_current"
-    " AND message_id IS NOT DISTINCT FROM %s AND digest = %b AND state <> 'quarantined' LIMIT 1"
+# The same facts before, or a higher number: a time lies beyond every number.
+_OVERTAKEN = (
+    "SELECT DISTINCT ON (external_id) external_id, event.id"
+    " FROM unnest(%s::text[], %s::bigint[], %s::bytea[]) AS new (external_id, version, digest)"
+    " JOIN event USING (external_id) WHERE source = %s AND NOT is_current AND state <> 'quarantined' AND"
+    " (event.digest = new.digest OR (event.version >= new.version AND event.version < %s))"
+    " ORDER BY external_id, event.version DESC"
 )
 
 _UNREADABLE = (
@@ -128,40 +134,29 @@ def store(database: Database, new: OrderRevision) -> Stored:
 
 def store_beside(connection: Connection, new: OrderRevision) -> Stored:
     """Store a revision of an order we have already (or had, a moment ago), in the caller's transaction."""
-    while True:
-        current = current_revision(connection, new.order)
-        comparison = compare(current, new.order.version, new.digest)
-        if current is None:  # another one became current while we waited, or there never was one
-            row = connection.exec_driver_sql(_STORE_NEW, (*_columns(new), None)).first()
-            if row is not None:
-                return Stored(Comparison.NEW, str(row[0]), bool(new.order.flags))
-            continue
-        if (
-            comparison is Comparison.NEWER
-            and (came_before := _came_before(connection, new, current)) is not None
-        ):
-            return Stored(Comparison.STALE, str(came_before))
-        event_id = _take_effect(connection, new, current, comparison)
-        is_flagged = comparison is Comparison.NEWER and bool(new.order.flags)
-        return Stored(comparison, None if event_id is None else str(event_id), is_flagged)
-
-
-def _came_before(connection: Connection, new: OrderRevision, current: CurrentRevision) -> UUID | None:
-    """Return the event of what comes again late, overtaken since, though it seems newer than the current revision.
-
-    A message is known by its id; one without an id or any version of its own, by its content; a number that comes
-    after a time, by the numbers before it.
-    """
-    order, event = new.order, new.event
-    if event.message_id is not None or order.is_unversioned or order.version == current.version:
-        asked = (order.source, order.id, event.message_id, new.digest)
-        found = connection.exec_driver_sql(_SAME_MESSAGE, asked).scalar()
-        if found is not None:
-            return cast("UUID", found)
-    if is_time(current.version) and not is_time(order.version):
-        asked_number = (order.source, order.id, order.version, FIRST_TIME)
-        return cast("UUID | None", connection.exec_driver_sql(_HIGHEST_NUMBER, asked_number).scalar())
-    return None
+    order = new.order
+    while (current := current_revision(connection, order)) is None:
+        # Another one became current while we waited, or there never was one.
+        row = connection.exec_driver_sql(_STORE_NEW, (*_columns(new), None)).first()
+        if row is not None:
+            return Stored(Comparison.NEW, str(row[0]), bool(order.flags))
+    comparison = compare(current, order.version, new.digest)
+    if comparison is Comparison.NEWER:
+        if is_newer_by_receipt(current, order) and (before := overtaken(connection, [(order, new.digest)])):
+            return Stored(Comparison.STALE, str(before[order.id]))
+        replace_current(connection, current)
+        values = (*_columns(new), revision_after(current, order.version))
+        return Stored(comparison, str(_id(connection, _STORE_NEW, values)), bool(order.flags))
+    if comparison is Comparison.DUPLICATE:
+        version = version_to_keep(current.version, order.version)
+        if version != current.version:
+            connection.exec_driver_sql(_REMEMBER, (version, current.event_id))
+        return Stored(comparison, str(current.event_id))
+    if comparison is Comparison.STALE:
+        return Stored(comparison, str(_keep(connection, new, "stale", None)))
+    if new.event.entry_point != "webhook":
+        return Stored(comparison, None)
+    return Stored(comparison, str(_keep(connection, new, "quarantined", as_json([conflict(order)]))))
 
 
 def current_revision(connection: Connection, order: Order) -> CurrentRevision | None:
@@ -170,30 +165,16 @@ def current_revision(connection: Connection, order: Order) -> CurrentRevision | 
     return None if row is None else CurrentRevision(row[0], row[1], bytes(row[2]), row[3])
 
 
-def _take_effect(
-    connection: Connection, new: OrderRevision, current: CurrentRevision, comparison: Comparison
-) -> UUID | None:
-    """Do what the comparison asks for and return the event that tells what became of the revision."""
-    if comparison is Comparison.DUPLICATE:
-        version = version_to_keep(current.version, new.order.version)
-        if version != current.version:
-            connection.exec_driver_sql(_REMEMBER, (version, current.event_id))
-        return current.event_id
-    if comparison is Comparison.NEWER:
-        replace_current(connection, current)
-        return _id(connection, _STORE_NEW, (*_columns(new), revision_after(current, new.order.version)))
-    if comparison is Comparison.STALE:
-        return _keep(connection, new, "stale", ())
-    return (
-        _keep(connection, new, "quarantined", [conflict(new.order)])
-        if new.event.entry_point == "webhook"
-        else None
-    )
+def overtaken(connection: Connection, new: Sequence[tuple[Order, bytes]]) -> dict[str, UUID]:
+    """Return, by order, the events that show revisions of one source to be stale, though they came last.
 
-
-def revision_after(current: CurrentRevision, version: int) -> int:
-    """Return the revision of what takes the place of the current one."""
-    return max(version, current.revision + 1)
+    The facts were there before, or, for a number that follows a time, a higher number was.
+    """
+    if not new:
+        return {}
+    ids, versions = [order.id for order, _ in new], [order.version for order, _ in new]
+    values = (ids, versions, [digest for _, digest in new], new[0][0].source, FIRST_TIME)
+    return {row[0]: row[1] for row in connection.exec_driver_sql(_OVERTAKEN, values)}
 
 
 def replace_current(connection: Connection, current: CurrentRevision) -> None:
@@ -201,20 +182,22 @@ def replace_current(connection: Connection, current: CurrentRevision) -> None:
     connection.exec_driver_sql(_REPLACE_CURRENT, (current.event_id,))
 
 
+def revision_after(current: CurrentRevision, version: int) -> int:
+    """Return the revision of what takes the place of the current one."""
+    return max(version, current.revision + 1)
+
+
 def conflict(order: Order) -> Fault:
-    """What is said of a version that came with two contents."""
+    """Return the fault of a version that came with two contents."""
     return Fault(f"version {order.version} of order {order.id!r} is held with other content")
 
 
-def _keep(connection: Connection, new: OrderRevision, state: str, faults: Sequence[Fault]) -> UUID:
+def _keep(connection: Connection, new: OrderRevision, state: str, problem: str | None) -> UUID:
     """Keep a revision that changes nothing; one that came before is not kept twice."""
     order = new.order
-    same = connection.exec_driver_sql(
-        _SAME_KEPT, (order.source, order.id, order.version, new.digest)
-    ).scalar()
-    if isinstance(same, UUID):
-        return same
-    return _id(connection, _KEEP, (*_columns(new), state, as_json(faults) if faults else None))
+    asked = (order.source, order.id, order.version, new.digest)
+    same = connection.exec_driver_sql(_SAME_KEPT, asked).scalar()
+    return same if isinstance(same, UUID) else _id(connection, _KEEP, (*_columns(new), state, problem))
 
 
 def _id(connection: Connection, statement: str, values: tuple[object, ...]) -> UUID:
@@ -225,13 +208,8 @@ def _id(connection: Connection, statement: str, values: tuple[object, ...]) -> U
 def store_unreadable(database: Database, event: Event, faults: Sequence[Fault]) -> UUID:
     """Keep a message that is signed but could not be read, until somebody replays it. The same bytes: once."""
     values = (
-        event.source,
-        event.entry_point,
-        event.message_id,
-        event.headers,
-        event.body,
-        as_json(faults),
-    )
+        event.source, event.entry_point, event.message_id, event.headers, event.body, as_json(faults),
+    )  # fmt: skip
     with database.transaction() as connection:
         connection.exec_driver_sql(
             "SELECT pg_advisory_xact_lock(hashtextextended('unreadable ' || %s, 0))", (event.source,)

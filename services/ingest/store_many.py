@@ -4,7 +4,7 @@ What is left, a newer, older or conflicting revision, is compared under its own 
 two streams of the same orders, and the scoring of them, can never wait for each other in a circle.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 from services.ingest.compare import Comparison, CurrentRevision, compare, version_to_keep
@@ -21,21 +21,25 @@ _STORE_NEW = (
     " SELECT id, external_id FROM stored"
 )
 
-_HEADS = (
+_CURRENT = (
     "SELECT external_id, id, version, digest FROM event"
     " WHERE source = %s AND external_id = ANY(%s::text[]) AND is_current"
 )
 
 
 def store_many(database: Database, arrivals: Sequence[OrderRevision]) -> list[Stored]:
-    """Store readings of one source and entry point in their order; committed when this returns."""
+    """Store revisions of one source and entry point in their order; committed when this returns."""
     if not arrivals:
         return []
     source, entry_point = arrivals[0].order.source, arrivals[0].event.entry_point
     first = {each.order.id: each for each in reversed(arrivals)}
     made = _store_new(database, source, entry_point, list(first.values()))
     left = [each for each in arrivals if first[each.order.id] is not each or each.order.id not in made]
-    current = _heads(database, source, sorted({each.order.id for each in left}))
+    current: dict[str, CurrentRevision] = {}
+    if left:
+        with database.autocommit() as connection:
+            rows = connection.exec_driver_sql(_CURRENT, (source, sorted({each.order.id for each in left})))
+            current = {row[0]: CurrentRevision(row[1], row[2], bytes(row[3])) for row in rows}
     return [
         Stored(Comparison.NEW, str(made[each.order.id]), bool(each.order.flags))
         if first[each.order.id] is each and each.order.id in made
@@ -47,7 +51,7 @@ def store_many(database: Database, arrivals: Sequence[OrderRevision]) -> list[St
 def _store_new(
     database: Database, source: str, entry_point: str, new: Sequence[OrderRevision]
 ) -> dict[str, UUID]:
-    """Store readings of different orders that are new; return the events made, by order."""
+    """Store revisions of different orders that are new; return the events made, by order."""
     columns = (
         [each.order.id for each in new],
         [each.order.version for each in new],
@@ -61,16 +65,8 @@ def _store_new(
     return {row[1]: row[0] for row in rows}
 
 
-def _heads(database: Database, source: str, ids: Sequence[str]) -> Mapping[str, CurrentRevision]:
-    if not ids:
-        return {}
-    with database.autocommit() as connection:
-        rows = connection.exec_driver_sql(_HEADS, (source, list(ids))).all()
-    return {row[0]: CurrentRevision(row[1], row[2], bytes(row[3])) for row in rows}
-
-
 def _decide(database: Database, new: OrderRevision, current: CurrentRevision | None) -> Stored:
-    """A repeat needs no lock: it changes nothing."""
+    """Store a revision beside the current one. A duplicate needs no lock: it changes nothing."""
     comparison = compare(current, new.order.version, new.digest)
     if (
         current is not None

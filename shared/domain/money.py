@@ -8,9 +8,6 @@ AMOUNT_UNIT = Decimal("0.0001")
 LARGEST_AMOUNT = Decimal(10) ** 12
 """The columns hold a hundred times as much: room for what is derived from an amount."""
 
-LARGEST_STORED = Decimal(10) ** 14
-"""Amounts and quantities from here on do not fit their columns."""
-
 CURRENCIES = frozenset(
     # ISO 4217, active
     "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF"
@@ -29,3 +26,13 @@ CURRENCIES = frozenset(
 def rounded(amount: Decimal) -> Decimal:
     """Return the amount as it is stored: four decimals, halves to the even digit."""
     return amount.quantize(AMOUNT_UNIT, ROUND_HALF_EVEN)
+
+
+def in_base(amount: Decimal, rate: Decimal | None) -> Decimal | None:
+    """Return an amount in base currency as it is stored; None where no rate is known.
+
+    A rate that makes it larger than any amount may be is none: better not to know than to fail at every try.
+    """
+    if rate is None or abs(made := amount * rate) >= LARGEST_AMOUNT:
+        return None
+    return rounded(made)

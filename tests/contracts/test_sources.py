@@ -9,9 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.faults import InvalidOrder
-from services.ingest.normalise import ReadContext
-from services.ingest.source import Source, all_sources
+from services.ingest.source import InvalidOrder, ReadContext, Source, all_sources
 from shared.domain.order import digest
 from shared.signing import SignatureFault, new_secret, sign
 

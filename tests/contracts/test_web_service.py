@@ -21,8 +21,9 @@ from redis.exceptions import ConnectionError as RedisAway
 
 from shared import logs
 from shared.bearer import require_scope
+from shared.faults import Fault
 from shared.metrics import Metrics
-from shared.problems import Fault, Problem
+from shared.problems import Problem
 from shared.tokens import ApiToken, digest, new_token
 from shared.web import Check, accept_any_length, create_service
 

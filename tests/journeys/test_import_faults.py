@@ -217,7 +217,7 @@ MASTER = {
         ("price-breaks", "product_id,min_quantity,unit_price,currency", "A,1,1,", "A,1,2,EUR", "earlier row"),
         ("price-breaks", "product_id,min_quantity,unit_price", "A,10,1", "A,0.00001,2", "must be > 0"),
         ("reps", "id,name,default_owner", "r1,Ann,true", "r2,Bob,true", "is the default_owner already"),
-        ("exchange-rates", "currency,valid_on,rate", "GBP,2026-01-01,1.2", "USD,2026-01-01,1e11", "is too large"),
+        ("exchange-rates", "currency,valid_on,rate", "GBP,2026-01-01,1.2", "USD,2026-01-01,1e7", "is too large"),
         ("exchange-rates", "currency,valid_on,rate", "GBP,2026-01-01,1.2", "USD,2026-01-01,1e-12", "must be > 0"),
         ("assignments", "customer_id,rep_id,valid_from", "c1,r1,", "c1,r1,1990-01-01", "earlier row"),
     ],
@@ -235,3 +235,20 @@ def test_a_bad_row_of_master_data_is_one_reject(  # noqa: PLR0917 - a column of 
     [(row, told)] = rejected(rejects).items()
     assert (row, reason in told) == (2, True), told
     assert "2 rows read, 1 taken, 1 rejected" in done.output
+
+
+def test_a_history_whose_amounts_overflow_in_base_currency_comes_in_without_them(
+    context: Context, tmp_path: Path
+) -> None:
+    rates, orders = tmp_path / "rates.csv", tmp_path / "orders.csv"
+    rates.write_text("currency,valid_on,rate\nKWD,2026-01-01,9999999\n")
+    orders.write_text("order_id,ordered_at,currency,sku,quantity,unit_price,cost\n"
+                      "o1,2026-01-05,KWD,A,1,900000000000,900000000000\no2,2026-01-05,KWD,A,1,2,1\n")  # fmt: skip
+    assert run(context, "exchange-rates", rates).exit_code == 0
+    assert run(context, "orders", orders).exit_code == 0
+    stored = rows(
+        context.database,
+        "SELECT order_line.base_net, base_unit_cost FROM order_line JOIN sales_order ON id = order_id"
+        " ORDER BY sales_order.external_id",
+    )
+    assert [tuple(row) for row in stored] == [(None, None), (19_999_998, 9_999_999)]

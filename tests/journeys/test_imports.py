@@ -1,6 +1,7 @@
 """Histories and entitys that come in from files, as whoever types the commands sees it."""
 
 import csv
+import json
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -547,6 +548,21 @@ def test_a_number_that_comes_after_an_import_without_versions_is_newer(
     assert ingest.hook(an_order(version=3, status="confirmed")).get_json()["status"] == "accepted"
 
 
+def test_an_export_made_before_an_edit_does_not_roll_it_back(
+    context: Context, database: Database, database_url: str, tmp_path: Path
+) -> None:
+    ingest = ingest_on(database, database_url)
+    line = {"sku": "A", "quantity": "3", "unit_price": "2.50"}
+    ingest.hook(an_order(customer={"id": "c1"}, lines=[line]))
+    ingest.hook(an_order(customer={"id": "c1"}, lines=[line | {"quantity": "4"}], version=2))
+    file = tmp_path / "before.csv"
+    file.write_text("order_id,ordered_at,currency,customer_id,sku,quantity,unit_price\n"
+                    "o1,2026-03-02T09:00:00+00:00,EUR,c1,A,3,2.5\n")  # fmt: skip
+    assert "1 older version" in run(context, "orders", file, "--dry-run").output
+    assert "1 older version" in run(context, "orders", file).output
+    assert ingest.rows("SELECT version FROM event WHERE is_current") == [(2,)]
+
+
 def test_a_repeat_by_import_raises_the_version(
     context: Context, database: Database, database_url: str, tmp_path: Path
 ) -> None:
@@ -572,6 +588,17 @@ def test_what_can_be_read_today_is_taken_in(context: Context, database: Database
     done = CliRunner().invoke(quarantine, ["replay", waiting], obj=context)
     assert "new" in done.output
     assert ingest.rows("SELECT state, is_current, external_id FROM event") == [("accepted", True, "o1")]
+
+
+def test_a_replay_keeps_its_first_receipt(context: Context, database: Database, database_url: str) -> None:
+    ingest = ingest_on(database, database_url)
+    waiting = ingest.hook(an_order(lines=[{"sku": "A", "quantity": "1"}])).get_json()["id"]
+    ingest.hook(an_order(version=None))
+    repaired = json.dumps({"type": "order.created", "data": an_order(number="first")}).encode()
+    with database.transaction() as connection:
+        connection.exec_driver_sql("UPDATE event SET body = %b WHERE state = 'quarantined'", (repaired,))
+    assert "stale" in CliRunner().invoke(quarantine, ["replay", waiting], obj=context).output
+    assert ingest.rows("SELECT id::text FROM event WHERE is_current") != [(waiting,)]
 
 
 def test_replaying_what_is_not_there_fails(context: Context) -> None:

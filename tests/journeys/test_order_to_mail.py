@@ -1,8 +1,7 @@
 """Journey: a signed order over HTTP becomes a mail through all three services, and so does its correction."""
 
-import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ from shared.db import Database
 from shared.drainer import Drainer
 from shared.metrics import Metrics
 from shared.settings import Settings
-from shared.signing import new_secret, sign
+from shared.signing import new_secret, signed_order
 from tests import mail_sink
 from tests.alert_rows import rows, settings, value
 
@@ -71,15 +70,8 @@ class Company:
                 }
             ],
         }
-        body = json.dumps(
-            {"type": "order.created", "timestamp": real_now().isoformat(), "data": order}
-        ).encode()
-        answer = self.hook.post(
-            "/hooks/standard",
-            data=body,
-            headers=sign(f"msg_{version}", datetime.now(UTC), body, [SECRET]),
-            content_type="application/json",
-        )
+        body, headers = signed_order(order, f"msg_{version}", real_now(), SECRET)
+        answer = self.hook.post("/hooks/standard", data=body, headers=headers)
         assert answer.status_code == 202, answer.text
 
     def work(self) -> None:

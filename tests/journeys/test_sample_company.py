@@ -26,7 +26,7 @@ from shared.db import Database
 from shared.drainer import Drainer
 from shared.metrics import Metrics
 from shared.settings import Settings
-from shared.signing import new_secret, sign
+from shared.signing import new_secret, signed_order
 from tests import databases, mail_sink
 from tests.alert_rows import rows, settings
 from tests.conftest import Servers
@@ -80,13 +80,8 @@ class Company:
     def play(self, orders: list[str]) -> None:
         """Post each order as a signed webhook, and let the workers finish it before the next."""
         for number, line in enumerate(orders):
-            now = real_now()
-            event = {"type": "order.created", "timestamp": now.isoformat(), "data": json.loads(line)}
-            body = json.dumps(event).encode()
-            headers = sign(f"msg_{number}", now, body, [SECRET])
-            answer = self._hook.post(
-                "/hooks/standard", data=body, headers=headers, content_type="application/json"
-            )
+            body, headers = signed_order(json.loads(line), f"msg_{number}", real_now(), SECRET)
+            answer = self._hook.post("/hooks/standard", data=body, headers=headers)
             self.answers.append((answer.status_code, answer.get_json().get("status", "")))
             for each in self._drainers:
                 each.drain(seconds=30)

@@ -16,7 +16,8 @@ from sqlalchemy import text
 
 from services.ingest.body import OrderBody
 from services.ingest.compare import Comparison, CurrentRevision, compare
-from services.ingest.normalise import ReadContext, normalise
+from services.ingest.normalise import normalise
+from services.ingest.source import ReadContext
 from services.ingest.store import Event, OrderRevision, Stored, prepare, store
 from services.ingest.store_many import store_many
 from shared.db import REQUEST, Database
@@ -60,22 +61,6 @@ def test_versions_in_any_sequence_end_with_the_newest_held(
         store(database, a_reading(version, str(version)))
     assert rows(database, "SELECT version, state FROM event WHERE is_current") == [(3, "accepted")]
     assert rows(database, "SELECT count(*) FROM event") == [(3,)]
-
-
-def test_a_message_that_comes_again_after_a_newer_one_undoes_nothing(database: Database) -> None:
-    def come(minute: int, number: str, message_id: str) -> Comparison:
-        context = replace(CONTEXT, received_at=CONTEXT.received_at + timedelta(minutes=minute))
-        body = OrderBody.model_validate(
-            an_order(id="o1", number=number) | {"version": None, "updated_at": None}
-        )
-        return store(
-            database, prepare(normalise(body, context), Event("standard", "webhook", b"{}", message_id))
-        ).comparison
-
-    assert come(0, "first", "msg_1") is Comparison.NEW
-    assert come(1, "second", "msg_2") is Comparison.NEWER
-    assert come(2, "first", "msg_1") is Comparison.STALE
-    assert come(3, "first", "msg_3") is Comparison.NEWER
 
 
 SECOND = 1_772_712_000_000_000
@@ -142,6 +127,30 @@ def test_a_late_retry_without_a_version_rolls_nothing_back(database: Database) -
     assert number == "second"
 
 
+@pytest.mark.parametrize("message_id", [None, "msg_3"], ids=["by the API", "in a message of its own"])
+def test_earlier_facts_without_a_version_are_stale_whoever_sends_them(
+    database: Database, message_id: str | None
+) -> None:
+    assert come(database, "first", message_id=message_id and "msg_1") is Comparison.NEW
+    assert come(database, "second", minute=1, message_id=message_id and "msg_2") is Comparison.NEWER
+    assert come(database, "first", minute=2, message_id=message_id) is Comparison.STALE
+    assert come(database, "third", minute=3, message_id=message_id and "msg_4") is Comparison.NEWER
+
+
+def test_earlier_facts_under_a_later_time_of_the_sender_are_newer(database: Database) -> None:
+    assert come(database, "first", updated_at="2026-03-04T10:00:00Z") is Comparison.NEW
+    assert come(database, "second", updated_at="2026-03-04T10:05:00Z") is Comparison.NEWER
+    assert come(database, "first", updated_at="2026-03-04T10:10:00Z") is Comparison.NEWER
+
+
+def test_earlier_facts_under_a_version_of_another_sort_are_stale(database: Database) -> None:
+    at: dict[str, Any] = {"updated_at": "2026-03-04T10:00:00Z"}
+    assert come(database, "first", **at) is Comparison.NEW
+    assert come(database, "second", 7) is Comparison.NEWER
+    assert come(database, "first", **at) is Comparison.STALE
+    assert come(database, "third", 8) is Comparison.NEWER
+
+
 def test_of_two_edits_in_one_second_the_later_receipt_holds(database: Database) -> None:
     at: dict[str, Any] = {"updated_at": "2026-03-04T10:00:00Z"}
     assert come(database, "first", **at) is Comparison.NEW
@@ -152,6 +161,13 @@ def test_of_two_edits_in_one_second_the_later_receipt_holds(database: Database) 
 def test_a_new_name_of_a_customer_is_no_other_fact(database: Database) -> None:
     assert come(database, "one", 1, customer={"id": "c1", "name": "Contoso"}) is Comparison.NEW
     assert come(database, "one", 1, customer={"id": "c1", "name": "Contoso GmbH"}) is Comparison.DUPLICATE
+
+
+def test_what_follows_the_highest_version_there_is_has_a_revision_too(database: Database) -> None:
+    highest = 2**62 - 1
+    assert come(database, "one", highest) is Comparison.NEW
+    assert come(database, "two", 5) is Comparison.NEWER
+    assert rows(database, "SELECT version, revision FROM event WHERE is_current") == [(5, highest + 1)]
 
 
 def test_a_repeat_keeps_the_revision_and_raises_the_version(database: Database) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.ingest.imports.load import EVENTS, LINES, ORDERS
+from services.ingest.imports.rows import EVENTS, LINES, ORDERS
 from shared.tables.base import metadata
 
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from services.ingest.body import OrderBody
-from services.ingest.faults import InvalidOrder
-from services.ingest.normalise import ReadContext, normalise
+from services.ingest.normalise import normalise
 from services.ingest.pricing import shares
+from services.ingest.source import InvalidOrder, ReadContext
 from shared.domain.order import LineKind, Order, decode, digest, encode
 from tests.ingest_service import an_order
 
@@ -171,6 +171,15 @@ def test_totals_that_differ_are_a_flag_and_no_other_order(totals: dict[str, str]
 def test_a_line_without_a_sku_is_named_by_the_upstream_s_product_id() -> None:
     lines = [a_line(sku=None, product_id=632910392), a_line(sku="B", product_id="7")]
     assert [line.sku for line in read(an_order(lines=lines)).lines] == ["632910392", "B"]
+
+
+def test_freight_keeps_its_amount_where_the_lines_cancel_out() -> None:
+    lines = [
+        a_line(quantity="1", unit_price="100000000000", tax="0"),
+        a_line(quantity="-1", unit_price=None, net_unit_price="99999999999.9998", tax="0.0001"),
+    ]
+    order = read(an_order(lines=lines, freight="99999999999", prices_include_tax=True))
+    assert order.lines[-1].net == Decimal(99999999999)
 
 
 def test_freight_is_a_line_of_its_own() -> None:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from services.ingest.body import OrderBody
-from services.ingest.faults import InvalidOrder
-from services.ingest.normalise import ReadContext, normalise
+from services.ingest.normalise import normalise
+from services.ingest.source import InvalidOrder, ReadContext
+from shared.domain.money import LARGEST_AMOUNT
 from shared.domain.order import Order
 from tests.ingest_service import an_order
 
@@ -108,6 +109,36 @@ def test_an_order_is_worth_what_plain_arithmetic_says(kind: str, lines: list[Wri
         kind = "adjustment"
     order = an_order(kind=kind, lines=[line.as_json() for line in lines], freight=f"{freight / 100:.2f}")
     assert read(order).net * 100 == plain_total(kind, lines, freight)
+
+
+EXTREMES = st.sampled_from([
+    "0", "1", "-1", "-30", "1e-30", "0.00001", "0.3333333333333333333333333333", BIG, f"-{BIG}", f"{BIG}.99999999999",
+    "1e11", "100", "0.19", "2",
+])  # fmt: skip
+AMOUNTS = ("unit_price", "net_unit_price", "discount", "tax", "tax_rate", "cost", "units_per_pack")
+EXTREME_LINES = st.fixed_dictionaries(
+    {"sku": st.just("A"), "quantity": EXTREMES}, optional=dict.fromkeys(AMOUNTS, EXTREMES)
+)
+
+
+@given(
+    order=st.fixed_dictionaries(
+        {
+            "lines": st.lists(EXTREME_LINES, max_size=3),
+            "kind": st.sampled_from(["sale", "return", "adjustment"]),
+        },
+        optional={"discount": EXTREMES, "freight": EXTREMES, "prices_include_tax": st.booleans()},
+    )
+)
+def test_whatever_the_numbers_an_order_is_refused_or_fits_its_columns(order: dict[str, Any]) -> None:
+    try:
+        taken = read({"id": "o1", "ordered_at": "2026-03-02T10:00:00Z", **order})
+    except (InvalidOrder, ValidationError):
+        return
+    assert abs(taken.net) < LARGEST_AMOUNT
+    for line in taken.lines:
+        assert max(abs(line.net), abs(line.quantity), line.unit_cost or 0) <= LARGEST_AMOUNT
+        assert not line.quantity or abs(line.net / line.quantity) <= LARGEST_AMOUNT
 
 
 @pytest.mark.parametrize(

@@ -5,21 +5,20 @@ from uuid import UUID
 
 from apiflask import APIFlask
 from flask import request
-from sqlalchemy import text
 
 from services.alerts.payload import described
 from services.alerts.store import inbox, views
 from shared.bearer import require_scope
 from shared.db import Database
 from shared.problems import Problem
-from shared.tokens import ApiToken, remembered
+from shared.tokens import ApiToken, remembered, stored_tokens
 
 MOST = 200
 
 
 def add_api(app: APIFlask, database: Database, currency: str) -> None:
     """Give a service these routes."""
-    find_token = remembered(lambda digest: _find_token(database, digest))
+    find_token = remembered(stored_tokens(database))
 
     @app.get("/v1/alerts")
     @app.doc(summary="The newest alerts", security="ApiToken")
@@ -45,12 +44,3 @@ def add_api(app: APIFlask, database: Database, currency: str) -> None:
         if found is None or found.id not in shown:
             raise Problem(404, "There is no such alert.")
         return described(shown[found.id])
-
-
-def _find_token(database: Database, digest: bytes) -> ApiToken | None:
-    with database.transaction() as connection:
-        row = connection.execute(
-            text("SELECT name, source, scopes, expires_at FROM api_token WHERE digest = :digest"),
-            {"digest": digest},
-        ).one_or_none()
-    return ApiToken(row.name, row.source, frozenset(row.scopes), row.expires_at) if row else None

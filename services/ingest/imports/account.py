@@ -46,12 +46,19 @@ class Account:
         """Book an order that was decided about. A conflict is booked by `reject`."""
         self._count("older version" if comparison is Comparison.STALE else comparison)
         if comparison is Comparison.DUPLICATE:
-            self.entries["repeated"].add(new.told.values)
+            self.entries["repeated"].add(new.file_order.values)
         elif comparison is Comparison.STALE:
-            self.entries["older versions"].add(new.told.values)
+            self.entries["older versions"].add(new.file_order.values)
         elif comparison in (Comparison.NEW, Comparison.NEWER):
-            self.doubles += new.told.doubles
-            self._book_lines(new)
+            self.doubles += new.file_order.doubles
+            traded, other = self.entries[category(new.order)], self.entries["non-product lines"]
+            for line, value in zip(new.order.lines, new.file_order.values, strict=False):
+                entry = traded if line.kind is LineKind.PRODUCT else other
+                entry.rows += 1
+                entry.value += value
+                entry.net += line.net
+            for line in new.order.lines[len(new.file_order.values) :]:
+                other.net += line.net
 
     def add(self, other: "Account") -> None:
         """Add what another account holds."""
@@ -65,15 +72,15 @@ class Account:
         for end, number in other.orders.items():
             self.orders[end] = self.orders.get(end, 0) + number
 
-    def pass_over(self, told: FileOrder) -> None:
+    def pass_over(self, file_order: FileOrder) -> None:
         """Book an order that comes again in a newer version."""
         self._count("older version")
-        self.entries["older versions"].add(told.values)
+        self.entries["older versions"].add(file_order.values)
 
-    def reject(self, told: FileOrder, reason: str) -> None:
+    def reject(self, file_order: FileOrder, reason: str) -> None:
         """Book an order that was refused."""
         self._count("rejected")
-        self.reject_rows(reason, len(told.rows), sum(told.values))
+        self.reject_rows(reason, len(file_order.rows), sum(file_order.values))
 
     def reject_rows(self, reason: str, rows: int, value: int) -> None:
         """Book rows that were refused."""
@@ -83,16 +90,6 @@ class Account:
 
     def _count(self, end: str) -> None:
         self.orders[str(end)] = self.orders.get(str(end), 0) + 1
-
-    def _book_lines(self, new: Incoming) -> None:
-        traded, other = self.entries[category(new.order)], self.entries["non-product lines"]
-        for line, value in zip(new.order.lines, new.told.values, strict=False):
-            entry = traded if line.kind is LineKind.PRODUCT else other
-            entry.rows += 1
-            entry.value += value
-            entry.net += line.net
-        for line in new.order.lines[len(new.told.values) :]:
-            other.net += line.net
 
     @property
     def rows(self) -> int:

@@ -12,15 +12,15 @@ from sqlalchemy import Connection, text
 
 from services.ingest.imports.columns import MapFault
 from services.ingest.imports.entities import AMOUNT, DAY, EXCHANGE_RATE, FLAG, ID, IDS, SHARE, Column, Entity
-from services.ingest.imports.load import copy_rows, copy_text
+from services.ingest.imports.rows import copy_rows, copy_text
 from services.ingest.imports.runs import begin_run, finish_run
 from services.ingest.imports.table import FileTable, Rejects, identifier, open_table, quoted
 from shared.db import Database
 from shared.identities import lock_new_names
 
 POSTGRES_TYPES = {AMOUNT: "numeric", EXCHANGE_RATE: "numeric", SHARE: "numeric", DAY: "date", FLAG: "boolean"}
-# As the tables hold them: what rounds to 0 there is 0 here.
-_NUMBERS = {AMOUNT: "DECIMAL(18, 4)", EXCHANGE_RATE: "DECIMAL(18, 8)", SHARE: "DECIMAL(6, 4)"}
+# With the decimals of the tables: what rounds to 0 there is 0 here. No currency is worth ten million of another.
+_NUMBERS = {AMOUNT: "DECIMAL(18, 4)", EXCHANGE_RATE: "DECIMAL(15, 8)", SHARE: "DECIMAL(6, 4)"}
 _PLAIN_NUMBER = r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?"
 LONGEST_ID = 200
 LONGEST_TEXT = 4000
@@ -41,22 +41,23 @@ def create_checked(table: FileTable, entity: Entity, base_currency: str) -> list
             f"the file has no column {', '.join(missing)}; {entity.name} have {known}\n"
             "hint: the first line names the columns"
         )
-    texts = [f"{_text(present.get(each.name))} AS {identifier(each.name)}" for each in entity.columns]
+    texts = [
+        f"nullif(trim(CAST({identifier(present[each.name])} AS VARCHAR)), '') AS {identifier(each.name)}"
+        if each.name in present
+        else f"NULL AS {identifier(each.name)}"
+        for each in entity.columns
+    ]
     table.connection.execute(f"CREATE VIEW texts AS SELECT row_no, unreadable, {', '.join(texts)} FROM file")  # noqa: S608
     together = (
         f"CASE WHEN {condition.replace('$base', quoted(base_currency))} THEN {quoted(reason)} END"
         for condition, reason in entity.refuses
     )
     faults = ", ".join((*map(_fault, entity.columns), *together))
-    key = ", ".join(
-        _key_value(column, base_currency)
-        for name in entity.key
-        for column in entity.columns
-        if column.name == name
-    )
+    columns = {each.name: each for each in entity.columns}
+    key = ", ".join(_key_value(columns[name], base_currency) for name in entity.key)
     is_second = ""
     if entity.only_one is not None:
-        flag = _value(next(column for column in entity.columns if column.name == entity.only_one))
+        flag = _value(columns[entity.only_one])
         is_set = f"coalesce({flag} IN ('true', 'yes', '1'), false)"
         is_second = (
             f" WHEN {is_set} AND row_number() OVER (PARTITION BY wrong IS NULL, {is_set} ORDER BY row_no) > 1"
@@ -71,7 +72,7 @@ def create_checked(table: FileTable, entity: Entity, base_currency: str) -> list
         f" WHEN row_number() OVER (PARTITION BY wrong IS NULL, {key} ORDER BY row_no) > 1"
         f" THEN 'the same {' and '.join(entity.key)} stands in an earlier row'{is_second} END AS fault FROM tried"
     )
-    return sorted(set(present) - {each.name for each in entity.columns})
+    return sorted(set(present) - set(columns))
 
 
 def good_rows(entity: Entity) -> str:
@@ -83,10 +84,6 @@ def good_rows(entity: Entity) -> str:
 def bad_rows() -> str:
     """Return the query of the others: row_no, reason."""
     return "SELECT row_no, fault AS reason FROM checked WHERE fault IS NOT NULL"
-
-
-def _text(name: str | None) -> str:
-    return "NULL" if name is None else f"nullif(trim(CAST({identifier(name)} AS VARCHAR)), '')"
 
 
 def _value(column: Column) -> str:
@@ -237,8 +234,7 @@ def _refuse_dangling(connection: Connection, request: EntityRequest, rejects: Re
     while True:
         refused = 0
         for each in references:
-            own = each.refers_to == request.entity.name
-            statement = _dangling(each.name, each.refers_to or "", is_list=each.kind == IDS, own=own)
+            statement = _dangling(each, request.entity)
             gone = connection.execute(text(statement), _arguments(statement, request)).all()
             refused += len(gone)
             for row_no, name in gone:
@@ -247,11 +243,13 @@ def _refuse_dangling(connection: Connection, request: EntityRequest, rejects: Re
             return
 
 
-def _dangling(column: str, entity: str, *, is_list: bool, own: bool) -> str:
+def _dangling(column: Column, entity: Entity) -> str:
     """Return the SQL that takes such rows out of `staged` and returns row_no and the unknown name."""
-    names = f"unnest(string_to_array({column}, ';'))" if is_list else f"(SELECT {column})"
-    known = f"EXISTS ({_EXISTS[entity].format('trim(wanted.name)')})"
-    if own:
+    names = (
+        f"unnest(string_to_array({column.name}, ';'))" if column.kind == IDS else f"(SELECT {column.name})"
+    )
+    known = f"EXISTS ({_EXISTS[column.refers_to or ''].format('trim(wanted.name)')})"
+    if column.refers_to == entity.name:
         known += " OR EXISTS (SELECT FROM staged AS other WHERE other.id = trim(wanted.name))"
     return (
         "WITH dangling AS (SELECT DISTINCT ON (row_no) row_no, wanted.name FROM staged"  # noqa: S608 - our columns

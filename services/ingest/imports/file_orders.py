@@ -10,14 +10,15 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from services.ingest.body import OrderBody
-from services.ingest.faults import InvalidOrder, invalid_shape
+from services.ingest.body import ORDER
 from services.ingest.imports.columns import ColumnMap
 from services.ingest.imports.table import FileTable, identifier, quoted
-from services.ingest.normalise import ReadContext, normalise
+from services.ingest.normalise import normalise
+from services.ingest.source import InvalidOrder, ReadContext
 from shared.domain.order import Order, digest
+from shared.faults import Fault, faults_of
 
 VALUE_SCALE = 10_000
 """Values are counted in ten-thousandths, as whole numbers: exact and quick to add."""
@@ -123,7 +124,7 @@ def whole_file(window: Window) -> str:
 
 
 def months(window: Window) -> str:
-    """Return the query of the months orders fall in, whichever zone they are told in."""
+    """Return the query of the months orders fall in, whatever zone their times are in."""
     return (
         "SELECT DISTINCT CAST(date_trunc('month', moment + to_days(shift)) AS DATE) FROM valued,"  # noqa: S608
         f" (VALUES (-1), (0), (1)) AS shifts (shift) WHERE rejected IS NULL AND {window.condition('moment')}"
@@ -131,12 +132,9 @@ def months(window: Window) -> str:
     )
 
 
-_BODY = TypeAdapter(OrderBody)
-
-
 @dataclass(frozen=True, slots=True)
 class FileOrder:
-    """The rows that tell of one order in one version, and the JSON they make. Values are ten-thousandths."""
+    """The rows of one order in one version, and the JSON they make. Values are ten-thousandths."""
 
     key: str
     rows: list[int]
@@ -154,20 +152,20 @@ class Incoming:
 
     order: Order
     digest: bytes
-    told: FileOrder
+    file_order: FileOrder
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
     """Rows that make no order, and why."""
 
-    told: FileOrder
+    file_order: FileOrder
     reason: str
 
 
 def file_orders(reader: pa.RecordBatchReader) -> Iterator[FileOrder]:
     """Group sorted rows (row_no, order_key, version, value, head, line) into orders."""
-    held: tuple[str, int | None] | None = None
+    open_key: tuple[str, int | None] | None = None
     rows: list[int] = []
     values: list[int] = []
     heads: list[str] = []
@@ -176,20 +174,22 @@ def file_orders(reader: pa.RecordBatchReader) -> Iterator[FileOrder]:
         for row_no, key, version, value, head, line in zip(
             *(column.to_pylist() for column in batch.columns), strict=True
         ):
-            if (key, version) != held:
-                if held is not None:
-                    yield _told(held[0], rows, values, heads, lines)
-                held, heads, rows, values, lines = (key, version), [head], [], [], []
+            if (key, version) != open_key:
+                if open_key is not None:
+                    yield _file_order(open_key[0], rows, values, heads, lines)
+                open_key, heads, rows, values, lines = (key, version), [head], [], [], []
             elif head != heads[-1]:
                 heads.append(head)
             rows.append(row_no)
             values.append(value)
             lines.append(line)
-    if held is not None:
-        yield _told(held[0], rows, values, heads, lines)
+    if open_key is not None:
+        yield _file_order(open_key[0], rows, values, heads, lines)
 
 
-def _told(key: str, rows: list[int], values: list[int], heads: list[str], lines: list[str]) -> FileOrder:
+def _file_order(
+    key: str, rows: list[int], values: list[int], heads: list[str], lines: list[str]
+) -> FileOrder:
     """Return the order. `heads` is what its rows say of the order itself: one, unless they differ."""
     head, contradiction = (heads[0], None) if len(heads) == 1 else one_head(heads)
     body = f'{head[:-1]},"lines":[{",".join(lines)}]}}'
@@ -203,8 +203,8 @@ def one_head(heads: Sequence[str]) -> tuple[str, str | None]:
     """
     whole: dict[str, Any] = {}
     differing: dict[str, tuple[str, str]] = {}
-    for told in map(msgspec.json.decode, heads):
-        for name, value in told.items():
+    for head in map(msgspec.json.decode, heads):
+        for name, value in head.items():
             known = whole.get(name)
             if known is None:
                 whole[name] = value
@@ -219,10 +219,10 @@ def _identity(value: object) -> str:
     return str(value["id"] if isinstance(value, dict) and "id" in value else value)
 
 
-def with_newer(told: Iterator[FileOrder]) -> Iterator[tuple[FileOrder, bool]]:
+def with_newer(found: Iterator[FileOrder]) -> Iterator[tuple[FileOrder, bool]]:
     """Say of each order whether the file holds a newer version of it: versions of one order stand together."""
     previous: FileOrder | None = None
-    for each in told:
+    for each in found:
         if previous is not None:
             yield previous, previous.key == each.key
         previous = each
@@ -230,22 +230,22 @@ def with_newer(told: Iterator[FileOrder]) -> Iterator[tuple[FileOrder, bool]]:
         yield previous, False
 
 
-def read_order(told: FileOrder, receipt: ReadContext) -> Incoming | Refused:
+def read_order(file_order: FileOrder, context: ReadContext) -> Incoming | Refused:
     """Read an order as if it had been sent."""
-    if told.contradiction is not None:
-        return Refused(told, told.contradiction)
+    if file_order.contradiction is not None:
+        return Refused(file_order, file_order.contradiction)
     try:
-        order = normalise(_BODY.validate_json(told.raw), receipt)
+        order = normalise(ORDER.validate_json(file_order.raw), context)
     except ValidationError as error:
-        return Refused(told, _reason(invalid_shape(error)))
-    except InvalidOrder as contradiction:
-        return Refused(told, _reason(contradiction))
-    return Incoming(order, digest(order), told)
+        return Refused(file_order, _reason(faults_of(error)))
+    except InvalidOrder as invalid:
+        return Refused(file_order, _reason(invalid.faults))
+    return Incoming(order, digest(order), file_order)
 
 
-def _reason(contradiction: InvalidOrder) -> str:
-    """Every fault in one line, with where it stands."""
+def _reason(faults: Sequence[Fault]) -> str:
+    """Return every fault in one line, with where it stands."""
     return "; ".join(
-        f"{each['detail']} ({each['pointer'][2:]})" if len(each["pointer"]) > 1 else each["detail"]
-        for each in (fault.as_json() for fault in contradiction.faults)
+        each.detail if each.pointer in (None, "#") else f"{each.detail} ({each.pointer[2:]})"
+        for each in faults
     )

@@ -8,7 +8,6 @@ from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import pyarrow as pa
 from sqlalchemy import text
 
 from services.ingest.imports.account import Account
@@ -26,8 +25,8 @@ from services.ingest.imports.file_orders import (
 )
 from services.ingest.imports.runs import Advance, begin_run, finish_run, progress, take_statistics
 from services.ingest.imports.table import FileTable, Rejects, open_table
-from services.ingest.imports.work import BatchResult, Job, Workers, open_workers, rare_collections
-from services.ingest.normalise import ReadContext
+from services.ingest.imports.work import BatchResult, Job, open_workers, rare_collections
+from services.ingest.source import ReadContext
 from shared.clock import real_now
 from shared.db import Database
 from shared.partitions import ensure_months
@@ -77,11 +76,22 @@ def import_orders(database: Database, request: OrdersRequest) -> Report:
         create_views(table, request.columns)
         rows, value, outside = table.connection.execute(whole_file(request.window)).fetchall()[0]
         account, rejects = Account(), Rejects(table)
-        _reject_by_map(table, request.window, account, rejects)
+        query = rejected_rows_query(request.window)
+        rejects.add_query(query)
+        sums = f"SELECT reason, count(*), sum(value)::HUGEINT FROM ({query}) GROUP BY reason"  # noqa: S608 - ours
+        for reason, number, worth in table.connection.execute(sums).fetchall():
+            account.reject_rows(reason, number, worth)
         job = _begin(database, request, table)
         with progress(f"orders of {request.file.name}", rows) as advance, rare_collections():
             advance(account.rows)
-            _bring_in(workers, job, table.stream(wanted(request.window)), Outcomes(account, rejects, advance))
+            outcomes, under_way = Outcomes(account, rejects, advance), deque[Future[BatchResult]]()
+            # The rows are grouped here, while others normalise and load them.
+            for batch in _batches(file_orders(table.stream(wanted(request.window))), outcomes):
+                under_way.append(workers.submit(job, batch))
+                while len(under_way) > workers.most_under_way:
+                    outcomes.add_batch(under_way.popleft().result())
+            for done in under_way:
+                outcomes.add_batch(done.result())
         if rejects.count:
             rejects.write(request.rejects)
         report = Report(
@@ -99,15 +109,6 @@ def import_orders(database: Database, request: OrdersRequest) -> Report:
     return report
 
 
-def _reject_by_map(table: FileTable, window: Window, account: Account, rejects: Rejects) -> None:
-    """Book the rows the column map rejects."""
-    query = rejected_rows_query(window)
-    rejects.add_query(query)
-    sums = f"SELECT reason, count(*), sum(value)::HUGEINT FROM ({query}) GROUP BY reason"  # noqa: S608
-    for reason, rows, value in table.connection.execute(sums).fetchall():
-        account.reject_rows(reason, rows, value)
-
-
 def _begin(database: Database, request: OrdersRequest, table: FileTable) -> Job:
     """Note the run and make the months it needs; a dry run does neither."""
     run_id = 0
@@ -120,7 +121,7 @@ def _begin(database: Database, request: OrdersRequest, table: FileTable) -> Job:
     return Job(
         run_id=run_id,
         base_currency=request.base_currency,
-        receipt=ReadContext(
+        context=ReadContext(
             request.source, request.zone, request.columns.currency or request.base_currency, real_now()
         ),
         is_dry_run=request.is_dry_run,
@@ -150,21 +151,10 @@ class Outcomes:
         self.advance(done.rows)
 
 
-def _bring_in(workers: Workers, job: Job, reader: pa.RecordBatchReader, outcomes: Outcomes) -> None:
-    """Group the rows here, while others normalise and load them."""
-    under_way: deque[Future[BatchResult]] = deque()
-    for batch in _batches(file_orders(reader), outcomes):
-        under_way.append(workers.submit(job, batch))
-        while len(under_way) > workers.most_under_way:
-            outcomes.add_batch(under_way.popleft().result())
-    for done in under_way:
-        outcomes.add_batch(done.result())
-
-
-def _batches(told: Iterator[FileOrder], outcomes: Outcomes) -> Iterator[list[FileOrder]]:
+def _batches(whole: Iterator[FileOrder], outcomes: Outcomes) -> Iterator[list[FileOrder]]:
     """Deal the orders out, without those of which the file holds a newer version."""
     batch: list[FileOrder] = []
-    for each, is_outdated in with_newer(told):
+    for each, is_outdated in with_newer(whole):
         if is_outdated:
             outcomes.pass_over(each)
             continue

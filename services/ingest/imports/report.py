@@ -18,7 +18,11 @@ def show(report: Report, request: OrdersRequest) -> None:
     account = report.account
     if not report.file_rows + report.outside_rows:
         click.echo(f"{request.file.name}: the file has no rows")
-    table = Table("", "rows", "value in the file", "stored, net", title=_title(request))
+    days = f" since {request.window.since}" if request.window.since else ""
+    days += f" until {request.window.until}" if request.window.until else ""
+    dry = " (dry run)" if request.is_dry_run else ""
+    title = f"{request.file.name}{days}, read as {request.columns.name}{dry}"
+    table = Table("", "rows", "value in the file", "stored, net", title=title)
     for column in table.columns[1:]:
         column.justify = "right"
     for name, entry in account.entries.items():
@@ -26,9 +30,9 @@ def show(report: Report, request: OrdersRequest) -> None:
     table.add_section()
     total = Entry(account.rows, account.value, account.stored.net)
     _row(table, "all categories", total)
-    table.add_row("the file", f"{report.file_rows:,}", _amount(money(report.file_value)), _database(report))
-    console = Console(width=100)
-    console.print(table)
+    stands = "" if report.in_database is None else f"{_amount(report.in_database)} in the database"
+    table.add_row("the file", f"{report.file_rows:,}", _amount(money(report.file_value)), stands)
+    Console(width=100).print(table)
     difference = money(account.stored.value) - account.stored.net
     if difference:
         click.echo(
@@ -39,16 +43,10 @@ def show(report: Report, request: OrdersRequest) -> None:
             f"Exact duplicates of another row of their order: {account.doubles:,}, kept as lines of their own."
         )
     click.echo("Settled: every row and every penny has its place." if report.is_settled else "NOT SETTLED.")
-    _tell_orders(report)
+    ends = ", ".join(f"{number:,} {end}" for end, number in account.orders.items())
+    click.echo(f"Orders: {ends or 'none'}. Rows outside the dates asked for: {report.outside_rows:,}.")
     _tell_ignored(report)
     _tell_rejects(report, request)
-
-
-def _title(request: OrdersRequest) -> str:
-    window = request.window
-    days = f" since {window.since}" if window.since else ""
-    days += f" until {window.until}" if window.until else ""
-    return f"{request.file.name}{days}, read as {request.columns.name}{' (dry run)' if request.is_dry_run else ''}"
 
 
 def _row(table: Table, name: str, entry: Entry) -> None:
@@ -57,17 +55,8 @@ def _row(table: Table, name: str, entry: Entry) -> None:
     )
 
 
-def _database(report: Report) -> str:
-    return "" if report.in_database is None else f"{_amount(report.in_database)} in the database"
-
-
 def _amount(amount: Decimal) -> str:
     return f"{amount:,.2f}"
-
-
-def _tell_orders(report: Report) -> None:
-    ends = ", ".join(f"{number:,} {end}" for end, number in report.account.orders.items())
-    click.echo(f"Orders: {ends or 'none'}. Rows outside the dates asked for: {report.outside_rows:,}.")
 
 
 def _tell_ignored(report: Report | EntityReport) -> None:

@@ -59,20 +59,17 @@ SECONDS_BETWEEN_LINES = 5.0
 def progress(what: str, total: int) -> Iterator[Advance]:
     """Show progress while the block runs; call the value with the number of rows done since the last call."""
     if sys.stderr.isatty():
-        with _bar() as bar:
+        from rich.console import Console  # noqa: PLC0415 - only where there is a terminal
+
+        columns = (
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )  # fmt: skip
+        with Progress(*columns, console=Console(stderr=True)) as bar:
             task = bar.add_task(what, total=total)
             yield lambda rows: bar.advance(task, rows)
         return
     yield _lines(what, total)
-
-
-def _bar() -> Progress:
-    from rich.console import Console  # noqa: PLC0415 - only where there is a terminal
-
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
-    return Progress(*columns, console=Console(stderr=True))
 
 
 def _lines(what: str, total: int) -> Advance:

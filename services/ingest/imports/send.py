@@ -14,7 +14,7 @@ from services.ingest.imports.columns import ColumnMap
 from services.ingest.imports.file_orders import FileOrder, Window, create_views, file_orders, wanted
 from services.ingest.imports.table import FileFault, open_table
 from shared.clock import real_now
-from shared.signing import sign
+from shared.signing import signed_order
 
 TIMEOUT_SECONDS = 15
 
@@ -50,16 +50,16 @@ def orders_of(file: Path, columns: ColumnMap, window: Window) -> list[OutboundOr
     with open_table(file) as table:
         create_views(table, columns)
         reader = table.stream(wanted(window))
-        found = [_outbound(told, columns) for told in file_orders(reader)]
+        found = [_outbound(each, columns) for each in file_orders(reader)]
     return sorted(found, key=lambda order: (order.ordered_at, order.key))
 
 
-def _outbound(told: FileOrder, columns: ColumnMap) -> OutboundOrder:
+def _outbound(file_order: FileOrder, columns: ColumnMap) -> OutboundOrder:
     """Return the order as it is sent. Raises FileFault, naming the row, for one without a time or with two."""
-    where = f"row {told.rows[0]}, order {told.key}"
-    if told.contradiction is not None:
-        raise FileFault(f"{where}: {told.contradiction}")
-    order = {name: value for name, value in json.loads(told.raw).items() if value is not None}
+    where = f"row {file_order.rows[0]}, order {file_order.key}"
+    if file_order.contradiction is not None:
+        raise FileFault(f"{where}: {file_order.contradiction}")
+    order = {name: value for name, value in json.loads(file_order.raw).items() if value is not None}
     order.setdefault("customer", None)
     if columns.currency is not None:
         order.setdefault("currency", columns.currency)
@@ -73,7 +73,7 @@ def _outbound(told: FileOrder, columns: ColumnMap) -> OutboundOrder:
     if ordered_at.tzinfo is None:
         ordered_at = ordered_at.replace(tzinfo=ZoneInfo(columns.zone or "UTC"))
     order["ordered_at"] = ordered_at.isoformat()
-    return OutboundOrder(told.key, order, ordered_at)
+    return OutboundOrder(file_order.key, order, ordered_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,20 +87,17 @@ class Sender:
     def send(self, order: OutboundOrder) -> Answer:
         """Post one order. Raises requests.RequestException when nobody answers."""
         sent_at = real_now()
-        envelope = {"type": "order.created", "timestamp": sent_at.isoformat(), "data": order.order}
-        body = json.dumps(envelope).encode()
-        headers = sign(f"msg_{order.key}_{sent_at.timestamp():.6f}", sent_at, body, [self.secret])
+        message_id = f"msg_{order.key}_{sent_at.timestamp():.6f}"
+        body, headers = signed_order(order.order, message_id, sent_at, self.secret)
         began = time.perf_counter()
         response = self.session.post(
-            self.url,
-            data=body,
-            headers={"Content-Type": "application/json", **headers},
-            timeout=TIMEOUT_SECONDS,
-            allow_redirects=False,
+            self.url, data=body, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=False
         )
-        told = response.json() if "json" in response.headers.get("Content-Type", "") else {}
-        outcome = str(told.get("detail") or told.get("status", ""))
-        return Answer(order.key, response.status_code, outcome, told.get("id"), time.perf_counter() - began)
+        answered = response.json() if "json" in response.headers.get("Content-Type", "") else {}
+        outcome = str(answered.get("detail") or answered.get("status", ""))
+        return Answer(
+            order.key, response.status_code, outcome, answered.get("id"), time.perf_counter() - began
+        )
 
 
 def send_all(

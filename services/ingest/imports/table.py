@@ -219,7 +219,11 @@ def _rows(path: Path, delimiter: str, width: int) -> Iterator[tuple[object, ...]
                 values = (line.rstrip("\n").split(delimiter) + [""] * width)[:width]
             elif not all(map(_is_utf_8, values)):
                 reason = "not UTF-8: save the file as UTF-8 (a spreadsheet calls it “CSV UTF-8”)"
-            yield (*(_shown(value) or None for value in values), number, reason)
+            # Bytes that are no UTF-8 are written out.
+            shown = (
+                each.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") for each in values
+            )
+            yield (*(each or None for each in shown), number, reason)
 
 
 def _record(
@@ -237,15 +241,6 @@ def _record(
         if not more:
             return joined, [], "a quote that never ends"
         joined.append(more)
-
-
-def _shown(value: str) -> str:
-    """Return the text with bytes that are no UTF-8 written out."""
-    return (
-        value
-        if value.isascii()
-        else value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    )
 
 
 def _in_short(path: Path, fault: str) -> str:

@@ -17,9 +17,10 @@ from pathlib import Path
 from services.ingest.compare import Comparison
 from services.ingest.imports.account import Account
 from services.ingest.imports.file_orders import FileOrder, Incoming, Refused, read_order
-from services.ingest.imports.load import Names, Run, compare_only, load, load_rates
+from services.ingest.imports.load import Run, compare_only, load
+from services.ingest.imports.rows import Names, load_rates
 from services.ingest.imports.table import is_parquet
-from services.ingest.normalise import ReadContext
+from services.ingest.source import ReadContext
 from shared.db import UNHURRIED, Database
 
 VALUES_BETWEEN_COLLECTIONS = 500_000
@@ -49,7 +50,7 @@ class Job:
 
     run_id: int
     base_currency: str
-    receipt: ReadContext
+    context: ReadContext
     is_dry_run: bool
     database_url: str
     prepare: bool
@@ -65,8 +66,8 @@ class BatchResult:
 
     def refuse(self, refused: Refused) -> None:
         """Note an order that does not come in."""
-        self.account.reject(refused.told, refused.reason)
-        self.refused.append((refused.told.rows, refused.reason))
+        self.account.reject(refused.file_order, refused.reason)
+        self.refused.append((refused.file_order.rows, refused.reason))
 
 
 class Worker:
@@ -77,14 +78,14 @@ class Worker:
         database = Database(job.database_url, UNHURRIED, pool_size=1, prepare=job.prepare)
         with database.transaction() as connection:
             rates = load_rates(connection, job.base_currency)
-        self._run = Run(job.run_id, job.receipt.source, database, Names(job.receipt.source), rates)
+        self._run = Run(job.run_id, job.context.source, database, Names(job.context.source), rates)
 
     def do(self, batch: Sequence[FileOrder]) -> BatchResult:
         """Bring a batch in; committed when this returns."""
-        done = BatchResult(sum(len(told.rows) for told in batch))
+        done = BatchResult(sum(len(file_order.rows) for file_order in batch))
         incoming: list[Incoming] = []
-        for told in batch:
-            read = read_order(told, self._job.receipt)
+        for file_order in batch:
+            read = read_order(file_order, self._job.context)
             if isinstance(read, Refused):
                 done.refuse(read)
             else:
@@ -92,7 +93,9 @@ class Worker:
         comparisons = compare_only(self._run, incoming) if self._job.is_dry_run else load(self._run, incoming)
         for each, comparison in zip(incoming, comparisons, strict=True):
             if comparison is Comparison.CONFLICT:
-                done.refuse(Refused(each.told, f"version {each.order.version} is held with other content"))
+                done.refuse(
+                    Refused(each.file_order, f"version {each.order.version} is held with other content")
+                )
             else:
                 done.account.book(each, comparison)
         return done
@@ -121,7 +124,8 @@ def open_workers(file: Path) -> Iterator[Workers]:
     if size < BYTES_WORTH_PROCESSES:
         with ThreadPoolExecutor(1) as thread:
             yield Workers(thread, 2)
-        _close_workers()
+        while _workers:
+            _workers.popitem()[1].close()
         return
     number = max(2, min(MOST_PROCESSES, os.cpu_count() or 1))
     # A fork knows all modules already; it is safe only while there is one thread.
@@ -146,8 +150,3 @@ def _do(job: Job, batch: Sequence[FileOrder]) -> BatchResult:
     if job not in _workers:
         _workers[job] = Worker(job)
     return _workers[job].do(batch)
-
-
-def _close_workers() -> None:
-    while _workers:
-        _workers.popitem()[1].close()
