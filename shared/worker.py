@@ -15,7 +15,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
-from shared import listener, notify, tasks
+from shared import notify, tasks
 from shared.db import DATABASE_ERRORS, Database, is_away
 from shared.drainer import Drainer
 from shared.tasks import Handler, Tally
@@ -65,13 +65,13 @@ class Worker:
         self._serve()
         sweeper.join()
         with suppress(*DATABASE_ERRORS):  # else the next worker waits until the leases expire
-            self.drainer.recovery.run()
+            self.drainer.recover_leases()
 
     def _serve(self) -> None:
         """Drain at each notification. While Redis is away, poll PostgreSQL and try Redis again now and then."""
         was_reached = True
         while not self.drainer.is_stopping:
-            is_reached = self._redis_url is not None and listener.listen(
+            is_reached = self._redis_url is not None and notify.listen(
                 self._queue, self._redis_url, self.drainer.drain, lambda: self.drainer.is_stopping
             )
             if was_reached and not is_reached:
@@ -107,7 +107,7 @@ class Worker:
                 if time.monotonic() - periodic_at > PERIODIC_SECONDS:
                     periodic_at = time.monotonic()
                     self._put_periodic()
-                self.drainer.recovery.run()
+                self.drainer.recover_leases()
                 with self._database.autocommit() as connection:
                     is_overdue = tasks.overdue(connection, self.drainer.kinds, OVERDUE)
                 if not is_overdue:
