@@ -132,7 +132,9 @@ class Drainer:
         """Renew the leases of running batches, but of those that hang; to be called several times per lease."""
         for running in list(self._running.values()):
             now, handler = time.monotonic(), running.handler
-            is_hung = handler.hung_after is not None and now - running.since > handler.hung_after.total_seconds()
+            is_hung = (
+                handler.hung_after is not None and now - running.since > handler.hung_after.total_seconds()
+            )
             if not is_hung and now - running.leased_at > handler.lease.total_seconds() / 3:
                 with self._database.autocommit() as connection:
                     tasks.renew_lease(connection, running.batch, handler.lease)

@@ -18,7 +18,6 @@ from sqlalchemy import (
     Connection,
     CursorResult,
     Interval,
-    TextClause,
     Update,
     any_,
     bindparam,

@@ -26,7 +26,7 @@ from shared.db import Database
 from tests.databases import conninfo
 
 STATEMENT = re.compile(r"\s*(WITH|SELECT|INSERT|UPDATE|DELETE)\b")
-RUNS_SQL = ("text", "exec_driver_sql", "execute_raw")
+RUNS_SQL = ("text", "exec_driver_sql", "execute_prepared")
 """Calls that have PostgreSQL run their first argument."""
 
 DATES = re.compile(r"\{(as_of|since)\}")
