@@ -117,7 +117,11 @@ class SafeJob(Job):
         """Read what is to be called; anything but the drain is marked as forged and not kept."""
         if b"data" not in raw_data:
             raise NoSuchJobError(self.id)
-        self.is_forged = not _is_drain(raw_data[b"data"])
+        try:  # never unpack more than such a call takes
+            call = json.loads(zlib.decompressobj().decompress(raw_data[b"data"], LARGEST_CALL))
+        except (zlib.error, ValueError, RecursionError):
+            call = None
+        self.is_forged = call != [JOB, None, [], {}]
         self.data = self.serializer.dumps((JOB, None, (), {}))
         self.origin = raw_data.get(b"origin", b"").decode(errors="replace")
         self.timeout, self.result_ttl, self.failure_ttl = JOB_SECONDS, 0, 60
@@ -130,15 +134,6 @@ class SafeJob(Job):
             log.warning("refused a job that is not ours", extra={"queue": self.origin})
             raise ForbiddenJob
         return drain
-
-
-def _is_drain(data: bytes) -> bool:
-    """Does a job's stored data call the drain, without arguments? Never unpacks more than such a call takes."""
-    try:
-        call = json.loads(zlib.decompressobj().decompress(data, LARGEST_CALL))
-    except (zlib.error, ValueError, RecursionError):
-        return False
-    return bool(call == [JOB, None, [], {}])
 
 
 _on_notified: Callable[[], object] | None = None

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 
 from sqlalchemy import Connection
 
@@ -32,7 +33,7 @@ STOP_SECONDS = 10.0
 
 KEEP_DONE = timedelta(days=30)
 
-Periodic = Callable[[Connection], None]
+Periodic = Callable[[Connection], object]
 """Puts the tasks whose time has come, by unique keys: any number of workers may call it."""
 
 
@@ -51,7 +52,7 @@ class Worker:
         self._queue = queue
         self._database = database
         self._redis_url = redis_url
-        self._periodic = (*periodic, _prune_done)
+        self._periodic: tuple[Periodic, ...] = (*periodic, partial(tasks.prune, older_than=KEEP_DONE))
         self._tick = min([1.0, *(handler.lease.total_seconds() / 4 for handler in handlers)])
         self.drainer = Drainer(database, handlers, count)
 
@@ -133,7 +134,3 @@ class Worker:
                     self.drainer.note_database(error)
                     return
                 log.exception("a periodic task could not be put")
-
-
-def _prune_done(connection: Connection) -> None:
-    tasks.prune(connection, KEEP_DONE)

@@ -134,7 +134,7 @@ def numbered(sql: str) -> tuple[str, list[str]]:
         return "".join(f"{part}${n}" for n, part in enumerate(parts[:-1], 1)) + parts[-1], ["unknown"] * (
             len(parts) - 1
         )
-    compiled = text(sql).compile(dialect=asyncpg.dialect())
+    compiled = text(sql).compile(dialect=asyncpg.dialect())  # type: ignore[no-untyped-call]
     return str(compiled), [TYPES.get(name, "unknown") for name in compiled.positiontup or ()]
 
 
