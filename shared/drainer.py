@@ -149,20 +149,18 @@ class Drainer:
         claimed = sum(self._work(handler, tasks.claim) for handler in self._handlers if not self.is_stopping)
         if time.monotonic() - self._looked_for_expired_at > EXPIRED_SECONDS:
             self._looked_for_expired_at = time.monotonic()
-            expired = sum(self._work_expired(handler) for handler in self._handlers if not self.is_stopping)
-            if expired:  # there may be more
-                self._looked_for_expired_at = float("-inf")
-            claimed += expired
+            for handler in self._handlers:
+                if self.is_stopping:
+                    break
+                with self._database.autocommit() as connection:
+                    dead = tasks.dead_letter_expired(connection, handler)
+                for key in dead:
+                    log.error("%s %s is dead: it ended its worker each time", handler.kind, key)
+                    self._count(handler, "dead", 1)
+                if expired := self._work(handler, tasks.claim_expired):
+                    self._looked_for_expired_at = float("-inf")  # there may be more
+                    claimed += expired
         return claimed
-
-    def _work_expired(self, handler: Handler) -> int:
-        with self._database.autocommit() as connection:
-            dead = tasks.dead_letter_expired(connection, handler)
-        for key in dead:
-            log.error("%s %s is dead: it ended its worker each time", handler.kind, key)
-        if dead:
-            self._count(handler, "dead", len(dead))
-        return self._work(handler, tasks.claim_expired)
 
     def _work(self, handler: Handler, claim: Callable[[Connection, Handler, UUID], list[Task]]) -> int:
         """Do one batch of what `claim` finds: due tasks together, or one whose lease expired."""

@@ -203,8 +203,8 @@ def test_the_migrations_make_the_tables_of_the_code(upgraded: Database, created:
             "SELECT action FROM feedback ORDER BY id", [("called",), ("undo",)], id="feedback stands"
         ),
         pytest.param(
-            "SELECT customer_id, history.status, history.segment, valid_from = created_at FROM customer_history AS history"
-            " JOIN customer ON customer.id = customer_id",
+            "SELECT customer_id, history.status, history.segment, valid_from = created_at"
+            " FROM customer_history AS history JOIN customer ON customer.id = customer_id",
             [(1, "blocked", "builders", True)],
             id="what is known of a customer begins its history",
         ),
