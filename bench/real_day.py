@@ -36,7 +36,7 @@ def main() -> int:
             "TIPOFF_BASE_CURRENCY": "GBP",
             "TIPOFF_TIME_ZONE": "Europe/London",
             "TIPOFF_BUSINESS_TIME": f"{DAY}T18:00:00+00:00",
-            "TIPOFF_SETTLE": "PT30S",
+            "TIPOFF_GROUP_WAIT": "PT30S",
             "TIPOFF_BUDGET_PER_REP": "5",
             "TIPOFF_HOLDOUT_PERCENT": "10",
             "TIPOFF_LOOPBACK_ORIGINS": receiver.origin,

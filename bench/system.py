@@ -39,7 +39,7 @@ class System:
             "TIPOFF_HOOK_SECRETS": json.dumps({"standard": [self.secret]}),
             "TIPOFF_SENDING": "live",
             "TIPOFF_RECIPIENTS": "*",
-            "TIPOFF_SETTLE": "PT0S",
+            "TIPOFF_GROUP_WAIT": "PT0S",
             "TIPOFF_BUDGET_PER_REP": "1000000",
             "TIPOFF_VALUE_FLOOR": "0",
             "TIPOFF_HOLDOUT_PERCENT": "0",

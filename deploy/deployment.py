@@ -144,7 +144,7 @@ def environment(deployment: Deployment, stack: DevStack, ports: Mapping[str, int
         "TIPOFF_MAIL_FROM": "Tipoff <tipoff@sample.example>",
         "TIPOFF_PUBLIC_URL": address["alerts"],
         "TIPOFF_PAGE_REFRESH": str(PAGE_REFRESH_SECONDS),
-        "TIPOFF_SETTLE": "PT0S",
+        "TIPOFF_GROUP_WAIT": "PT0S",
         "TIPOFF_VALUE_FLOOR": VALUE_FLOOR,
         "TIPOFF_NEIGHBOURS": json.dumps(neighbours),
     }

@@ -103,7 +103,7 @@ class Settings(BaseSettings):
     pages_without_sign_in: Literal["on_loopback_only", "for_anyone_who_reaches_this_address"] = Field(
         default="on_loopback_only", description="who may open the inbox pages while nobody signs in"
     )
-    settle: timedelta = Field(
+    group_wait: timedelta = Field(
         default=timedelta(minutes=30),
         ge=timedelta(0),
         description="how long signals gather before they are ranked and sent",

@@ -27,7 +27,7 @@ def settings(**given: Any) -> Settings:
         "database_url": URL,
         "secret_key": "a secret key of more than 32 letters",
         "base_currency": "GBP",
-        "settle": timedelta(0),
+        "group_wait": timedelta(0),
         "business_time": NOW,
     }
     return Settings(**(values | given))

@@ -44,7 +44,7 @@ def handlers(
             kinds=kinds,
             catalogue=Catalogue(settings.base_currency),
             assumptions=Assumptions(settings.base_currency, settings.assumed_margin, settings.floor_margin),
-            settle=settings.settle,
+            settle=settings.group_wait,
             clock=clock,
             notify=notify,
         )

@@ -130,7 +130,7 @@ class Installation:
             "TIPOFF_HOOK_SECRETS": json.dumps({"standard": [self._secret]}),
             "TIPOFF_SENDING": "live",
             "TIPOFF_RECIPIENTS": "*",
-            "TIPOFF_SETTLE": "PT0S",
+            "TIPOFF_GROUP_WAIT": "PT0S",
             "TIPOFF_SMTP_URL": self.sink.url,
             "TIPOFF_LOOPBACK_ORIGINS": self.receiver.url.removesuffix("/hook"),
         }

@@ -32,7 +32,7 @@ class Company:
         self.database = database
         self.sink = sink
         self.settings = settings(
-            smtp_url=sink.url, business_time=None, settle=settle, hook_secrets={"standard": (SECRET,)}
+            smtp_url=sink.url, business_time=None, group_wait=settle, hook_secrets={"standard": (SECRET,)}
         )
         self.metrics = Metrics("all", "test")
         self.hook = self._hook(self.settings)

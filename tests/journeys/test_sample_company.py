@@ -147,7 +147,7 @@ def played(servers: Servers, files: SampleFiles, worker_number: int) -> Iterator
             smtp_url=sink.url,
             base_currency="EUR",
             business_time=CLOSE_OF_BUSINESS,
-            settle=timedelta(0),
+            group_wait=timedelta(0),
             value_floor=Decimal(VALUE_FLOOR),
             hook_secrets={"standard": (SECRET,)},
         )

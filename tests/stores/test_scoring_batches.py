@@ -209,7 +209,7 @@ def test_an_urgent_order_is_decided_at_once_and_others_settle(database: Database
         *CUSTOMER_BUYS_FORTY,
         order("now", line("DRILL", 10, 5)),
         below_floor,
-        settle=timedelta(hours=1),
+        group_wait=timedelta(hours=1),
     )
     due = rows(
         database,

@@ -59,10 +59,10 @@ def test_a_database_is_reached_by_our_driver(environment: pytest.MonkeyPatch) ->
 
 def test_lists_are_words_and_durations_iso(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("TIPOFF_RECIPIENTS", "ann@shop.example, @sales.example")
-    environment.setenv("TIPOFF_SETTLE", "PT90S")
+    environment.setenv("TIPOFF_GROUP_WAIT", "PT90S")
     settings = read()
     assert settings.recipients == ("ann@shop.example", "@sales.example")
-    assert settings.settle == timedelta(seconds=90)
+    assert settings.group_wait == timedelta(seconds=90)
 
 
 def test_secret_files_come_after_the_environment(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def faults_of(environment: pytest.MonkeyPatch, **values: str) -> str:
         ("TIPOFF_NEIGHBOURS", "mails", "is no JSON"),
         ("TIPOFF_TIME_ZONE", "Mars/Base", "is no time zone"),
         ("TIPOFF_TIME_ZONE", "Europe", "is no time zone"),
-        ("TIPOFF_SETTLE", "-PT1S", "greater than or equal"),
+        ("TIPOFF_GROUP_WAIT", "-PT1S", "greater than or equal"),
         ("TIPOFF_PUBLIC_URL", "inbox.example", "must be http://host"),
         ("TIPOFF_PUBLIC_URL", "https://", "must be http://host"),
         ("REDIS_URL", "http://redis:6379", "must begin with redis://"),
@@ -178,7 +178,7 @@ def test_what_can_be_used_is_taken(environment: pytest.MonkeyPatch, tmp_path: Pa
         "TIPOFF_SMTP_URL": "smtp://tipoff:word@mails:1025?starttls=never",
         "REDIS_URL": "unix:///run/redis.sock",
         "TIPOFF_RECIPIENTS": "ann@x.example, @y.example *",
-        "TIPOFF_SETTLE": "PT0S",
+        "TIPOFF_GROUP_WAIT": "PT0S",
         "TIPOFF_REFERENCE": "/somewhere",
         "TIPOFF_INGEST_SERVICE_HOST": "10.0.0.1",
         "TIPOFF_INGEST_PORT_8001_TCP": "tcp://10.0.0.1:8001",
