@@ -85,12 +85,8 @@ def register(app: APIFlask) -> None:
             return spec
         for path in spec.get("paths", {}).values():
             for operation in path.values():
-                _rename(operation.get("responses", {}))
+                for status, response in operation.get("responses", {}).items():
+                    content = response.get("content", {})
+                    if str(status) >= "400" and "application/json" in content:
+                        content[MEDIA_TYPE] = content.pop("application/json")
         return spec
-
-
-def _rename(responses: dict[str, Any]) -> None:
-    for status, response in responses.items():
-        content = response.get("content", {})
-        if str(status) >= "400" and "application/json" in content:
-            content[MEDIA_TYPE] = content.pop("application/json")

@@ -31,47 +31,6 @@ CONTENDED_DELAY = timedelta(seconds=1)
 RECENT_TOKENS = 256
 """More than a process uses in the second of commits that a crash of PostgreSQL may take back."""
 
-Claim = Callable[[Connection, Handler, UUID], list[Task]]
-
-
-class LeaseRecovery:
-    """Makes tasks due again that this process left leased, instead of waiting until their lease expires.
-
-    A batch is left leased when its connection breaks, when the answer to a claim is lost, and when a crash of
-    PostgreSQL takes back the commit that completed it. Threads may use it at the same time.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._left: deque[tuple[UUID, timedelta | None]] = deque()
-        self._recent: deque[UUID] = deque(maxlen=RECENT_TOKENS)
-        self._breaks_seen = database.breaks
-        self._lock = threading.Lock()
-
-    def note_left(self, token: UUID, *, isolate_after: timedelta | None = None) -> None:
-        """Note a batch that was not completed; with a delay, its tasks are claimed alone after it."""
-        self._left.append((token, isolate_after))
-
-    def note_completed(self, token: UUID) -> None:
-        """Note a batch that was completed: should a connection break, the server may have crashed and forgotten it."""
-        self._recent.append(token)
-
-    def run(self) -> None:
-        """Recover what was left; after a broken connection also what PostgreSQL has forgotten was completed."""
-        with self._lock:
-            while self._left:
-                token, delay = self._left[0]
-                with self._database.autocommit() as connection:
-                    if delay is None:
-                        tasks.release(connection, [token])
-                    else:
-                        tasks.isolate(connection, token, delay)
-                self._left.popleft()
-            if (breaks := self._database.breaks) != self._breaks_seen:
-                with self._database.autocommit() as connection:
-                    tasks.release(connection, list(self._recent))
-                self._breaks_seen = breaks
-
 
 @dataclass(slots=True)
 class _Running:
@@ -82,12 +41,6 @@ class _Running:
     since: float = field(default_factory=time.monotonic)
     leased_at: float = field(default_factory=time.monotonic)
 
-    def needs_lease(self, now: float) -> bool:
-        """Is a third of the lease gone, and the batch not hung?"""
-        limit = self.handler.hung_after
-        is_hung = limit is not None and now - self.since > limit.total_seconds()
-        return not is_hung and now - self.leased_at > self.handler.lease.total_seconds() / 3
-
 
 class Drainer:
     """Does what is due in one queue."""
@@ -96,13 +49,15 @@ class Drainer:
         self, database: Database, handlers: Sequence[Handler], count: Callable[[Tally], None]
     ) -> None:
         self.kinds = [handler.kind for handler in handlers]
-        self.recovery = LeaseRecovery(database)
         self._database = database
         self._handlers = handlers
         self._add = count
         self._kind_locks = {kind: threading.Lock() for kind in self.kinds}
         self._running: dict[str, _Running] = {}
-        self._breaks_in_a_row = 0
+        self._left: deque[tuple[UUID, timedelta | None]] = deque()
+        self._completed: deque[UUID] = deque(maxlen=RECENT_TOKENS)
+        self._breaks_seen = database.breaks
+        self._recovery_lock = threading.Lock()
         self._looked_for_expired_at = float("-inf")
         self._claimed_at = time.monotonic()
         self._is_database_away = False
@@ -134,7 +89,7 @@ class Drainer:
         claimed = 0
         try:
             while not self.is_stopping and time.monotonic() < until:
-                self.recovery.run()
+                self.recover_leases()
                 if not (number := self._work_each_kind()):
                     break
                 claimed += number
@@ -152,12 +107,37 @@ class Drainer:
             log.info("the database answers again")
         self._is_database_away = error is not None
 
-    def renew_leases(self) -> None:
-        """Renew the leases of running batches; to be called several times per lease."""
-        for running in list(self._running.values()):
-            if running.needs_lease(now := time.monotonic()):
+    def recover_leases(self) -> None:
+        """Make tasks due again that this process left leased, instead of waiting until their lease expires.
+
+        A batch is left when its connection breaks, or when the answer to its claim is lost. After a crash, PostgreSQL
+        may also have forgotten the commit that completed a batch.
+        """
+        with self._recovery_lock:
+            while self._left:
+                token, isolation_delay = self._left[0]
                 with self._database.autocommit() as connection:
-                    tasks.renew_lease(connection, running.batch, running.handler.lease)
+                    if isolation_delay is None:
+                        tasks.release(connection, [token])
+                    else:
+                        tasks.isolate(connection, token, isolation_delay)
+                        self._looked_for_expired_at = float("-inf")
+                self._left.popleft()
+            if (breaks := self._database.breaks) != self._breaks_seen:
+                with self._database.autocommit() as connection:
+                    tasks.release(connection, list(self._completed))
+                self._breaks_seen = breaks
+
+    def renew_leases(self) -> None:
+        """Renew the leases of running batches, but of those that hang; to be called several times per lease."""
+        for running in list(self._running.values()):
+            now, handler = time.monotonic(), running.handler
+            is_hung = (
+                handler.hung_after is not None and now - running.since > handler.hung_after.total_seconds()
+            )
+            if not is_hung and now - running.leased_at > handler.lease.total_seconds() / 3:
+                with self._database.autocommit() as connection:
+                    tasks.renew_lease(connection, running.batch, handler.lease)
                 running.leased_at = now
 
     def release_running(self) -> None:
@@ -169,45 +149,39 @@ class Drainer:
         claimed = sum(self._work(handler, tasks.claim) for handler in self._handlers if not self.is_stopping)
         if time.monotonic() - self._looked_for_expired_at > EXPIRED_SECONDS:
             self._looked_for_expired_at = time.monotonic()
-            expired = sum(self._work_expired(handler) for handler in self._handlers if not self.is_stopping)
-            if expired:  # there may be more
-                self._looked_for_expired_at = float("-inf")
-            claimed += expired
+            for handler in self._handlers:
+                if self.is_stopping:
+                    break
+                with self._database.autocommit() as connection:
+                    dead = tasks.dead_letter_expired(connection, handler)
+                for key in dead:
+                    log.error("%s %s is dead: it ended its worker each time", handler.kind, key)
+                    self._count(handler, "dead", 1)
+                if expired := self._work(handler, tasks.claim_expired):
+                    self._looked_for_expired_at = float("-inf")  # there may be more
+                    claimed += expired
         return claimed
 
-    def _work_expired(self, handler: Handler) -> int:
-        with self._database.autocommit() as connection:
-            dead = tasks.dead_letter_expired(connection, handler)
-        for key in dead:
-            log.error("%s %s is dead: it ended its worker each time", handler.kind, key)
-        if dead:
-            self._count(handler, "dead", len(dead))
-        return self._work(handler, tasks.claim_expired)
-
-    def _work(self, handler: Handler, claim: Claim) -> int:
+    def _work(self, handler: Handler, claim: Callable[[Connection, Handler, UUID], list[Task]]) -> int:
         """Do one batch of what `claim` finds: due tasks together, or one whose lease expired."""
         lock = self._kind_locks[handler.kind]
         if not lock.acquire(blocking=False):
             return 0
         token = uuid4()
         try:
-            batch = self._claim(handler, claim, token)
+            with self._database.autocommit() as connection:
+                batch = claim(connection, handler, token)
+        except DATABASE_ERRORS:  # the claim may be committed and only its answer be lost
+            self._left.append((token, None))
+            raise
+        else:
             if batch:
-                self._run_batch(handler, batch)
+                self._run_batch(handler, batch, token)
+            return len(batch)
         finally:
             lock.release()
-        return len(batch)
 
-    def _claim(self, handler: Handler, claim: Claim, token: UUID) -> list[Task]:
-        try:
-            with self._database.autocommit() as connection:
-                return claim(connection, handler, token)
-        except DATABASE_ERRORS:  # the claim may be committed and only its answer be lost
-            self.recovery.note_left(token)
-            raise
-
-    def _run_batch(self, handler: Handler, batch: Sequence[Task]) -> None:
-        token = batch[0].token
+    def _run_batch(self, handler: Handler, batch: Sequence[Task], token: UUID) -> None:
         self._claimed_at = time.monotonic()
         self._running[handler.kind] = _Running(handler, batch)
         try:
@@ -215,17 +189,12 @@ class Drainer:
         except LeaseLost as lost:
             log.warning("%s", lost)
             self._count(handler, "lease_lost", len(batch))
-            self.recovery.note_left(token)
-        except DATABASE_ERRORS:
-            # Once is an accident; alone, or twice in a row, the batch may itself be what breaks the connection.
-            self._breaks_in_a_row += 1
-            is_suspect = len(batch) == 1 or self._breaks_in_a_row > 1
-            delay = handler.isolation_delay(batch[0].attempts) if is_suspect else None
-            self.recovery.note_left(token, isolate_after=delay)
+            self._left.append((token, None))
+        except DATABASE_ERRORS:  # the batch may itself be what breaks the connection
+            self._left.append((token, handler.isolation_delay(batch[0].attempts if len(batch) == 1 else 1)))
             raise
         else:
-            self._breaks_in_a_row = 0
-            self.recovery.note_completed(token)
+            self._completed.append(token)
         finally:
             del self._running[handler.kind]
 

@@ -23,11 +23,7 @@ class Check:
 
 def register(app: APIFlask, metrics: Metrics, readiness: Mapping[str, Check]) -> None:
     """Serve /healthz, /readyz and /metrics."""
-    _add_health(app, readiness)
-    _add_metrics(app, metrics)
 
-
-def _add_health(app: APIFlask, readiness: Mapping[str, Check]) -> None:
     @app.get("/healthz")
     @app.doc(hide=True)
     def healthz() -> dict[str, str]:
@@ -38,21 +34,17 @@ def _add_health(app: APIFlask, readiness: Mapping[str, Check]) -> None:
     @app.doc(hide=True)
     def readyz() -> tuple[dict[str, Any], int]:
         """Say whether requests can be served, and what is wrong."""
-        wrong = {name: _complaint(check) for name, check in readiness.items()}
+        wrong: dict[str, str | None] = {}
+        for name, check in readiness.items():
+            try:
+                wrong[name] = check.probe()
+            except (SQLAlchemyError, psycopg.Error, RedisError, OSError) as error:
+                wrong[name] = f"away ({type(error).__name__})"
         unready = any(wrong[name] and check.required for name, check in readiness.items())
         status = "unready" if unready else "degraded" if any(wrong.values()) else "ready"
         checks = {name: {"ok": not each} | ({"reason": each} if each else {}) for name, each in wrong.items()}
         return {"status": status, "checks": checks}, 503 if unready else 200
 
-
-def _complaint(check: Check) -> str | None:
-    try:
-        return check.probe()
-    except (SQLAlchemyError, psycopg.Error, RedisError, OSError) as error:
-        return f"away ({type(error).__name__})"
-
-
-def _add_metrics(app: APIFlask, metrics: Metrics) -> None:
     @app.get("/metrics")
     @app.doc(hide=True)
     def exposed() -> Response:

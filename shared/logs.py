@@ -110,7 +110,8 @@ class PlainLines(logging.Formatter):
         """Return the line; control characters of other people's texts are shown, not obeyed."""
         words = [f"{_moment(record):%H:%M:%S} {record.levelname:<7} {self._service}: {record.getMessage()}"]
         words += [f"{name}={value}" for name, value in _extra(record).items()]
-        line = _visible(masked(" ".join(words)))
+        line = masked(" ".join(words))
+        line = "".join(each if each.isprintable() else repr(each)[1:-1] for each in line)
         if record.exc_info:
             line += "\n" + masked(self.formatException(record.exc_info))
         return line
@@ -157,16 +158,7 @@ def _moment(record: logging.LogRecord) -> datetime:
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
     held = record.__dict__
-    return {name: _safe(held[name]) for name in FIELDS if name in held}
-
-
-def _safe(value: object) -> str | float | bool | None:
-    if value is None or isinstance(value, int | float | bool):
-        return value
-    return masked(str(value))
-
-
-def _visible(text: str) -> str:
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+    return {
+        name: value if value is None or isinstance(value, int | float | bool) else masked(str(value))
+        for name, value in ((name, held[name]) for name in FIELDS if name in held)
+    }

@@ -41,20 +41,14 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.registry.register(LogCollector())
-        self._count_requests()
-        self._count_orders_and_alerts()
         build = self._gauge("tipoff_build_info", "What runs here; always 1.", ("service", "version"))
         build.labels(service, version).set(1)
-
-    def _count_requests(self) -> None:
         self.http_requests = self._counter(
             "http_requests_total", "Requests answered, by route rule.", ("route", "method", "code")
         )
         self.http_request_duration = self._histogram(
             "http_request_duration_seconds", "Time to answer.", ("route", "method"), REQUEST_SECONDS
         )
-
-    def _count_orders_and_alerts(self) -> None:
         self.orders_received = self._counter(
             "tipoff_orders_received_total",
             "Orders that came in, by what became of them.",

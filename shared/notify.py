@@ -1,17 +1,32 @@
-"""Notifications: an RQ job that tells the workers of a queue to look into the task table.
+"""Notifications: the RQ job that tells the workers of a queue to look into the task table, put and taken.
 
-A notification may be lost, doubled or late without harm: the worker's sweeper finds what is due without it.
+A notification may be lost, doubled or late without harm: the worker's sweeper finds what is due without it. Nothing
+else is read from Redis, so whoever can write to it can make workers look into the task table, and nothing more.
 """
 
+import json
+import logging
 import threading
+import zlib
+from collections.abc import Callable, Mapping
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from rq import Queue
+from rq import Queue, SimpleWorker
+from rq.exceptions import DequeueTimeout, NoSuchJobError, StopRequested
+from rq.job import Job, JobStatus
+from rq.worker import WorkerStatus
 
-JOB = "shared.listener.drain"
-"""The only job there is, by name: it takes no arguments (see shared.listener)."""
+log = logging.getLogger(__name__)
+
+JOB = "shared.notify.drain"
+"""The only job there is, by name: it takes no arguments."""
+
+JOB_SECONDS = 3600
+REDIS_SECONDS = 5.0
+WAIT_SECONDS = 1
+LARGEST_CALL = 1000
 
 MAX_WAITING = 4
 """More jobs than this in a queue tell the workers nothing new."""
@@ -35,7 +50,7 @@ def wake_up(connection: redis.Redis, queue_name: str) -> bool:
     queue = Queue(queue_name, connection=connection, serializer="json")
     try:
         if queue.count < MAX_WAITING:
-            queue.enqueue(JOB, job_timeout=3600, result_ttl=0, failure_ttl=60, ttl=60)
+            queue.enqueue(JOB, job_timeout=JOB_SECONDS, result_ttl=0, failure_ttl=60, ttl=60)
     except (redis.RedisError, OSError):
         return False
     return True
@@ -87,3 +102,136 @@ class Notifier:
             for queue in queues:
                 wake_up(connection, queue)
             self._closing.wait(PAUSE_SECONDS)
+
+
+class ForbiddenJob(RuntimeError):
+    """Somebody put a job on the queue that is not the drain."""
+
+
+class SafeJob(Job):
+    """An RQ job that can only be the drain. Callbacks, webhooks, retries and timeouts found in Redis are not read."""
+
+    is_forged = False
+
+    def restore(self, raw_data: Mapping[bytes, bytes]) -> None:
+        """Read what is to be called; anything but the drain is marked as forged and not kept."""
+        if b"data" not in raw_data:
+            raise NoSuchJobError(self.id)
+        try:  # never unpack more than such a call takes
+            call = json.loads(zlib.decompressobj().decompress(raw_data[b"data"], LARGEST_CALL))
+        except (zlib.error, ValueError, RecursionError):
+            call = None
+        self.is_forged = call != [JOB, None, [], {}]
+        self.data = self.serializer.dumps((JOB, None, (), {}))
+        self.origin = raw_data.get(b"origin", b"").decode(errors="replace")
+        self.timeout, self.result_ttl, self.failure_ttl = JOB_SECONDS, 0, 60
+        self._status = JobStatus.QUEUED
+
+    @property
+    def func(self) -> Callable[[], None]:
+        """Return the drain or refuse."""
+        if self.is_forged:
+            log.warning("refused a job that is not ours", extra={"queue": self.origin})
+            raise ForbiddenJob
+        return drain
+
+
+_on_notified: Callable[[], object] | None = None
+
+
+def drain() -> None:
+    """Do what is due. The only RQ job; it takes no arguments and has no result: the tasks are in PostgreSQL."""
+    if _on_notified is None:
+        return
+    try:
+        _on_notified()
+    except Exception:
+        log.exception("the drain failed")
+        raise
+
+
+def listen(
+    queue_name: str, url: str, on_notified: Callable[[], object], is_stopping: Callable[[], bool]
+) -> bool:
+    """Call `on_notified` at each notification, until asked to stop or Redis fails. False when Redis is away."""
+    global _on_notified  # noqa: PLW0603 - RQ calls its job by name: this is how the job finds its worker
+    _on_notified = on_notified
+    logging.getLogger("rq").setLevel(logging.ERROR)
+    logging.getLogger("rq.worker").addFilter(_is_news)
+    try:
+        with connect(url, answer_seconds=REDIS_SECONDS) as connection:
+            connection.ping()
+            on_notified()
+            _NotifiedWorker(queue_name, connection, is_stopping).work(logging_level="ERROR")
+    except (redis.RedisError, OSError):
+        return False
+    return True
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Keep what RQ logs, but for a Redis that is away and refused jobs, which are logged elsewhere, once."""
+    error = record.exc_info[1] if record.exc_info else None
+    return error is not None and not isinstance(error, redis.RedisError | OSError)
+
+
+class _NotifiedWorker(SimpleWorker):
+    """An RQ worker that ends when Redis is away, obeys no command found in Redis, and leaves signals alone.
+
+    RQ's own worker waits up to a minute for Redis to return, misses a signal that comes while it starts, and stops in
+    the middle of a batch when a signal comes while Redis is away.
+    """
+
+    def __init__(self, queue_name: str, connection: redis.Redis, is_stopping: Callable[[], bool]) -> None:
+        queue = Queue(queue_name, connection=connection, serializer="json", job_class=SafeJob)
+        super().__init__(
+            [queue],
+            connection=connection,
+            serializer="json",
+            job_class=SafeJob,
+            worker_ttl=60,
+            maintenance_interval=60,
+            job_monitoring_interval=5,
+            disable_default_exception_handler=True,
+            log_job_description=False,
+        )
+        self._is_stopping = is_stopping
+
+    @property
+    def connection_timeout(self) -> int:
+        """Seconds after which a Redis that does not answer is given up."""
+        return int(REDIS_SECONDS)
+
+    def dequeue_job_and_maintain_ttl(
+        self,
+        timeout: int | None,  # noqa: ARG002 - RQ's signature
+        max_idle_time: int | None = None,  # noqa: ARG002
+    ) -> tuple[Job, Queue]:
+        """Wait for a job, a second at a time so that a stop is noticed. Raises when Redis fails."""
+        self.set_state(WorkerStatus.IDLE)
+        while not self._is_stopping():
+            self.heartbeat()
+            if self.should_run_maintenance_tasks:
+                self.run_maintenance_tasks()  # type: ignore[no-untyped-call]
+            try:
+                found = self.queue_class.dequeue_any(
+                    self._ordered_queues,
+                    WAIT_SECONDS,
+                    connection=self.connection,
+                    job_class=self.job_class,
+                    serializer=self.serializer,
+                    death_penalty_class=self.death_penalty_class,
+                )
+            except DequeueTimeout:
+                continue
+            if found is not None:
+                return found
+        raise StopRequested
+
+    def subscribe(self) -> None:
+        """Take no remote commands: whoever reaches Redis could stop the workers."""
+
+    def check_for_suspension(self, burst: bool) -> None:  # noqa: FBT001 - RQ's signature
+        """Ignore a suspension: sending has a switch of its own, and work must not stop silently."""
+
+    def _install_signal_handlers(self) -> None:
+        """Leave signals to the worker process."""

@@ -22,6 +22,8 @@ from shared.netguard import Forbidden, Resolve, Unresolved, Vetted, resolve_by_s
 
 LONGEST_BODY = 4096
 CONNECT_SECONDS = 5.0
+OURS = {"host", "content-length", "connection", "transfer-encoding", "accept-encoding"}
+"""Headers that only this module sets."""
 REFUSAL_SECONDS = 1.0
 """How long the body of a refusal is read once its status is known."""
 
@@ -91,11 +93,10 @@ def post(
     until = _Deadline(monotonic() + deadline)
     vetted = _vet_in_time(url, allow_origins, network.resolve, until)
     connection = http.client.HTTPConnection(vetted.host, vetted.port)
-    request = _request_headers(headers, vetted, body)
     with _connect(vetted, until, network.trust) as channel:
         connection.sock = _TimedSocket(channel, until)
         try:
-            return _exchange(connection, vetted.target, body, request, until)
+            return _exchange(connection, vetted, body, headers, until)
         except TimeoutError:
             raise TimedOut("no answer in time", maybe_sent=True) from None
         except (OSError, http.client.HTTPException):
@@ -128,7 +129,8 @@ def _connect(vetted: Vetted, until: _Deadline, trust: ssl.SSLContext | None) -> 
         except OSError:
             continue
         try:
-            _check_peer(plain, address)
+            if plain.getpeername()[0].partition("%")[0] != address.partition("%")[0]:
+                raise Forbidden("the connection ended at another address than the one vetted")
             plain.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
             return _secured(plain, vetted, until, trust)
         except BaseException:
@@ -136,11 +138,6 @@ def _connect(vetted: Vetted, until: _Deadline, trust: ssl.SSLContext | None) -> 
             raise
     until.left()
     raise Unreachable("no connection could be made")
-
-
-def _check_peer(plain: socket, address: str) -> None:
-    if plain.getpeername()[0].partition("%")[0] != address.partition("%")[0]:
-        raise Forbidden("the connection ended at another address than the one vetted")
 
 
 def _secured(plain: socket, vetted: Vetted, until: _Deadline, trust: ssl.SSLContext | None) -> socket:
@@ -162,27 +159,23 @@ def _system_trust() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-def _request_headers(headers: Mapping[str, str], vetted: Vetted, body: bytes) -> dict[str, str]:
-    own = {"host", "content-length", "connection", "transfer-encoding", "accept-encoding"}
-    asked = {name: value for name, value in headers.items() if name.lower() not in own}
-    return asked | {
+def _exchange(
+    connection: http.client.HTTPConnection,
+    vetted: Vetted,
+    body: bytes,
+    headers: Mapping[str, str],
+    until: _Deadline,
+) -> Response:
+    own = {
         "Host": vetted.authority,
         "Content-Length": str(len(body)),
         "Accept-Encoding": "identity",
         "Connection": "close",
     }
-
-
-def _exchange(
-    connection: http.client.HTTPConnection,
-    target: str,
-    body: bytes,
-    headers: Mapping[str, str],
-    until: _Deadline,
-) -> Response:
-    connection.putrequest("POST", target, skip_host=True, skip_accept_encoding=True)
-    for name, value in headers.items():
-        connection.putheader(name, value)
+    connection.putrequest("POST", vetted.target, skip_host=True, skip_accept_encoding=True)
+    for name, value in {**headers, **own}.items():
+        if name in own or name.lower() not in OURS:
+            connection.putheader(name, value)
     connection.endheaders(body)
     answer = connection.getresponse()
     found = {name.lower(): value for name, value in answer.getheaders()}

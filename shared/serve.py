@@ -63,7 +63,11 @@ def run_service(
     The address is bound before `make_app` runs; `before_exit` closes connections after the last answer.
     """
     try:
-        listening = _listen(bind)
+        try:
+            family = socket.AF_INET6 if ":" in bind[0] else socket.AF_INET
+            listening = socket.create_server(bind, family=family, backlog=1024)
+        except OSError as error:
+            raise OSError(f"{bind[0]}:{bind[1]}: {error.strerror}") from error
         app = make_app()
     except (ValueError, LookupError, OSError, SQLAlchemyError) as error:
         sys.exit(f"cannot start: {masked(str(error))}")
@@ -85,20 +89,6 @@ def run_service(
     log.info("listening at http://%s:%s", server.effective_host, server.effective_port)
     server.serve()
     before_exit(app)
-
-
-def _listen(bind: tuple[str, int]) -> socket.socket:
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        *bind, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    listening = socket.socket(family, kind, protocol)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind(address)
-        listening.listen(1024)
-    except OSError as error:
-        raise OSError(f"{bind[0]}:{bind[1]}: {error.strerror}") from error
-    return listening
 
 
 class _TooBusy(Error):
@@ -215,16 +205,15 @@ class _Server(TcpWSGIServer):
             self._turn(1.0)
         wasyncore.dispatcher.close(self)  # the listening socket alone: threads still report to this loop
         until = time.monotonic() + GRACEFUL_SECONDS
-        while self._is_busy() and time.monotonic() < until:
+        while time.monotonic() < until and any(
+            channel.requests or channel.total_outbufs_len for channel in self.active_channels.values()
+        ):
             self._turn(0.1)
         self.task_dispatcher.shutdown(timeout=0.5)
         wasyncore.close_all(self._map)
 
     def _turn(self, timeout: float) -> None:
         wasyncore.loop(timeout, use_poll=True, map=self._map, count=1)
-
-    def _is_busy(self) -> bool:
-        return any(channel.requests or channel.total_outbufs_len for channel in self.active_channels.values())
 
     def maintenance(self, now: float) -> None:
         """Close connections that stalled, dripped for too long, or were idle."""

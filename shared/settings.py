@@ -207,17 +207,11 @@ def _config() -> tuple[Path | None, str | None]:
     return Path(named), None
 
 
-def _secrets_folder() -> tuple[Path | None, str | None]:
-    """Return the folder of secret files, if one is named and there, else what is wrong with it."""
-    named = os.environ.get("TIPOFF_SECRETS_DIR")
-    if named and not Path(named).is_dir():
-        return None, f"TIPOFF_SECRETS_DIR: there is no folder {named}"
-    return (Path(named) if named else None), None
-
-
 def read() -> Settings:
     """Read the settings once. Raises SettingsFault naming every fault."""
-    folder, no_folder = _secrets_folder()
+    folder = os.environ.get("TIPOFF_SECRETS_DIR") or None
+    is_folder = folder is None or Path(folder).is_dir()
+    no_folder = None if is_folder else f"TIPOFF_SECRETS_DIR: there is no folder {folder}"
     _, no_config = _config()
     unknown = rules.unknown_names(os.environ, Settings.model_fields)
     faults = [
@@ -225,7 +219,7 @@ def read() -> Settings:
         *(f"{name}: there is no such setting" for name in unknown),
     ]
     try:
-        settings = Settings(_secrets_dir=folder)  # type: ignore[call-arg]
+        settings = Settings(_secrets_dir=folder if is_folder else None)  # type: ignore[call-arg]
     except ValidationError as fault:
         faults += map(_told, fault.errors(include_url=False, include_input=False))
     except SettingsError as fault:

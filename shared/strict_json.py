@@ -37,32 +37,23 @@ def loads(raw: bytes, *, max_depth: int = 20) -> Any:  # noqa: ANN401 - JSON is 
 
     Raises JsonFault for anything two readers could understand differently or PostgreSQL could not store.
     """
-    text = _decode(raw)
-    if "\\u" in text:
-        _refuse_bad_escapes(text)
     try:
-        value = _DECODER.decode(text)
-    except JSONDecodeError as error:
-        raise JsonFault(_plain(error.msg), error.pos) from None
-    except RecursionError:
-        raise JsonFault(f"nested deeper than {max_depth} levels") from None
-    _refuse_depth(value, max_depth)
-    return value
-
-
-def _decode(raw: bytes) -> str:
-    try:
-        return raw.decode("utf-8")
+        text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise JsonFault("not valid UTF-8", error.start) from None
-
-
-def _refuse_bad_escapes(text: str) -> None:
-    for escape in _ESCAPE.finditer(text):
+    for escape in _ESCAPE.finditer(text) if "\\u" in text else ():
         if escape["nul"]:
             raise JsonFault("a text holds the character U+0000", escape.start())
         if escape["half"]:
             raise JsonFault("a text holds half a surrogate pair", escape.start())
+    try:
+        value = _DECODER.decode(text)
+    except JSONDecodeError as error:
+        raise JsonFault(error.msg[:1].lower() + error.msg[1:], error.pos) from None
+    except RecursionError:
+        raise JsonFault(f"nested deeper than {max_depth} levels") from None
+    _refuse_depth(value, max_depth)
+    return value
 
 
 def _refuse_depth(value: Any, max_depth: int) -> None:  # noqa: ANN401 - JSON is anything
@@ -109,10 +100,6 @@ def _fraction(digits: str) -> Decimal:
 
 def _constant(name: str) -> NoReturn:
     raise JsonFault(f"{name} is not JSON")
-
-
-def _plain(message: str) -> str:
-    return message[:1].lower() + message[1:]
 
 
 _DECODER = JSONDecoder(

@@ -18,7 +18,6 @@ from sqlalchemy import (
     Connection,
     CursorResult,
     Interval,
-    TextClause,
     Update,
     any_,
     bindparam,
@@ -125,20 +124,15 @@ _DEAD_LETTER_EXPIRED = text(
 
 def claim(connection: Connection, handler: Handler, token: UUID) -> list[Task]:
     """Lease up to `handler.batch` due tasks under a new token, oldest first; empty when none is due."""
-    return _claim(connection, _CLAIM_DUE, handler, token)
+    values = {"kind": handler.kind, "token": token, "lease": handler.lease, "batch": handler.batch}
+    rows = connection.execute(_CLAIM_DUE, values).mappings()
+    return sorted((Task(**row) for row in rows), key=lambda task: task.id)
 
 
 def claim_expired(connection: Connection, handler: Handler, token: UUID) -> list[Task]:
     """Lease one task whose lease expired, alone. Its attempt counts only when it was alone before."""
-    return _claim(connection, _CLAIM_EXPIRED, handler, token)
-
-
-def _claim(connection: Connection, statement: TextClause, handler: Handler, token: UUID) -> list[Task]:
     values = {"kind": handler.kind, "token": token, "lease": handler.lease}
-    if statement is _CLAIM_DUE:
-        values["batch"] = handler.batch
-    rows = connection.execute(statement, values)
-    return sorted((Task(**row) for row in rows.mappings()), key=lambda task: task.id)
+    return [Task(**row) for row in connection.execute(_CLAIM_EXPIRED, values).mappings()]
 
 
 def dead_letter_expired(connection: Connection, handler: Handler) -> list[str]:

@@ -128,12 +128,21 @@ class _Service(APIFlask):
         key = ("unmatched" if rule is None else rule.rule, method, response.status_code)
         outcome = self.outcomes.get(key)
         if outcome is None:
-            outcome = self.outcomes.setdefault(key, _outcome(self.metrics, *key))
+            outcome = self.outcomes[key] = _Outcome(
+                self.metrics.http_requests.labels(key[0], method, str(response.status_code)).inc,
+                self.metrics.http_request_duration.labels(key[0], method).observe,
+                access_log.fields(*key),
+            )
         seconds = perf_counter() - asked.environ["tipoff.began"]
         outcome.count()
         outcome.observe(seconds)
         current = cast("str", request_id.get())
-        _finish(response, current)
+        headers = response.headers
+        headers.add("X-Request-Id", current)
+        headers.add("X-Content-Type-Options", "nosniff")
+        if headers.get("Content-Type", "").startswith("text/html"):
+            for name, value in PAGE_HEADERS.items():
+                headers.setdefault(name, value)
         access_log.write(outcome.fields, current, seconds)
         return response
 
@@ -167,20 +176,3 @@ class _StrictJson(DefaultJSONProvider):
     def dumps(self, obj: object, **_: object) -> str:
         """Write dates as ISO 8601, decimals as text."""
         return msgspec.json.encode(obj).decode()
-
-
-def _outcome(metrics: Metrics, route: str, method: str, status: int) -> _Outcome:
-    return _Outcome(
-        metrics.http_requests.labels(route, method, str(status)).inc,
-        metrics.http_request_duration.labels(route, method).observe,
-        access_log.fields(route, method, status),
-    )
-
-
-def _finish(response: Response, current: str) -> None:
-    headers = response.headers
-    headers.add("X-Request-Id", current)
-    headers.add("X-Content-Type-Options", "nosniff")
-    if headers.get("Content-Type", "").startswith("text/html"):
-        for name, value in PAGE_HEADERS.items():
-            headers.setdefault(name, value)

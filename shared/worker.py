@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 
 from sqlalchemy import Connection
 
-from shared import listener, notify, tasks
+from shared import notify, tasks
 from shared.db import DATABASE_ERRORS, Database, is_away
 from shared.drainer import Drainer
 from shared.tasks import Handler, Tally
@@ -32,7 +33,7 @@ STOP_SECONDS = 10.0
 
 KEEP_DONE = timedelta(days=30)
 
-Periodic = Callable[[Connection], None]
+Periodic = Callable[[Connection], object]
 """Puts the tasks whose time has come, by unique keys: any number of workers may call it."""
 
 
@@ -51,7 +52,7 @@ class Worker:
         self._queue = queue
         self._database = database
         self._redis_url = redis_url
-        self._periodic = (*periodic, _prune_done)
+        self._periodic: tuple[Periodic, ...] = (*periodic, partial(tasks.prune, older_than=KEEP_DONE))
         self._tick = min([1.0, *(handler.lease.total_seconds() / 4 for handler in handlers)])
         self.drainer = Drainer(database, handlers, count)
 
@@ -65,13 +66,13 @@ class Worker:
         self._serve()
         sweeper.join()
         with suppress(*DATABASE_ERRORS):  # else the next worker waits until the leases expire
-            self.drainer.recovery.run()
+            self.drainer.recover_leases()
 
     def _serve(self) -> None:
         """Drain at each notification. While Redis is away, poll PostgreSQL and try Redis again now and then."""
         was_reached = True
         while not self.drainer.is_stopping:
-            is_reached = self._redis_url is not None and listener.listen(
+            is_reached = self._redis_url is not None and notify.listen(
                 self._queue, self._redis_url, self.drainer.drain, lambda: self.drainer.is_stopping
             )
             if was_reached and not is_reached:
@@ -107,7 +108,7 @@ class Worker:
                 if time.monotonic() - periodic_at > PERIODIC_SECONDS:
                     periodic_at = time.monotonic()
                     self._put_periodic()
-                self.drainer.recovery.run()
+                self.drainer.recover_leases()
                 with self._database.autocommit() as connection:
                     is_overdue = tasks.overdue(connection, self.drainer.kinds, OVERDUE)
                 if not is_overdue:
@@ -133,7 +134,3 @@ class Worker:
                     self.drainer.note_database(error)
                     return
                 log.exception("a periodic task could not be put")
-
-
-def _prune_done(connection: Connection) -> None:
-    tasks.prune(connection, KEEP_DONE)

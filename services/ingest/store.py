@@ -23,7 +23,6 @@ from services.ingest.compare import (
 from shared.db import Database
 from shared.domain.order import Order, digest, encode
 from shared.faults import Fault
-from shared.raw_executor import Value
 
 QUEUE = "scoring"
 
@@ -115,7 +114,7 @@ _SAME_UNREADABLE = (
 )
 
 
-def _columns(new: OrderRevision) -> tuple[Value, ...]:
+def _columns(new: OrderRevision) -> tuple[object, ...]:
     order, event = new.order, new.event
     return (
         order.source, order.id, order.version, new.digest, event.entry_point, event.message_id, event.headers,
@@ -125,9 +124,9 @@ def _columns(new: OrderRevision) -> tuple[Value, ...]:
 
 def store(database: Database, new: OrderRevision) -> Stored:
     """Store one revision, committed when this returns."""
-    row = database.execute_raw(_STORE_NEW, (*_columns(new), None))
+    row = database.execute_prepared(_STORE_NEW, (*_columns(new), None))
     if row is not None:
-        return Stored(Comparison.NEW, row[0], bool(new.order.flags))
+        return Stored(Comparison.NEW, str(row[0]), bool(new.order.flags))
     with database.transaction() as connection:
         return store_beside(connection, new)
 

@@ -77,7 +77,6 @@ policy_version = Table(
     metadata,
     Column("version", Text, primary_key=True, comment="hash of the rules"),
     Column("rules", Json, nullable=False),
-    Column("first_used_at", Moment, nullable=False, server_default=text("now()")),
 )
 
 alert = Table(

@@ -14,7 +14,6 @@ api_token = Table(
     Column("scopes", ARRAY(Text), nullable=False),
     Column("created_at", Moment, nullable=False, server_default=text("now()")),
     Column("expires_at", Moment),
-    Column("last_used_at", Moment),
 )
 
 control = Table(

@@ -38,3 +38,18 @@ customer_ref = Table(
     Column("customer_id", Id, ForeignKey("customer.id"), nullable=False),
     Index("ix_customer_ref_customer_id", "customer_id"),
 )
+
+customer_history = Table(
+    "customer_history",
+    metadata,
+    Column("customer_id", Id, ForeignKey("customer.id"), primary_key=True),
+    Column(
+        "valid_from",
+        Moment,
+        primary_key=True,
+        comment="database clock; the first row also holds for what was before it",
+    ),
+    Column("status", Text, nullable=False),
+    Column("segment", Text),
+    comment="written by a trigger whenever one of these changes in customer",
+)

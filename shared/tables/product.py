@@ -28,6 +28,21 @@ product_ref = Table(
     Index("ix_product_ref_product_id", "product_id"),
 )
 
+product_history = Table(
+    "product_history",
+    metadata,
+    Column("product_id", Id, ForeignKey("product.id"), primary_key=True),
+    Column(
+        "valid_from",
+        Moment,
+        primary_key=True,
+        comment="database clock; the first row also holds for what was before it",
+    ),
+    Column("status", Text, nullable=False),
+    Column("stock", Quantity),
+    comment="written by a trigger whenever one of these changes in product",
+)
+
 product_substitute = Table(
     "product_substitute",
     metadata,

@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from shared import tasks
 from shared.db import DRAIN, Database, Timeouts, is_away
-from shared.drainer import Drainer, LeaseRecovery
+from shared.drainer import Drainer
 from shared.tasks import Handler, LeaseLost, Tally, Task
 from tests import task_rows
 from tests.task_rows import SECOND, a_handler, cut, put, standing
@@ -250,7 +250,7 @@ def test_a_row_that_a_broken_connection_still_holds_stops_nobody(
     zombie = Database(database_url, DRAIN)
     with zombie.transaction() as connection:
         connection.execute(text("SELECT FROM task WHERE key = 'held' FOR UPDATE"))
-        bench.drainer.recovery.note_left(held[0].token)
+        bench.drainer._left.append((held[0].token, None))
         bench.drainer.drain()
         assert bench.batches == [["free"]]
     zombie.close()
@@ -259,10 +259,8 @@ def test_a_row_that_a_broken_connection_still_holds_stops_nobody(
 def test_an_isolated_task_is_not_renewed_by_who_held_it(database: Database) -> None:
     put(database, "1")
     batch = task_rows.claim(database)
-    recovery = LeaseRecovery(database)
-    recovery.note_left(batch[0].token, isolate_after=timedelta())
-    recovery.run()
     with database.autocommit() as connection:
+        tasks.isolate(connection, batch[0].token, timedelta())
         tasks.renew_lease(connection, batch, timedelta(hours=1))
     assert [task.key for task in task_rows.claim_expired(database)] == ["1"]
 
@@ -315,7 +313,7 @@ def test_a_database_that_is_away_is_said_once_and_its_return_once(
     with caplog.at_level("INFO", "shared.drainer"):
         for _ in range(3):
             assert bench.drainer.drain() == 0
-        bench.drainer._database, bench.drainer.recovery = database, LeaseRecovery(database)
+        bench.drainer._database = database
         bench.drainer.drain()
         bench.drainer.drain()
     elsewhere.close()

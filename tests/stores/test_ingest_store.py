@@ -238,24 +238,24 @@ def test_an_order_is_stored_with_and_without_prepared_statements(database_url: s
     plain = Database(database_url, REQUEST, prepare=prepare)
     stored = [store(plain, a_reading(1)).comparison for _ in range(2)]
     assert stored == [Comparison.NEW, Comparison.DUPLICATE]
-    prepared = "SELECT count(*)::text FROM pg_prepared_statements WHERE name LIKE 'tipoff%'"
-    assert plain.execute_raw(prepared, ()) == ("2" if prepare else "0",)
+    prepared = plain.execute_prepared("SELECT count(*) FROM pg_prepared_statements", ())
+    assert prepared == (2 if prepare else 0,)
     plain.close()
 
 
 def test_a_statement_that_fails_costs_nothing_else(database: Database) -> None:
     with pytest.raises(psycopg.Error):
-        database.execute_raw("SELECT 1 / 0", ())
-    assert database.execute_raw("SELECT 1", ()) == ("1",)
+        database.execute_prepared("SELECT 1 / 0", ())
+    assert database.execute_prepared("SELECT 1", ()) == (1,)
     with database.transaction() as connection:
         assert connection.execute(text("SELECT count(*) FROM event")).scalar() == 0
 
 
 def test_a_server_that_dropped_us_costs_one_answer(database: Database) -> None:
-    assert database.execute_raw("SELECT 1", ()) == ("1",)
+    assert database.execute_prepared("SELECT 1", ()) == (1,)
     others = "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
     with psycopg.connect(conninfo(database.engine.url.render_as_string(hide_password=False))) as connection:
         connection.execute(f"{others} AND datname = current_database()")
     with pytest.raises(psycopg.OperationalError):
-        database.execute_raw("SELECT 1", ())
-    assert database.execute_raw("SELECT 1", ()) == ("1",)
+        database.execute_prepared("SELECT 1", ())
+    assert database.execute_prepared("SELECT 1", ()) == (1,)
