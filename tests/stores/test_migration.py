@@ -9,7 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from psycopg import sql
 
-from services.alerts.store import inbox, views, ways
+from services.alerts.store import deliveries, inbox, views
 from services.explain import explain
 from shared import migrations
 from shared.db import DRAIN, Database
@@ -170,7 +170,7 @@ def test_the_inbox_still_shows_it(upgraded: Database) -> None:
         found = inbox.find(connection, public_id)
         assert found is not None
         view = views.load(connection, [found.id], "GBP")[found.id]
-        taken = ways.deliveries_of(connection, found.id)
+        taken = deliveries.delivery_log(connection, found.id)
     assert [(each.customer, each.headline) for each in listed] == [
         ("Acme", "Buys drills, never drill bits")
     ] * 2
