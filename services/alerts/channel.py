@@ -13,6 +13,8 @@ from services.alerts.view import AlertView
 class Rejected(Exception):
     """It will never be accepted. `disables`: nothing else will be either (410 Gone)."""
 
+    outcome = "rejected"
+
     def __init__(self, reason: str, *, disables: bool = False) -> None:
         super().__init__(reason)
         self.disables = disables
@@ -39,6 +41,11 @@ class Unavailable(Exception):
         self.is_down = is_down
         self.is_refusal = is_refusal
 
+    @property
+    def outcome(self) -> str:
+        """How the attempt ended, as the delivery log has it."""
+        return "unknown" if self.is_unknown else "unavailable"
+
 
 @dataclass(frozen=True, slots=True)
 class OutboundMessage:
@@ -56,7 +63,7 @@ class OutboundMessage:
 
 @dataclass(frozen=True, slots=True)
 class ChannelConfig:
-    """What channels are told of the installation. Secrets stay out of its repr."""
+    """What channels need of the installation. Secrets stay out of its repr."""
 
     secret_key: str = field(repr=False)
     mail_from: str

@@ -32,7 +32,7 @@ class Decision:
 
     @property
     def is_notified(self) -> bool:
-        """Whether the recipient is told: by a message, or in shadow mode by the inbox in its place."""
+        """Whether the recipient is notified: by a message, or in shadow mode by the inbox in its place."""
         return self.rank is not None
 
 

@@ -3,6 +3,7 @@
 A batch takes two transactions, however many deliveries it holds. What a slow receiver answers is recorded by itself.
 """
 
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from services.alerts.view import AlertView
 from shared import tasks
 from shared.db import Database
 from shared.tasks import LeaseLost, Tally, Task
+
+log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=30)
 PAUSED = timedelta(seconds=15)
@@ -119,7 +122,11 @@ class DeliveryBatch:
             return deliveries.is_paused(connection)
 
     def _record_late(self, outcome: Outcome) -> None:
-        self._shared.count(self._record([outcome]))
+        """Record what ended after its batch. Where that fails, the lease expires and the delivery is tried again."""
+        try:
+            self._shared.count(self._record([outcome]))
+        except Exception:  # the boundary of a thread
+            log.exception("the outcome of delivery %s could not be recorded", outcome.delivery.id)
 
     def _record(self, outcomes: Sequence[Outcome]) -> Tally:
         """Record how attempts ended and what comes next, in one transaction. A lost lease loses no other outcome."""
@@ -149,10 +156,9 @@ class DeliveryBatch:
                 endings.append(Ending(delivery, "sent", state="sent", receipt=result))
                 done.append(task)
                 continue
-            outcome = _outcome_of(result)
             step = after_failure(delivery.attempts + 1, result, now, delivery.id)
             if isinstance(step, TryAgain) and step.at < delivery.expires_at:
-                endings.append(Ending(delivery, outcome, str(result)))
+                endings.append(Ending(delivery, result.outcome, str(result)))
                 tasks.retry(connection, task, step.at - now, str(result))
                 continue
             state, reason = "expired", f"it would be too old at the next try; the last: {result}"
@@ -160,7 +166,7 @@ class DeliveryBatch:
                 state, reason = "dead", step.reason
                 if step.disables and delivery.endpoint_id is not None:
                     deliveries.switch_off(connection, delivery.endpoint_id, step.reason)
-            endings.append(Ending(delivery, outcome, str(result), state, reason))
+            endings.append(Ending(delivery, result.outcome, str(result), state, reason))
             done.append(task)
         if done:
             tasks.complete(connection, done)
@@ -178,9 +184,3 @@ class DeliveryBatch:
         for why, held in not_made.items():
             deliveries.take_back_attempts(connection, held)
             tasks.defer(connection, [self._tasks[each.id] for each in held], why.delay, why.reason)
-
-
-def _outcome_of(failure: Rejected | Unavailable) -> str:
-    if isinstance(failure, Rejected):
-        return "rejected"
-    return "unknown" if failure.is_unknown else "unavailable"

@@ -161,9 +161,9 @@ class Dispatcher:
         record_late: Callable[[Outcome], None],
         is_paused: Callable[[], bool],
     ) -> list[Outcome]:
-        """Send messages. Returns what ended in time; `record_late` is told of each of the others when it ends.
+        """Send messages. Returns what ended in time; `record_late` is given each of the others when it ends.
 
-        `is_paused` is asked now and then: once it says so, nothing more is begun.
+        `is_paused` is asked now and then: once it is true, nothing more is begun.
         """
         this = _Round(record_late)
         queues: dict[Endpoint, _Queue] = {}

@@ -39,7 +39,7 @@ class Episode:
 
 
 def episode_of(candidate: Candidate, past: Episode | None, holdout_percent: int, now: datetime) -> Episode:
-    """Return the open episode with this new evidence, or a new one when there is none or it fell quiet."""
+    """Return the open episode with this new evidence, or a new one when none is open or its time is over."""
     quiet_after = now + candidate.episode_ttl
     if past is not None and past.is_open and now < past.quiet_after:
         value = past.value if past.notified_at else candidate.value
@@ -63,7 +63,7 @@ def episode_of(candidate: Candidate, past: Episode | None, holdout_percent: int,
 
 
 def may_notify(episode: Episode, value: Decimal, growth: Decimal) -> Reason | None:
-    """Return why somebody may be told: never notified, or worth `growth` times the last message. Else None."""
+    """Return why somebody may be notified: never before, or worth `growth` times the last message. Else None."""
     if episode.notified_at is None:
         return Reason.FIRST_TIME
     if value >= episode.value * growth:

@@ -103,7 +103,7 @@ def sending_of(settings: Settings) -> Sending:
 
 
 def config_of(settings: Settings) -> ChannelConfig:
-    """What channels are told of these settings."""
+    """What channels need of these settings."""
     return ChannelConfig(
         secret_key=settings.secret_key.get_secret_value(),
         mail_from=settings.mail_from,

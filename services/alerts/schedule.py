@@ -33,7 +33,7 @@ def working_day(now: datetime, time_zone: str) -> date:
 
 
 def next_morning(now: datetime, time_zone: str) -> datetime:
-    """The first seven o'clock of a working day that is not past: when what a day woke is sent."""
+    """The first seven o'clock of a working day that is not past: when alerts about a day are sent."""
     local = now.astimezone(ZoneInfo(time_zone))
     this_morning = _morning(working_day(local, time_zone), time_zone)
     return this_morning if now <= this_morning else tomorrow_morning(now, time_zone)

@@ -311,8 +311,10 @@ def test_what_fell_quiet_is_tidied_away_once_a_day(
     drain(database, later)
 
     assert value(database, "SELECT count(*) FROM task WHERE kind = 'tidy'") == 1
-    assert rows(database, "SELECT closed_at IS NULL, close_reason FROM episode") == [(False, "fell quiet")]
-    assert rows(database, "SELECT state, close_reason FROM alert") == [("done", "by itself: fell quiet")]
+    assert rows(database, "SELECT closed_at IS NULL, close_reason FROM episode") == [
+        (False, "no new evidence")
+    ]
+    assert rows(database, "SELECT state, close_reason FROM alert") == [("done", "by itself: no new evidence")]
 
 
 def test_a_delivery_whose_task_died_does_not_wait_for_ever(

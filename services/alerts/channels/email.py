@@ -1,4 +1,4 @@
-"""Alerts as mail: text and HTML, several mails over one connection, TLS unless told otherwise."""
+"""Alerts as mail: text and HTML, several mails over one connection, TLS unless the setting allows none."""
 
 import smtplib
 import ssl
@@ -54,7 +54,7 @@ class Relay:
 def relay_of(url: str) -> Relay:
     """Read smtp://user:password@host:587?starttls=required|opportunistic|never, or smtps://.
 
-    Raises ValueError for one that cannot be used. TLS is required unless the URL says otherwise.
+    Raises ValueError for one that cannot be used. TLS is required unless the URL allows none.
     """
     parts = urlsplit(url)
     starttls = parse_qs(parts.query).get("starttls", ["required"])[0]
@@ -153,7 +153,9 @@ class _RelayConnection:
             mail = compose(outbound, self._config.mail_from)
         except ValueError as fault:
             raise Rejected(f"the mail cannot be written: {fault}") from fault
-        connection = self._connected()
+        if self._connection is None:
+            self._connection = self._connect()
+        connection = self._connection
         try:
             connection.send_message(mail)
         except smtplib.SMTPSenderRefused as fault:
@@ -194,31 +196,20 @@ class _RelayConnection:
         except (OSError, smtplib.SMTPException):
             self.close()
 
-    def _connected(self) -> _RememberingAnswer:
-        if self._connection is None:
-            try:
-                self._connection = self._connect()
-            except smtplib.SMTPAuthenticationError as fault:
-                raise Unavailable(
-                    f"the mail server refused our sign-in ({fault.smtp_code})", is_down=True
-                ) from fault
-            except (OSError, smtplib.SMTPException) as fault:
-                raise Unavailable(
-                    f"no connection to the mail server ({type(fault).__name__})", is_down=True
-                ) from fault
-        return self._connection
-
     def _connect(self) -> _RememberingAnswer:
+        """Connect and sign in. Raises Unavailable."""
         if self._config.smtp_url is None:
             raise Unavailable("no mail server is set", is_down=True)
         relay = relay_of(self._config.smtp_url)
         timeout = self._config.deadline_seconds / 3
-        connection: _RememberingAnswer
-        if relay.is_tls:
-            connection = _RememberingAnswerOverTls(relay.host, relay.port, timeout=timeout, context=_trust())
-        else:
-            connection = _RememberingAnswer(relay.host, relay.port, timeout=timeout)
+        connection: _RememberingAnswer | None = None
         try:
+            if relay.is_tls:
+                connection = _RememberingAnswerOverTls(
+                    relay.host, relay.port, timeout=timeout, context=_trust()
+                )
+            else:
+                connection = _RememberingAnswer(relay.host, relay.port, timeout=timeout)
             connection.ehlo()
             if relay.starttls == "required" or (
                 relay.starttls == "opportunistic" and connection.has_extn("starttls")
@@ -226,9 +217,14 @@ class _RelayConnection:
                 connection.starttls(context=_trust())
             if relay.user is not None:
                 connection.login(relay.user, relay.password or "")
-        except (OSError, smtplib.SMTPException):
-            connection.close()
-            raise
+        except (OSError, smtplib.SMTPException) as fault:
+            if connection is not None:
+                connection.close()
+            if isinstance(fault, smtplib.SMTPAuthenticationError):
+                reason = f"the mail server refused our sign-in ({fault.smtp_code})"
+            else:
+                reason = f"no connection to the mail server ({type(fault).__name__})"
+            raise Unavailable(reason, is_down=True) from fault
         return connection
 
 

@@ -70,8 +70,9 @@ def _send(message: OutboundMessage, config: ChannelConfig, session: outbound.Ses
         raise Unavailable(str(fault), is_unknown=fault.maybe_sent, is_down=True) from fault
     if failure := failure_of(answer.status, answer.headers, message.now):
         raise failure
-    named = next((answer.headers[name] for name in REQUEST_IDS if name in answer.headers), None)
-    return {"status": answer.status} | ({"id": named[:200]} if named else {})
+    named = next((answer.headers[name] for name in REQUEST_IDS if name in answer.headers), "")
+    printable = "".join(letter for letter in named if letter.isprintable())[:200]
+    return {"status": answer.status} | ({"id": printable} if printable else {})
 
 
 def failure_of(status: int, headers: Mapping[str, str], now: datetime) -> Rejected | Unavailable | None:

@@ -102,7 +102,7 @@ def _take_back(connection: Connection, alert_ids: Sequence[int], now: datetime) 
 
 _CLOSE = (
     "WITH answered AS ("
-    " SELECT alert.id, coalesce(min(episode.close_reason), 'fell quiet') AS reason"
+    " SELECT alert.id, coalesce(min(episode.close_reason), 'no new evidence') AS reason"
     " FROM alert JOIN decision ON decision.alert_id = alert.id JOIN episode ON episode.id = decision.episode_id"
     " WHERE alert.state IN ('open', 'snoozed') AND {which}"
     " GROUP BY alert.id HAVING NOT bool_or(episode.closed_at IS NULL AND episode.quiet_after > :now)),"
@@ -126,13 +126,13 @@ def close_answered(connection: Connection, customer_ids: Sequence[int], now: dat
 
 
 def tidy(connection: Connection, now: datetime) -> int:
-    """Close every episode that fell quiet, every alert that is answered, and deliveries whose task died.
+    """Close every episode without new evidence, every alert that is answered, and deliveries whose task died.
 
     Returns how many alerts were closed.
     """
     connection.execute(
         text(
-            "WITH closed AS (UPDATE episode SET closed_at = :now, close_reason = 'fell quiet'"  # noqa: S608 - our own
+            "WITH closed AS (UPDATE episode SET closed_at = :now, close_reason = 'no new evidence'"  # noqa: S608 - our own
             " WHERE closed_at IS NULL AND quiet_after <= :now"
             f" RETURNING id, closed_at, close_reason) {RECORD_CLOSED}"
         ),

@@ -18,7 +18,7 @@ PAUSED = "sending_paused"
 class Notice:
     """A message that an alert is to be sent with.
 
-    `wait` is how long it is not sent yet, `lasts` how long it is true: real time, whatever the business clock says.
+    `wait` is how long it is not sent yet, `lasts` how long it is true: real time, whatever the business clock shows.
     """
 
     alert_id: int
@@ -53,7 +53,7 @@ _SAVE = text(
 def save_deliveries(
     connection: Connection, notices: Sequence[Notice], sending: Sending
 ) -> dict[UUID, timedelta]:
-    """Store one delivery per alert and address, with the id it keeps for ever; those not to be sent say why.
+    """Store one delivery per alert and address, with the id it keeps for ever; those not to be sent have the reason.
 
     Returns those to be sent, each with how long it is to wait.
     """

@@ -133,7 +133,7 @@ def waiting(
 ) -> list[Candidate]:
     """Return the signals of these occasions that have no decision yet.
 
-    What an order woke goes at once; what a day woke goes at seven in the recipient's morning.
+    What is about an order is sent at once; what is about a day, at seven in the recipient's morning.
     """
     found = []
     for row in connection.execute(_WAITING, {"occasions": list(occasions)}).mappings():

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import insert
 
 from services.alerts.channel import Sending
-from services.alerts.decide import AlertDraft, Plan
+from services.alerts.decide import Plan
 from services.alerts.policy import EpisodeKey, Policy, Reason, Verdict
 from services.alerts.schedule import real_delay
 from services.alerts.store.deliveries import Notice, save_deliveries
@@ -85,7 +85,8 @@ def record(connection: Connection, plan: Plan, policy: Policy, sending: Sending,
         .on_conflict_do_nothing(index_elements=["version"])
     )
     episodes = _save_episodes(connection, plan, now)
-    alerts = _save_alerts(connection, plan.alerts)
+    saved = connection.execute(_SAVE_ALERTS, _arrays(_ALERT, plan.alerts)) if plan.alerts else ()
+    alerts = {(row.occasion, row.recipient_id): row.id for row in saved}
     _save_decisions(connection, plan, episodes, alerts, policy)
     notices = [
         Notice(
@@ -131,7 +132,7 @@ _UPDATE_EPISODES = text(
 )
 
 _CLOSE_EPISODES = text(
-    "WITH closed AS (UPDATE episode SET closed_at = given.opened_at, close_reason = 'fell quiet'"  # noqa: S608
+    "WITH closed AS (UPDATE episode SET closed_at = given.opened_at, close_reason = 'no new evidence'"  # noqa: S608
     f" FROM {_given(_EPISODE)} WHERE (episode.customer_id = given.customer_id OR episode.rep_id = given.rep_id)"
     " AND episode.kind = given.kind AND episode.subject = given.subject AND episode.closed_at IS NULL"
     f" RETURNING episode.id, episode.closed_at, episode.close_reason) {RECORD_CLOSED}"
@@ -147,7 +148,7 @@ _OPEN_EPISODES = text(
 
 
 def _save_episodes(connection: Connection, plan: Plan, now: datetime) -> dict[EpisodeKey, int]:
-    """Store the episodes as they now stand; close what fell quiet before a new one opens. Returns their ids."""
+    """Store the episodes as they now stand; an old one without new evidence is closed first. Returns their ids."""
     episodes = plan.episodes
     known = {each.key: each.id for each in episodes if each.id is not None}
     old = [each for each in episodes if each.id is not None]
@@ -186,6 +187,7 @@ _ALERT = {
 _OPENS = "alert.state = 'withdrawn' OR excluded.notified_at IS NOT NULL"
 """One that comes back, or that its recipient is notified of anew."""
 
+# One that an amendment withdrew comes back.
 _SAVE_ALERTS = text(
     f"INSERT INTO alert ({', '.join(_ALERT)}) SELECT {', '.join(_ALERT)} FROM {_given(_ALERT)}"  # noqa: S608
     " ON CONFLICT (occasion, recipient_id) DO UPDATE SET is_default_owner = excluded.is_default_owner,"
@@ -198,14 +200,6 @@ _SAVE_ALERTS = text(
     f" close_reason = CASE WHEN {_OPENS} THEN NULL ELSE alert.close_reason END"
     " RETURNING id, occasion, recipient_id"
 )
-
-
-def _save_alerts(connection: Connection, drafts: Sequence[AlertDraft]) -> dict[tuple[str, int], int]:
-    """Store the alerts; one that an amendment withdrew comes back. Returns their ids by occasion and recipient."""
-    if not drafts:
-        return {}
-    saved = connection.execute(_SAVE_ALERTS, _arrays(_ALERT, drafts))
-    return {(row.occasion, row.recipient_id): row.id for row in saved}
 
 
 @dataclass(frozen=True, slots=True)
