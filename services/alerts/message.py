@@ -83,18 +83,20 @@ def shortened(text: str, longest: int) -> str:
     return text[: longest - 1].rsplit(" ", 1)[0].rstrip(" ,;:-") + "…"
 
 
+@cache
+def _serializer(secret_key: str) -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(secret_key, salt=LINK_PURPOSE)
+
+
 def token_of(secret_key: str, alert_id: UUID) -> str:
     """Return a token for the alert with this public id."""
-    return URLSafeTimedSerializer(secret_key, salt=LINK_PURPOSE).dumps(alert_id.hex)
+    return _serializer(secret_key).dumps(alert_id.hex)
 
 
 def alert_of(secret_key: str, token: str) -> UUID | None:
     """Return the public id of the alert a token opens; None when it was not made here, or too long ago."""
     try:
-        opened = URLSafeTimedSerializer(secret_key, salt=LINK_PURPOSE).loads(
-            token, max_age=int(LINK_LIFETIME.total_seconds())
-        )
-        return UUID(opened)
+        return UUID(_serializer(secret_key).loads(token, max_age=int(LINK_LIFETIME.total_seconds())))
     except (BadSignature, ValueError, TypeError, AttributeError):
         return None
 
