@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from services.alerts.decide import History
 from services.alerts.episode import Episode
-from services.alerts.policy import Candidate, EpisodeKey
+from services.alerts.policy import Candidate
 from services.alerts.schedule import next_morning, working_day
 from shared.domain.signal import Severity
 
@@ -173,76 +173,57 @@ _EPISODES = text(
 )
 
 
+# Occasions of which a message has gone, or may have, or whose alert the recipient has dealt with in the inbox.
+_NOTIFIED = text(
+    "SELECT DISTINCT alert.occasion FROM alert"
+    " LEFT JOIN delivery_item ON delivery_item.alert_id = alert.id"
+    " LEFT JOIN delivery ON delivery.id = delivery_item.delivery_id"
+    " WHERE alert.occasion = ANY(:occasions)"
+    " AND ((alert.state IN ('done', 'dismissed', 'snoozed') AND alert.notified_at IS NOT NULL)"
+    "  OR delivery.state = 'sent' OR EXISTS (SELECT FROM attempt"
+    "   WHERE delivery_id = delivery.id AND (outcome IS NULL OR outcome IN ('sent', 'unknown'))))"
+)
+
+# How many messages recipients have had on these days; urgent ones are not counted.
+_MESSAGES = text(
+    "SELECT recipient_id, count(*) AS messages"
+    " FROM unnest(CAST(:recipients AS bigint[]), CAST(:days AS date[])) AS asked (recipient_id, business_day)"
+    " JOIN alert USING (recipient_id, business_day)"
+    " WHERE notified_at IS NOT NULL AND severity <> 'urgent' AND state <> 'withdrawn' GROUP BY recipient_id"
+)
+
+# Customers about whom a selling message has been drawn up on these days.
+_SOLD_TO = text(
+    "SELECT DISTINCT alert.customer_id"
+    " FROM unnest(CAST(:customers AS bigint[]), CAST(:days AS date[])) AS asked (customer_id, business_day)"
+    " JOIN alert USING (customer_id, business_day)"
+    " WHERE alert.notified_at IS NOT NULL AND is_selling AND state <> 'withdrawn'"
+)
+
+
 def load_history(connection: Connection, candidates: Sequence[Candidate]) -> History:
     """Return what went before for these signals. Lock the recipients first, so that it stays true."""
+    keys = list({each.key for each in candidates})
+    recipient_days = sorted({(each.recipient_id, each.business_day) for each in candidates})
+    customer_days = sorted(
+        {(each.customer_id, each.business_day) for each in candidates if each.customer_id is not None}
+    )
+    columns = ("customers", "reps", "kinds", "subjects")
+    episodes = connection.execute(
+        _EPISODES, {name: [key[place] for key in keys] for place, name in enumerate(columns)}
+    )
+    notified = connection.scalars(_NOTIFIED, {"occasions": sorted({each.occasion for each in candidates})})
+    messages = connection.execute(
+        _MESSAGES,
+        {"recipients": [each[0] for each in recipient_days], "days": [each[1] for each in recipient_days]},
+    )
+    sold_to = connection.scalars(
+        _SOLD_TO,
+        {"customers": [each[0] for each in customer_days], "days": [each[1] for each in customer_days]},
+    )
     return History(
-        episodes=_episodes(connection, {each.key for each in candidates}),
-        occasions_notified=_notified(connection, {each.occasion for each in candidates}),
-        messages_today=_messages(connection, {(each.recipient_id, each.business_day) for each in candidates}),
-        customers_sold_to_today=_sold_to(
-            connection,
-            {(each.customer_id, each.business_day) for each in candidates if each.customer_id is not None},
-        ),
+        episodes={each.key: each for each in (Episode(**row) for row in episodes.mappings())},
+        occasions_notified=frozenset(notified),
+        messages_today={row.recipient_id: row.messages for row in messages},
+        customers_sold_to_today=frozenset(sold_to),
     )
-
-
-def _episodes(connection: Connection, keys: Iterable[EpisodeKey]) -> dict[EpisodeKey, Episode]:
-    wanted = list(keys)
-    rows = connection.execute(
-        _EPISODES,
-        {
-            "customers": [key[0] for key in wanted],
-            "reps": [key[1] for key in wanted],
-            "kinds": [key[2] for key in wanted],
-            "subjects": [key[3] for key in wanted],
-        },
-    )
-    found = [Episode(**row) for row in rows.mappings()]
-    return {each.key: each for each in found}
-
-
-def _notified(connection: Connection, occasions: Iterable[str]) -> frozenset[str]:
-    """Occasions of which a message has gone, or may have, or whose alert the recipient has dealt with in the inbox."""
-    rows = connection.execute(
-        text(
-            "SELECT DISTINCT alert.occasion FROM alert"
-            " LEFT JOIN delivery_item ON delivery_item.alert_id = alert.id"
-            " LEFT JOIN delivery ON delivery.id = delivery_item.delivery_id"
-            " WHERE alert.occasion = ANY(:occasions)"
-            " AND ((alert.state IN ('done', 'dismissed', 'snoozed') AND alert.notified_at IS NOT NULL)"
-            "  OR delivery.state = 'sent' OR EXISTS (SELECT FROM attempt"
-            "   WHERE delivery_id = delivery.id AND (outcome IS NULL OR outcome IN ('sent', 'unknown'))))"
-        ),
-        {"occasions": sorted(occasions)},
-    )
-    return frozenset(rows.scalars())
-
-
-def _messages(connection: Connection, recipient_days: Iterable[tuple[int, date]]) -> dict[int, int]:
-    """How many messages recipients have had on these days; urgent ones are not counted."""
-    wanted = sorted(recipient_days)
-    rows = connection.execute(
-        text(
-            "SELECT recipient_id, count(*) AS messages"
-            " FROM unnest(CAST(:recipients AS bigint[]), CAST(:days AS date[])) AS asked (recipient_id, business_day)"
-            " JOIN alert USING (recipient_id, business_day)"
-            " WHERE notified_at IS NOT NULL AND severity <> 'urgent' AND state <> 'withdrawn' GROUP BY recipient_id"
-        ),
-        {"recipients": [each[0] for each in wanted], "days": [each[1] for each in wanted]},
-    )
-    return {row.recipient_id: row.messages for row in rows}
-
-
-def _sold_to(connection: Connection, customer_days: Iterable[tuple[int, date]]) -> frozenset[int]:
-    """Customers about whom a selling message has been drawn up that day."""
-    wanted = sorted(customer_days)
-    rows = connection.execute(
-        text(
-            "SELECT DISTINCT alert.customer_id"
-            " FROM unnest(CAST(:customers AS bigint[]), CAST(:days AS date[])) AS asked (customer_id, business_day)"
-            " JOIN alert USING (customer_id, business_day)"
-            " WHERE alert.notified_at IS NOT NULL AND is_selling AND state <> 'withdrawn'"
-        ),
-        {"customers": [each[0] for each in wanted], "days": [each[1] for each in wanted]},
-    )
-    return frozenset(rows.scalars())
