@@ -183,7 +183,10 @@ def _alerts(connection: Connection, occasion: str) -> Iterator[Step]:
     ).all()
     for row in rows:
         owner = " (default owner)" if row.is_default_owner else ""
-        detail = f"{row.public_id} for {row.recipient}{owner}: {row.verdict}, {row.reason}; now {row.state}"
+        group = f", group {row.group_key}" if row.group_key else ""
+        detail = (
+            f"{row.public_id} for {row.recipient}{owner}: {row.verdict}, {row.reason}; now {row.state}{group}"
+        )
         yield Step(0, "alert", detail, row.created_at)
         if row.amended_at:
             yield Step(1, "amended", "the order changed after somebody was notified", row.amended_at)
@@ -202,7 +205,9 @@ def _deliveries(connection: Connection, alert_id: int) -> Iterator[Step]:
     for row in rows:
         reason = f" ({row.reason})" if row.reason else ""
         after = f", not before {row.send_after:%Y-%m-%d %H:%MZ}" if row.send_after else ""
-        detail = f"{row.id} {row.channel} to {row.recipient}: {row.state}{reason}{after}"
+        receipt = ", ".join(f"{name} {value}" for name, value in sorted((row.receipt or {}).items()))
+        answer = f", answered: {receipt}" if receipt else ""
+        detail = f"{row.id} {row.channel} to {row.recipient}: {row.state}{reason}{after}{answer}"
         yield Step(1, "delivery", detail, row.created_at)
         tries = connection.execute(
             text("SELECT * FROM attempt WHERE delivery_id = :id ORDER BY n"), {"id": row.id}

@@ -145,10 +145,10 @@ def decide_task(connection: Connection, *order_ids: int, version: int = VERSION)
     tasks.put(connection, "alerts", "decide", [f"order:{order_id}@{version}" for order_id in order_ids])
 
 
-def drain(database: Database, told: Settings) -> None:
-    """Do what is due, as a worker does."""
+def drain(database: Database, told: Settings, now: datetime = NOW) -> None:
+    """Do what is due, as a worker does. `now` is the business time where no setting fixes it."""
     metrics = Metrics("alerts", "test")
-    kinds = handlers(database, told, lambda: told.business_time or NOW, metrics, lambda _queue: None)
+    kinds = handlers(database, told, lambda: told.business_time or now, metrics, lambda _queue: None)
     Drainer(database, kinds, metrics.count).drain(seconds=30)
 
 

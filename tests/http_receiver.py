@@ -24,6 +24,8 @@ class Receiver:
     requests: list[Request] = field(default_factory=list)
     answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     drip_seconds: float = 0.0
+    delay_seconds: float = 0.0
+    connections: int = 0
 
 
 @contextmanager
@@ -32,6 +34,13 @@ def running() -> Iterator[Receiver]:
     receiver = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        timeout = 10
+
+        def setup(self) -> None:
+            receiver.connections += 1
+            super().setup()
+
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             headers = {name.lower(): value for name, value in self.headers.items()}
@@ -39,6 +48,7 @@ def running() -> Iterator[Receiver]:
             if receiver.drip_seconds:
                 self._drip()
                 return
+            time.sleep(receiver.delay_seconds)
             status, extra = receiver.answers.pop(0) if receiver.answers else (204, {})
             self.send_response(status)
             for name, value in extra.items():

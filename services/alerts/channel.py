@@ -1,15 +1,19 @@
 """What a channel is: one way to get a message to somebody, and the two ways that can fail."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from services.alerts.view import AlertView
+
 
 class Rejected(Exception):
     """It will never be accepted. `disables`: nothing else will be either (410 Gone)."""
+
+    outcome = "rejected"
 
     def __init__(self, reason: str, *, disables: bool = False) -> None:
         super().__init__(reason)
@@ -37,32 +41,29 @@ class Unavailable(Exception):
         self.is_down = is_down
         self.is_refusal = is_refusal
 
-
-@dataclass(frozen=True, slots=True)
-class RenderedMessage:
-    """A message rendered for reading. `thread` is the same for everything about one customer."""
-
-    subject: str
-    plain: str
-    html: str
-    thread: str
+    @property
+    def outcome(self) -> str:
+        """How the attempt ended, as the delivery log has it."""
+        return "unknown" if self.is_unknown else "unavailable"
 
 
 @dataclass(frozen=True, slots=True)
 class OutboundMessage:
-    """One delivery, ready to go: the same id on every try, signed or dated afresh with `now`."""
+    """One delivery to send: the same id on every try, signed or dated afresh with `now`.
+
+    `alerts`: one alert or several, each with the link that opens it. The channel renders them.
+    """
 
     delivery_id: UUID
     recipient: str
-    rendered: RenderedMessage
-    payload: dict[str, Any]
+    alerts: tuple[tuple[AlertView, str], ...]
     now: datetime
     secret_number: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelConfig:
-    """What channels are told of the installation. Secrets stay out of its repr."""
+    """What channels need of the installation. Secrets stay out of its repr."""
 
     secret_key: str = field(repr=False)
     mail_from: str
@@ -72,7 +73,7 @@ class ChannelConfig:
 
 
 Receipt = dict[str, Any] | None
-"""What a channel answered that is worth keeping, such as the id of a task it made."""
+"""What a channel answered that is worth keeping: a status, the relay's queue id, the id of a task it made."""
 
 Send = Callable[[OutboundMessage], Receipt]
 
@@ -81,14 +82,50 @@ Send = Callable[[OutboundMessage], Receipt]
 class Channel:
     """A way out: one file in `services/alerts/channels`, discovered by its `CHANNEL`.
 
-    `open` yields a function that sends one message, returns the receipt and raises Rejected or Unavailable;
-    whatever connection it needs lives as long as the batch. `check` returns why an address cannot be one, or None.
-    `missing` returns what the configuration lacks, or None. `needs_permission`: only addresses on the list of
-    recipients are sent to; the others were added by an operator.
+    `open` yields a function that sends one message, returns the receipt and raises Rejected or Unavailable; whatever
+    connection it needs lives as long as it is open. It is opened in up to `concurrency` threads for each endpoint.
+    `check` returns why an address cannot be one, or None. `missing` returns what the configuration lacks, or None.
+    `needs_permission`: only addresses on the list of recipients are sent to; the others were added by an operator.
+    `is_for_users`: it reaches a user at the user's own mail address, the others reach endpoints.
+    `secret` returns what the receiver at an address verifies messages with, by the number of the secret.
     """
 
     name: str
     open: Callable[[ChannelConfig], AbstractContextManager[Send]]
     check: Callable[[str, ChannelConfig], str | None]
     missing: Callable[[ChannelConfig], str | None] = lambda _config: None
+    secret: Callable[[ChannelConfig, str, int], str] | None = None
     needs_permission: bool = False
+    is_for_users: bool = False
+    concurrency: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """How this installation sends: to nobody yet (shadow), or to those on the list of recipients; by which channels."""
+
+    is_shadow: bool
+    recipients: tuple[str, ...]
+    config: ChannelConfig
+    channels: Mapping[str, Channel]
+    is_clock_fixed: bool = False
+    """Whether a setting fixes the business clock, to replay history: then nothing waits for a business time."""
+
+    def allows(self, address: str) -> bool:
+        """Whether an address is on the list: itself, its @domain, or * for everyone."""
+        own = address.casefold()
+        domain = "@" + own.rpartition("@")[2]
+        return any(each == "*" or each.casefold() in (own, domain) for each in self.recipients)
+
+    def state_of(self, channel_name: str, recipient: str) -> tuple[str, str | None]:
+        """What a delivery is that waits to be sent: ready, or not to be sent, and why."""
+        if self.is_shadow:
+            return "shadow", "shadow mode: nothing is sent"
+        channel = self.channels.get(channel_name)
+        if channel is None:
+            return "dead", "no such channel is installed"
+        if fault := channel.missing(self.config):
+            return "not_allowed", fault
+        if channel.needs_permission and not self.allows(recipient):
+            return "not_allowed", "the address is not on the list of recipients"
+        return "ready", None

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from services.alerts import message
-from services.alerts.channels.webhook import secret_of
+from services.alerts.channel import Channel
 from services.alerts.jobs import config_of, installed_channels
 from services.alerts.store import deliveries, endpoints, inbox, views
 from services.alerts.store.endpoints import Endpoint
@@ -58,16 +58,17 @@ def endpoint_commands() -> None:
 @endpoint_commands.command("add")
 @click.argument("url")
 @click.option("--rep", help="only this rep's alerts (its id in the import file)")
+@click.option("--channel", help="by which channel, where more than one sends to endpoints")
 @click.pass_obj
-def add_endpoint(context: "Context", url: str, rep: str | None) -> None:
+def add_endpoint(context: "Context", url: str, rep: str | None, channel: str | None) -> None:
     """Send every alert to URL, signed as Standard Webhooks asks; prints the secret to verify with."""
-    fault = installed_channels()["webhook"].check(url, config_of(context.settings))
-    if fault:
+    chosen = _endpoint_channel(channel)
+    if fault := chosen.check(url, config_of(context.settings)):
         raise click.ClickException(
             f"{url} cannot be called: {fault}\nhint: https on port 443, or an origin in TIPOFF_LOOPBACK_ORIGINS"
         )
     with context.database.transaction() as connection:
-        if not endpoints.add(connection, "webhook", url, rep):
+        if not endpoints.add(connection, chosen.name, url, rep):
             raise click.ClickException(f"there is no rep {rep!r}")
         endpoint = endpoints.by_address(connection, url)
     if endpoint is not None:
@@ -133,8 +134,20 @@ def _known(endpoint: Endpoint | None, url: str) -> Endpoint:
     return endpoint
 
 
+def _endpoint_channel(name: str | None) -> Channel:
+    """The channel of that name, else the only one that sends to endpoints."""
+    known = {each.name: each for each in installed_channels().values() if not each.is_for_users}
+    if name is None and len(known) == 1:
+        return next(iter(known.values()))
+    if name not in known:
+        raise click.ClickException(f"choose a channel\nhint: --channel {' or '.join(sorted(known))}")
+    return known[name]
+
+
 def _secret(context: "Context", endpoint: Endpoint, number: int) -> str:
-    return secret_of(context.settings.secret_key.get_secret_value(), endpoint.address, number)
+    """What the receiver verifies messages with."""
+    secret = installed_channels()[endpoint.channel].secret
+    return secret(config_of(context.settings), endpoint.address, number) if secret else "no secret is needed"
 
 
 commands = (sending, endpoint_commands, alert_commands)

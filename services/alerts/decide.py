@@ -1,15 +1,39 @@
-"""Deciding: every signal gets a verdict with its reason, and messages are drawn up within the limits."""
+"""Deciding: every signal gets a decision with its reason, and messages are drawn up within the limits."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 
-from services.alerts.candidate import Candidate, Decision, Episode, EpisodeKey, History, Reason, Verdict
-from services.alerts.episode import episode_of, may_notify
-from services.alerts.limits import best_first, by_occasion, within_limits, worth
-from services.alerts.policy import Policy
+from services.alerts.episode import Episode, episode_of, may_notify
+from services.alerts.policy import Candidate, EpisodeKey, Policy, Reason, Verdict
 from shared.domain.signal import Severity
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What went before: the newest episode of each key, the occasions somebody was notified of, today's messages."""
+
+    episodes: Mapping[EpisodeKey, Episode] = field(default_factory=dict)
+    occasions_notified: frozenset[str] = frozenset()
+    messages_today: Mapping[int, int] = field(default_factory=dict)
+    customers_sold_to_today: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of one signal. `rank` is its place among the points of its message, from 1."""
+
+    candidate: Candidate
+    verdict: Verdict
+    reason: Reason
+    rank: int | None = None
+
+    @property
+    def is_notified(self) -> bool:
+        """Whether the recipient is notified: by a message, or in shadow mode by the inbox in its place."""
+        return self.rank is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +55,8 @@ class AlertDraft:
     is_selling: bool
     value: Decimal
     as_of: datetime
+    expires_at: datetime
+    group_key: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +69,29 @@ class Plan:
 
 
 def decide(candidates: Sequence[Candidate], policy: Policy, history: History, now: datetime) -> Plan:
-    """Judge each signal on its own merits, then the messages they make, the most valuable first."""
+    """Decide about each signal as if it were alone, then about the messages they make, the most valuable first."""
     episodes = _episodes(candidates, policy, history, now)
-    judged = [_on_its_own(each, policy, history, episodes.get(each.key), now) for each in candidates]
-    passed = [each for each in judged if each.verdict is Verdict.NOTIFY]
-    decisions = {each.candidate.signal_id: each for each in judged}
-    for ruling in within_limits(_once_per_episode(passed, decisions), policy, history):
-        decisions[ruling.candidate.signal_id] = ruling
-    final = tuple(_in_shadow(each) if policy.is_shadow else each for each in decisions.values())
-    return Plan(final, tuple(_alerts(final, now)), tuple(_after_notifying(episodes, final, now)))
+    alone = [_decide_alone(each, policy, history, episodes.get(each.key), now) for each in candidates]
+    passed = [each for each in alone if each.verdict is Verdict.NOTIFY]
+    decisions = {each.candidate.signal_id: each for each in alone}
+    for decision in within_limits(_once_per_episode(passed, decisions), policy, history):
+        decisions[decision.candidate.signal_id] = decision
+    if policy.is_shadow:  # the inbox shows what would have been sent
+        decisions = {
+            signal_id: replace(each, verdict=Verdict.INBOX_ONLY, reason=Reason.SHADOW_MODE)
+            if each.verdict is Verdict.NOTIFY
+            else each
+            for signal_id, each in decisions.items()
+        }
+    values = {each.candidate.key: each.candidate.value for each in decisions.values() if each.is_notified}
+    return Plan(
+        decisions=tuple(decisions.values()),
+        alerts=tuple(_alerts(decisions.values(), now)),
+        episodes=tuple(
+            replace(episode, notified_at=now, value=values[key]) if key in values else episode
+            for key, episode in episodes.items()
+        ),
+    )
 
 
 def _episodes(
@@ -79,18 +119,20 @@ def _falls_away(candidate: Candidate, now: datetime) -> Reason | None:
     return None
 
 
-def _on_its_own(
+def _decide_alone(
     candidate: Candidate, policy: Policy, history: History, episode: Episode | None, now: datetime
 ) -> Decision:
-    """Judge one signal as if it were alone."""
+    """Decide about one signal as if it were alone."""
     gone = _falls_away(candidate, now)
     if gone or episode is None:
         return Decision(candidate, Verdict.SUPPRESSED, gone or Reason.EXPIRED)
     is_news = candidate.is_urgent and episode.notified_at is None
     if candidate.occasion in history.occasions_notified and not is_news:
         return Decision(candidate, Verdict.INBOX_ONLY, Reason.AMENDED)
-    if muted := _muted_by_rep(episode, now):
-        return Decision(candidate, Verdict.SUPPRESSED, muted)
+    if episode.is_dismissed:
+        return Decision(candidate, Verdict.SUPPRESSED, Reason.DISMISSED_BY_REP)
+    if episode.snoozed_until is not None and now < episode.snoozed_until:
+        return Decision(candidate, Verdict.SUPPRESSED, Reason.SNOOZED_BY_REP)
     why = may_notify(episode, candidate.value, policy.resend_growth)
     if why is None:
         return Decision(candidate, Verdict.SUPPRESSED, Reason.WITHIN_REPEAT_INTERVAL)
@@ -99,14 +141,6 @@ def _on_its_own(
     if episode.is_holdout:
         return Decision(candidate, Verdict.SUPPRESSED, Reason.HELD_OUT)
     return Decision(candidate, Verdict.NOTIFY, why)
-
-
-def _muted_by_rep(episode: Episode, now: datetime) -> Reason | None:
-    if episode.is_dismissed:
-        return Reason.DISMISSED_BY_REP
-    if episode.snoozed_until is not None and now < episode.snoozed_until:
-        return Reason.SNOOZED_BY_REP
-    return None
 
 
 def _once_per_episode(passed: Iterable[Decision], decisions: dict[int, Decision]) -> list[Decision]:
@@ -124,15 +158,8 @@ def _once_per_episode(passed: Iterable[Decision], decisions: dict[int, Decision]
     return strongest
 
 
-def _in_shadow(decision: Decision) -> Decision:
-    """Show in the inbox what would have been sent."""
-    if decision.verdict is not Verdict.NOTIFY:
-        return decision
-    return replace(decision, verdict=Verdict.INBOX_ONLY, reason=Reason.SHADOW_MODE)
-
-
 def _alerts(decisions: Iterable[Decision], now: datetime) -> Iterator[AlertDraft]:
-    """One alert per occasion that has anything to show, valued by the points of its message, else by all of them."""
+    """One alert per occasion that has anything to show: led and valued by the points of its message, else by all."""
     shown = [
         each
         for each in decisions
@@ -160,13 +187,71 @@ def _alerts(decisions: Iterable[Decision], now: datetime) -> Iterator[AlertDraft
             is_selling=any(each.candidate.is_selling for each in counted),
             value=worth(counted),
             as_of=lead.candidate.as_of,
+            expires_at=lead.candidate.expires_at,
+            group_key=lead.candidate.group_key,
         )
 
 
-def _after_notifying(
-    episodes: Mapping[EpisodeKey, Episode], decisions: Iterable[Decision], now: datetime
-) -> Iterator[Episode]:
-    """The episodes as they stand once these decisions are carried out."""
-    notified = {each.candidate.key: each.candidate.value for each in decisions if each.is_notified}
-    for key, episode in episodes.items():
-        yield replace(episode, notified_at=now, value=notified[key]) if key in notified else episode
+def within_limits(passed: Iterable[Decision], policy: Policy, history: History) -> Iterator[Decision]:
+    """Draw up one message per occasion, the most valuable first, within the limits of customer and recipient."""
+    sold_to = set(history.customers_sold_to_today)
+    used = dict(history.messages_today)
+    most = policy.points_per_message
+
+    def most_valuable_first(points: Sequence[Decision]) -> tuple[bool, Decimal]:
+        return not _is_free(points, policy), -worth(points[:most])
+
+    for message in sorted(by_occasion(passed), key=most_valuable_first):
+        points = message
+        if points[0].candidate.customer_id in sold_to:
+            yield from _inbox_only(
+                (each for each in points if each.candidate.is_selling), Reason.OVER_CUSTOMER_LIMIT
+            )
+            points = [each for each in points if not each.candidate.is_selling]
+        if not points:
+            continue
+        shown = points[:most]
+        # A small point may stand beside a large one, never alone.
+        if worth(shown) < min(policy.rule_for(each.candidate).value_floor for each in shown):
+            yield from _inbox_only(points, Reason.TOO_WEAK)
+            continue
+        recipient = points[0].candidate.recipient_id
+        if not _is_free(points, policy):
+            if used.get(recipient, 0) >= policy.messages_per_rep:
+                yield from _inbox_only(points, Reason.OVER_BUDGET)
+                continue
+            used[recipient] = used.get(recipient, 0) + 1
+        sold_to.update(
+            each.candidate.customer_id
+            for each in shown
+            if each.candidate.is_selling and each.candidate.customer_id is not None
+        )
+        yield from (replace(each, rank=rank) for rank, each in enumerate(shown, start=1))
+        yield from _inbox_only(points[most:], Reason.NOT_IN_TOP_THREE)
+
+
+def by_occasion(decisions: Iterable[Decision]) -> list[list[Decision]]:
+    """The decisions that make one alert, the best first; alerts in the order their first signals were found."""
+    groups: defaultdict[tuple[str, int], list[Decision]] = defaultdict(list)
+    for each in sorted(decisions, key=lambda each: each.candidate.signal_id):
+        groups[each.candidate.occasion, each.candidate.recipient_id].append(each)
+    return [sorted(points, key=best_first) for points in groups.values()]
+
+
+def best_first(decision: Decision) -> tuple[bool, Decimal, int]:
+    """Urgent first, then by money; the id settles a tie."""
+    return not decision.candidate.is_urgent, -decision.candidate.value, decision.candidate.signal_id
+
+
+def worth(points: Iterable[Decision]) -> Decimal:
+    """Expected margin of these together, base currency."""
+    return sum((each.candidate.value for each in points), Decimal(0))
+
+
+def _is_free(points: Sequence[Decision], policy: Policy) -> bool:
+    """Whether a message takes nothing from the recipient's budget: one of its points is urgent."""
+    return any(not policy.rule_for(each.candidate).counts_in_budget for each in points)
+
+
+def _inbox_only(decisions: Iterable[Decision], reason: Reason) -> Iterator[Decision]:
+    return (replace(each, verdict=Verdict.INBOX_ONLY, reason=reason) for each in decisions)

@@ -1,18 +1,46 @@
-"""Which episode a signal belongs to, whether it is held out, and whether somebody may be notified of it (again)."""
+"""Episodes: which one a signal belongs to, whether it is held out, and whether somebody is notified of it again."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from hashlib import sha256
 
-from services.alerts.candidate import Candidate, Episode, Reason
+from services.alerts.policy import Candidate, EpisodeKey, Reason
 
 BUCKETS = 100
 
 
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One open question about a customer or a rep. `value` is as last notified, else as last seen."""
+
+    customer_id: int | None
+    kind: str
+    subject: str
+    number: int
+    opened_at: datetime
+    last_seen_at: datetime
+    quiet_after: datetime
+    holdout_bucket: int
+    is_holdout: bool
+    value: Decimal
+    rep_id: int | None = None
+    notified_at: datetime | None = None
+    product_id: int | None = None
+    id: int | None = None
+    is_open: bool = True
+    is_dismissed: bool = False
+    snoozed_until: datetime | None = None
+
+    @property
+    def key(self) -> EpisodeKey:
+        """What it is about."""
+        return self.customer_id, self.rep_id, self.kind, self.subject
+
+
 def episode_of(candidate: Candidate, past: Episode | None, holdout_percent: int, now: datetime) -> Episode:
-    """Return the open episode with this new evidence, or a new one when there is none or it fell quiet."""
-    quiet_after = now + candidate.quiet_for
+    """Return the open episode with this new evidence, or a new one when none is open or its time is over."""
+    quiet_after = now + candidate.episode_ttl
     if past is not None and past.is_open and now < past.quiet_after:
         value = past.value if past.notified_at else candidate.value
         return replace(past, last_seen_at=now, quiet_after=max(quiet_after, past.quiet_after), value=value)
@@ -35,7 +63,7 @@ def episode_of(candidate: Candidate, past: Episode | None, holdout_percent: int,
 
 
 def may_notify(episode: Episode, value: Decimal, growth: Decimal) -> Reason | None:
-    """Return why somebody may be told: never notified, or worth `growth` times the last message. Else None."""
+    """Return why somebody may be notified: never before, or worth `growth` times the last message. Else None."""
     if episode.notified_at is None:
         return Reason.FIRST_TIME
     if value >= episode.value * growth:

@@ -4,14 +4,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from services.alerts import channels
-from services.alerts.channel import Channel, ChannelConfig
+from services.alerts.channel import Channel, ChannelConfig, Sending
 from services.alerts.decide import decide
 from services.alerts.deliver import LEASE, Delivering, DeliveryBatch
+from services.alerts.dispatch import Dispatcher
 from services.alerts.policy import Policy, standard_policy
-from services.alerts.store import closing, history, recipients
-from services.alerts.store.amend import amend
+from services.alerts.store import closing, fresh_plans, history
 from services.alerts.store.closing import QUEUE
-from services.alerts.store.outbox import Sending
 from services.alerts.store.record import record
 from shared import tasks
 from shared.clock import Clock, real_now
@@ -39,7 +38,7 @@ def handlers(
             "deliver",
             QUEUE,
             lambda batch: DeliveryBatch(database, delivering).run(batch),
-            batch=20,
+            batch=200,
             lease=LEASE,
             max_attempts=30,
         ),
@@ -54,27 +53,28 @@ def periodic(_settings: Settings) -> tuple[Periodic, ...]:
 def decide_batch(
     database: Database, policy: Policy, sending: Sending, clock: Clock, notify: Notify, batch: Sequence[Task]
 ) -> Tally:
-    """Give every signal of these occasions its verdict, and store the alerts and deliveries. Safe to run twice."""
+    """Decide about every signal of these occasions, and store the alerts and deliveries. Safe to run twice."""
     now = clock()
     occasions = sorted({task.key.partition("@")[0] for task in batch})
     orders = sorted(int(each.removeprefix("order:")) for each in occasions if each.startswith("order:"))
     with database.transaction() as connection:
-        recipients.ensure_users(connection)
-        concerned = recipients.recipients_of(connection, occasions, orders, now.date())
-        recipients.lock(connection, concerned)
-        amend(connection, orders, now)
-        candidates = history.waiting(connection, occasions, concerned, now)
-        closing.close_answered(connection, list(concerned.by_customer), now)
+        fresh_plans(connection)
+        history.ensure_users(connection)
+        recipients = history.recipients_of(connection, occasions, orders, now.date())
+        history.lock(connection, recipients)
+        closing.amend(connection, orders, now)
+        candidates = history.waiting(connection, occasions, recipients, now)
+        closing.close_answered(connection, list(recipients.by_customer), now)
         plan = decide(candidates, policy, history.load_history(connection, candidates), now)
-        ready = record(connection, plan, policy, sending, now)
+        is_any_due = record(connection, plan, policy, sending, now)
         tasks.complete(connection, batch)
-    if ready:
+    if is_any_due:
         notify(QUEUE)
     return Tally(("alerts", each.candidate.kind, each.reason.value) for each in plan.decisions)
 
 
 def tidy_batch(database: Database, clock: Clock, batch: Sequence[Task]) -> Tally:
-    """Close what answered itself or fell quiet, for all customers."""
+    """Close what answered itself or has had no new evidence, for all customers."""
     with database.transaction() as connection:
         closing.tidy(connection, clock())
         tasks.complete(connection, batch)
@@ -98,11 +98,12 @@ def sending_of(settings: Settings) -> Sending:
         recipients=settings.recipients,
         config=config_of(settings),
         channels=installed_channels(),
+        is_clock_fixed=settings.business_time is not None,
     )
 
 
 def config_of(settings: Settings) -> ChannelConfig:
-    """What channels are told of these settings."""
+    """What channels need of these settings."""
     return ChannelConfig(
         secret_key=settings.secret_key.get_secret_value(),
         mail_from=settings.mail_from,
@@ -113,14 +114,15 @@ def config_of(settings: Settings) -> ChannelConfig:
 
 def delivering_of(settings: Settings, metrics: Metrics) -> Delivering:
     """What delivering needs, with every channel installed."""
+    sending = sending_of(settings)
     return Delivering(
-        channels=installed_channels(),
-        config=config_of(settings),
-        sending=sending_of(settings),
+        sending=sending,
+        dispatcher=Dispatcher(sending.channels, sending.config),
         public_url=settings.public_url,
         currency=settings.base_currency,
         real_now=real_now,
         observe_seconds=metrics.order_to_alert.observe,
+        count=metrics.count,
     )
 
 

@@ -1,18 +1,34 @@
-"""The mail: what, why, how much, what to do. Text that stands alone, and HTML beside it."""
+"""The mail: what, why, how much, what to do; text that stands alone, HTML beside it, and the link to its alert."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from hashlib import sha256
+from uuid import UUID
 
+from itsdangerous import BadSignature, URLSafeTimedSerializer
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from services.alerts import words
-from services.alerts.channel import RenderedMessage
-from services.alerts.view import AlertView, Point
+from services.alerts.view import AlertView
 
 LONGEST_NAME = 60
 LONGEST_SUBJECT = 150
 NOT_FOR_MAILS = str.maketrans({"\r": " ", "\n": " ", "\x00": None})
+
+LINK_LIFETIME = timedelta(days=14)
+LINK_PURPOSE = "tipoff: open one alert"
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedMessage:
+    """A message rendered for reading. `thread` is the same for everything about one customer."""
+
+    subject: str
+    plain: str
+    html: str
+    thread: str
 
 
 @cache
@@ -25,73 +41,39 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["words"] = words
-    environment.globals["at_stake"] = at_stake
-    environment.globals["odds"] = odds_with_basis
-    environment.globals["label"] = label
-    environment.globals["headline"] = subject
+    environment.globals.update(words=words, headline=subject)
     return environment
 
 
 def write(shown: Sequence[tuple[AlertView, str]]) -> RenderedMessage:
     """Return the mail about one alert or several, each with the link that opens it."""
-    if len(shown) > 1:
-        return _write_list(shown)
-    ((view, link),) = shown
-    values = {"view": view, "link": link, "subject": subject(view), "ask": view.question}
-    return RenderedMessage(
-        subject=subject(view),
-        plain=templates().get_template("mail.txt").render(values),
-        html=templates().get_template("mail.html").render(values),
-        thread=_thread(view.about),
-    )
-
-
-def _write_list(shown: Sequence[tuple[AlertView, str]]) -> RenderedMessage:
-    first = shown[0][0]
+    first, link = shown[0]
     others = len(shown) - 1
-    title = f"{subject(first)} (and {others} more alert{'s' if others > 1 else ''})"
-    values = {"shown": shown, "first": first, "subject": title}
+    title, template, about = subject(first), "mail", first.about
+    if others:
+        title = f"{title} (and {others} more alert{'s' if others > 1 else ''})"
+        template, about = "list", f"list of {first.rep_name}"
+    values = {"shown": shown, "view": first, "link": link, "subject": title}
+    # What mails about the same customer share: "customer-5d3a..."
+    thread = about.partition("/")[0].replace(" ", "-") + "-" + sha256(about.encode()).hexdigest()[:24]
     return RenderedMessage(
         subject=title,
-        plain=templates().get_template("list.txt").render(values),
-        html=templates().get_template("list.html").render(values),
-        thread=_thread(f"list of {first.rep_name}"),
+        plain=templates().get_template(f"{template}.txt").render(values),
+        html=templates().get_template(f"{template}.html").render(values),
+        thread=thread,
     )
-
-
-def _thread(about: str) -> str:
-    """What mails about the same subject share: "customer-5d3a..."."""
-    return about.partition("/")[0].replace(" ", "-") + "-" + sha256(about.encode()).hexdigest()[:24]
 
 
 def subject(view: AlertView) -> str:
-    """Customer, what, money and odds, and how much more there is: what a phone shows at seven in the morning."""
+    """Customer, what, how much margin and how much more there is: what a phone shows at seven in the morning."""
     best = view.best
     more = f" (+{len(view.points) - 1} more)" if len(view.points) > 1 else ""
     urgent = "Now: " if view.is_urgent else ""
     name = shortened(view.customer, LONGEST_NAME)
-    stakes = f"{words.money(best.stake, view.currency)} at stake, {words.odds(best.probability)}{more}"
-    room = LONGEST_SUBJECT - len(urgent) - len(name) - len(stakes) - 4
+    margin = f"{words.margin(best, view.currency)}{more}"
+    room = LONGEST_SUBJECT - len(urgent) - len(name) - len(margin) - 4
     headline = shortened(best.headline, max(room, 20))
-    return f"{urgent}{name}: {headline}: {stakes}".translate(NOT_FOR_MAILS)
-
-
-def at_stake(point: Point, currency: str) -> str:
-    """The margin if it succeeds, and over which time; "assumed" where no cost is known."""
-    kind_of_margin = "margin (assumed)" if point.assumed_margin else "margin"
-    return f"{words.money(point.stake, currency)} {kind_of_margin} {words.horizon(point.horizon_days)}"
-
-
-def odds_with_basis(point: Point) -> str:
-    """The odds that it comes true, and whether they were measured on this company's history or assumed."""
-    basis = "measured on your own orders" if point.is_measured else "our assumption so far"
-    return f"{words.frequency(point.probability)}, {basis}"
-
-
-def label(kind: str) -> str:
-    """A signal kind's name as a word: "cross-sell"."""
-    return kind.replace("_", "-") if kind.endswith("sell") else kind.replace("_", " ")
+    return f"{urgent}{name}: {headline}: {margin}".translate(NOT_FOR_MAILS)
 
 
 def shortened(text: str, longest: int) -> str:
@@ -99,3 +81,26 @@ def shortened(text: str, longest: int) -> str:
     if len(text) <= longest:
         return text
     return text[: longest - 1].rsplit(" ", 1)[0].rstrip(" ,;:-") + "…"
+
+
+@cache
+def _serializer(secret_key: str) -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(secret_key, salt=LINK_PURPOSE)
+
+
+def token_of(secret_key: str, alert_id: UUID) -> str:
+    """Return a token for the alert with this public id."""
+    return _serializer(secret_key).dumps(alert_id.hex)
+
+
+def alert_of(secret_key: str, token: str) -> UUID | None:
+    """Return the public id of the alert a token opens; None when it was not made here, or too long ago."""
+    try:
+        return UUID(_serializer(secret_key).loads(token, max_age=int(LINK_LIFETIME.total_seconds())))
+    except (BadSignature, ValueError, TypeError, AttributeError):
+        return None
+
+
+def link_of(public_url: str, secret_key: str, alert_id: UUID) -> str:
+    """Return the address a mail points to."""
+    return f"{public_url.rstrip('/')}/a/{token_of(secret_key, alert_id)}"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from services.alerts.view import AlertView, PastOrder, Point
+from services.alerts.view import AlertView, Point
 
 
 def payload(shown: Sequence[tuple[AlertView, str]], delivery_id: UUID) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def payload(shown: Sequence[tuple[AlertView, str]], delivery_id: UUID) -> dict[s
 
 
 def _raised(view: AlertView, link: str) -> dict[str, Any]:
-    """An alert as an event tells it. `sequence` counts up per subject, so that a late one can be told."""
+    """An alert as an event. `sequence` counts up per subject, so that a receiver can order them."""
     if view.customer_id is None:
         subject = f"rep/{view.about_rep_ref}"
     else:
@@ -58,7 +58,15 @@ def described(view: AlertView) -> dict[str, Any]:
         "value": _amount(view.value, view.currency),
         "question": view.question,
         "points": [_point(each, view.currency) for each in view.points],
-        "last_orders": [_order(each) for each in view.orders],
+        "last_orders": [
+            {
+                "number": each.number,
+                "ordered_at": each.ordered_at.isoformat(),
+                "net": _amount(each.net, each.currency),
+                "lines": each.lines,
+            }
+            for each in view.orders
+        ],
     }
 
 
@@ -79,13 +87,4 @@ def _point(point: Point, currency: str) -> dict[str, Any]:
         "margin_is_assumed": point.assumed_margin,
         "horizon_days": point.horizon_days,
         "evidence": [{"label": label, "text": text} for label, text in point.evidence],
-    }
-
-
-def _order(order: PastOrder) -> dict[str, Any]:
-    return {
-        "number": order.number,
-        "ordered_at": order.ordered_at.isoformat(),
-        "net": _amount(order.net, order.currency),
-        "lines": order.lines,
     }

@@ -1,13 +1,94 @@
-"""The policy: a table of rules read from top to bottom. The first that fits wins, the last fits all."""
+"""The policy: a table of rules read from top to bottom. The first that fits a signal holds, the last fits all."""
 
 import json
 from dataclasses import asdict, dataclass
+from datetime import date, datetime, timedelta
 from decimal import Decimal
+from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
-from services.alerts.candidate import Candidate
 from shared.domain.signal import Severity
+
+EpisodeKey = tuple[int | None, int | None, str, str]
+"""(customer, rep, kind, subject): what an episode is about. The rep is None where there is a customer."""
+
+
+class Verdict(StrEnum):
+    """Where a signal goes: into a message, into the inbox only, or nowhere."""
+
+    NOTIFY = "notify"
+    INBOX_ONLY = "inbox_only"
+    SUPPRESSED = "suppressed"
+
+
+class Reason(StrEnum):
+    """Why. Stored beside every signal, shown to the rep, and a metric label."""
+
+    FIRST_TIME = "first_time"
+    MUCH_MORE_MONEY = "much_more_money"
+    SHADOW_MODE = "shadow_mode"
+    NOT_IN_TOP_THREE = "not_in_top_three"
+    OVER_CUSTOMER_LIMIT = "over_customer_limit"
+    OVER_BUDGET = "over_budget"
+    TOO_WEAK = "too_weak"
+    UNPROVEN_MODEL = "unproven_model"
+    AMENDED = "amended"
+    WITHIN_REPEAT_INTERVAL = "within_repeat_interval"
+    NOTIFIED_BY_STRONGER_SIGNAL = "notified_by_stronger_signal"
+    HELD_OUT = "held_out"
+    DISMISSED_BY_REP = "dismissed_by_rep"
+    SNOOZED_BY_REP = "snoozed_by_rep"
+    CUSTOMER_NOT_CONTACTABLE = "customer_not_contactable"
+    EXPIRED = "expired"
+    SUPERSEDED = "superseded"
+    WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A signal that waits for its decision. `value` is the expected margin in base currency.
+
+    It is about a customer, or about a rep (`rep_id`). `send_after` None: its message goes at once.
+    """
+
+    signal_id: int
+    kind: str
+    occasion: str
+    subject: str
+    recipient_id: int
+    value: Decimal
+    episode_ttl: timedelta
+    as_of: datetime
+    expires_at: datetime
+    business_day: date
+    customer_id: int | None = None
+    rep_id: int | None = None
+    order_id: int | None = None
+    send_after: datetime | None = None
+    severity: Severity = Severity.NORMAL
+    is_selling: bool = True
+    is_proven: bool = True
+    is_withdrawn: bool = False
+    is_superseded: bool = False
+    is_contactable: bool = True
+    is_default_owner: bool = False
+    product_id: int | None = None
+
+    @property
+    def group_key(self) -> str | None:
+        """What the alerts of one storm share: the kind and the product, where it is about one."""
+        return None if self.product_id is None else f"{self.kind}/product:{self.product_id}"
+
+    @property
+    def key(self) -> EpisodeKey:
+        """What its episode is about."""
+        return self.customer_id, self.rep_id, self.kind, self.subject
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether it may not wait."""
+        return self.severity is Severity.URGENT
 
 
 @dataclass(frozen=True, slots=True)

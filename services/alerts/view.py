@@ -10,7 +10,7 @@ from shared.domain.signal import Severity
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One signal of an alert. `stake` is the margin if it succeeds, in base currency, with the odds of that."""
+    """One signal of an alert. `stake` is the margin if acting succeeds, base currency; `probability`, of that."""
 
     kind: str
     headline: str

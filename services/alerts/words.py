@@ -1,4 +1,4 @@
-"""Money, odds, dates and reasons in the words a rep reads."""
+"""Money, dates and reasons in the words a rep reads, in mails and pages."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -7,31 +7,30 @@ from zoneinfo import ZoneInfo
 from babel.dates import format_date, format_datetime
 from babel.numbers import format_currency
 
-from services.alerts.candidate import Reason
+from services.alerts.policy import Reason
+from services.alerts.view import Point
 
 LOCALE = "en_GB"
 PENNIES_MATTER_BELOW = 20
-CERTAIN = 0.95
-LIKELY = 0.4
 
 WHY = {
-    Reason.FIRST_TIME: "the first time we say this about the customer",
-    Reason.MUCH_MORE_MONEY: "said before, but there is at least half as much money again at stake",
+    Reason.FIRST_TIME: "the first time we tell you this about the customer",
+    Reason.MUCH_MORE_MONEY: "you were told before, but it is about at least half as much money again",
     Reason.SHADOW_MODE: "Tipoff runs in shadow mode: it decides and shows, and sends nothing",
     Reason.NOT_IN_TOP_THREE: "a message holds the three points worth most",
     Reason.OVER_CUSTOMER_LIMIT: "one selling message per customer and working day is enough",
     Reason.OVER_BUDGET: "your messages for the day went to alerts worth more",
-    Reason.TOO_WEAK: "odds counted in, too little money to interrupt you for",
-    Reason.UNPROVEN_MODEL: "this kind of signal has not yet proved itself on your own orders",
+    Reason.TOO_WEAK: "too little money is expected of it to interrupt you",
+    Reason.UNPROVEN_MODEL: "this kind of hint has not yet proved itself on your own orders",
     Reason.AMENDED: "the order was changed after we had told you about it",
     Reason.WITHIN_REPEAT_INTERVAL: "you were told before, and nothing much has changed",
-    Reason.NOTIFIED_BY_STRONGER_SIGNAL: "a stronger signal says the same",
+    Reason.NOTIFIED_BY_STRONGER_SIGNAL: "a stronger hint says the same",
     Reason.HELD_OUT: "left alone on purpose, to measure what calls earn",
     Reason.DISMISSED_BY_REP: "you dismissed it",
     Reason.SNOOZED_BY_REP: "you put it off",
     Reason.CUSTOMER_NOT_CONTACTABLE: "the customer is blocked, closed or internal",
     Reason.EXPIRED: "it came too late to act on",
-    Reason.SUPERSEDED: "a newer version of the order was judged instead",
+    Reason.SUPERSEDED: "a newer version of the order was looked at instead",
     Reason.WITHDRAWN: "the order was changed, and it no longer holds",
 }
 """Each reason as it completes "because ..."."""
@@ -55,31 +54,15 @@ def exact_money(amount: Decimal, currency: str) -> str:
     return format_currency(amount, currency, locale=LOCALE)
 
 
-def odds(probability: float) -> str:
-    """A probability as people say it: "about 1 in 20", "about 7 in 10", "almost certain"."""
-    if probability >= CERTAIN:
-        return "almost certain"
-    if probability >= LIKELY:
-        tenths = max(round(probability * 10), 4)
-        return "about 1 in 2" if tenths == 5 else f"about {tenths} in 10"
-    if probability <= 0:
-        return "odds unknown"
-    return f"about 1 in {_rounded(1 / probability):,}"
+def margin(point: Point, currency: str) -> str:
+    """The margin to win, or at risk in a mistake on an order; "estimated" where no cost is known."""
+    estimated = " (estimated)" if point.assumed_margin else ""
+    return f"{money(point.stake, currency)} margin {'at risk' if point.is_urgent else 'to win'}{estimated}"
 
 
-def frequency(probability: float) -> str:
-    """The same as how often it works: "works about 1 time in 20"."""
-    spoken = odds(probability)
-    if not spoken.startswith("about "):
-        return spoken
-    often, _, of = spoken.removeprefix("about ").partition(" in ")
-    return f"works about {often} {'time' if often == '1' else 'times'} in {of}"
-
-
-def _rounded(times: float) -> int:
-    """As people say it: exact up to twenty, then by fives, from a hundred on by tens."""
-    step = 1 if times < 20.5 else 5 if times < 100 else 10
-    return round(times / step) * step
+def margin_with_period(point: Point, currency: str) -> str:
+    """The same with the time it is expected over."""
+    return f"{margin(point, currency)} {horizon(point.horizon_days)}"
 
 
 def day(moment: datetime, time_zone: str) -> str:

@@ -14,7 +14,7 @@ from werkzeug.serving import make_server
 
 from deploy.mailsink import MailSink
 from services.alerts.app import create_app
-from services.alerts.links import token_of
+from services.alerts.message import token_of
 from shared.db import Database
 from shared.metrics import Metrics
 from shared.settings import Settings

@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from socket import create_server
@@ -19,12 +19,12 @@ from services.alerts.channel import (
     OutboundMessage,
     Receipt,
     Rejected,
-    RenderedMessage,
     Unavailable,
 )
 from services.alerts.channels.webhook import active_secrets, retry_after, secret_of
 from services.alerts.jobs import installed_channels
 from tests import http_receiver, mail_sink
+from tests.unit.test_alert_message import LINK, VIEW
 
 KEY = "a secret key of more than 32 letters"
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -40,18 +40,15 @@ class Rig:
     arrived: Callable[[], list[str]]
     answer: Callable[[str], None]
 
-    def send(self, *ids: UUID) -> None:
-        """Send outbounds over one opened channel."""
+    def send(self, *ids: UUID) -> list[Receipt]:
+        """Send messages over one opened channel."""
         with self.channel.open(self.setup) as send:
-            for each in ids:
-                send(a_message(each, self.recipient))
+            return [send(a_message(each, self.recipient)) for each in ids]
 
 
 def a_message(delivery_id: UUID, recipient: str, secret_number: int = 1) -> OutboundMessage:
-    rendered = RenderedMessage("Acme: something", "Plain words", "<p>Words</p>", thread="customer-1")
-    return OutboundMessage(
-        delivery_id, recipient, rendered, {"type": "alert.raised", "data": {"n": "é"}}, NOW, secret_number
-    )
+    alert = replace(VIEW, customer_name="Café Müller")
+    return OutboundMessage(delivery_id, recipient, ((alert, LINK),), NOW, secret_number)
 
 
 def email_rig(stack: ExitStack) -> Rig:
@@ -104,6 +101,13 @@ def test_a_message_arrives_under_its_own_id(rig: Rig) -> None:
     rig.send(delivery)
 
     assert rig.arrived() == [str(delivery)]
+
+
+def test_what_was_answered_is_the_receipt(rig: Rig) -> None:
+    (receipt,) = rig.send(uuid4())
+
+    assert receipt is not None
+    assert 200 <= receipt["status"] < 300
 
 
 def test_a_second_try_carries_the_same_id(rig: Rig) -> None:
@@ -178,6 +182,29 @@ def test_one_batch_of_mails_takes_one_connection() -> None:
                 send(a_message(uuid4(), "ruth@example.com"))
 
         assert (len(sink.mails), sink.connections) == (5, 1)
+
+
+def test_one_batch_of_webhooks_takes_one_connection_as_long_as_the_receiver_keeps_it() -> None:
+    with http_receiver.running() as receiver:
+        setup = ChannelConfig(KEY, "", loopback_origins=frozenset({receiver.url.removesuffix("/hook")}))
+        with installed_channels()["webhook"].open(setup) as send:
+            for status in (204, 500, 204, 204):
+                receiver.answers = [(status, {})]
+                with suppress(Unavailable):
+                    send(a_message(uuid4(), receiver.url))
+            receiver.answers = [(204, {"connection": "close"})]
+            send(a_message(uuid4(), receiver.url))
+            send(a_message(uuid4(), receiver.url))
+
+        assert (len(receiver.requests), receiver.connections) == (6, 2)
+
+
+def test_a_webhooks_receipt_names_the_request_as_the_receiver_does() -> None:
+    with http_receiver.running() as receiver:
+        receiver.answers = [(202, {"X-Request-Id": "req-7"})]
+        setup = ChannelConfig(KEY, "", loopback_origins=frozenset({receiver.url.removesuffix("/hook")}))
+        with installed_channels()["webhook"].open(setup) as send:
+            assert send(a_message(uuid4(), receiver.url)) == {"status": 202, "id": "req-7"}
 
 
 def test_a_relay_without_tls_is_not_used_unless_told_to() -> None:
@@ -268,10 +295,9 @@ def test_a_webhook_is_signed_so_that_the_standards_own_library_believes_it() -> 
         (request,) = receiver.requests
         for number in (1, 2):
             secret = secret_of(KEY, receiver.url, number)
-            assert Webhook(secret).verify(request.body, request.headers) == {
-                "type": "alert.raised",
-                "data": {"n": "é"},
-            }
+            event = Webhook(secret).verify(request.body, request.headers)
+            assert event["type"] == "alert.raised"
+            assert event["data"]["customer"]["name"] == "Café Müller"
 
 
 def test_secrets_differ_by_endpoint_and_number_and_two_are_active() -> None:

@@ -12,7 +12,7 @@ from time import monotonic, sleep
 import pytest
 
 from shared.netguard import Forbidden
-from shared.outbound import Network, Response, TimedOut, Unreachable, post
+from shared.outbound import Network, Response, Session, TimedOut, Unreachable, post
 
 Behaviour = Callable[[socket.socket, bytes], None]
 
@@ -337,3 +337,62 @@ def test_the_certificate_must_be_trusted_and_of_the_name_that_was_asked_for(cert
                 tls_post(server, host, authorities)
             assert not fault.value.maybe_sent
     assert len(server.requests) == 1
+
+
+def serving_many(*answers: bytes) -> Behaviour:
+    """Give these answers over one connection, one to each request, and then close it."""
+
+    def behave(connection: socket.socket, _request: bytes) -> None:
+        connection.sendall(answers[0])
+        for answer in answers[1:]:
+            read_request(connection)
+            connection.sendall(answer)
+
+    return behave
+
+
+KEPT = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+CLOSED = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+LONG = b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n" + b"x" * 9000
+
+
+@pytest.mark.parametrize(
+    ("answers", "requests_of_the_first"),
+    [
+        pytest.param((KEPT, CHUNKED, KEPT), 3, id="a whole answer keeps the connection"),
+        pytest.param((KEPT, CLOSED), 2, id="a receiver may close it"),
+        pytest.param((LONG,), 1, id="a long answer is not read to its end"),
+    ],
+)
+def test_a_session_keeps_its_connection_while_it_can(
+    answers: tuple[bytes, ...], requests_of_the_first: int
+) -> None:
+    lookups: list[str] = []
+
+    def resolve(host: str, _port: int) -> list[str]:
+        lookups.append(host)
+        return [host]
+
+    with (
+        receiver(serving_many(*answers)) as server,
+        Session(frozenset({server.origin}), Network(resolve)) as ours,
+    ):
+        for _ in range(requests_of_the_first + 1):
+            assert ours.post(f"{server.origin}/a", b"{}", {}, deadline=5).status == 200
+            sleep(0.05)
+
+    assert len(server.requests) == 2  # the receiver counts the first request of each connection
+    assert len(lookups) == 2
+
+
+def test_a_session_makes_a_new_connection_for_another_address() -> None:
+    with (
+        receiver(serving_many(KEPT, KEPT)) as first,
+        receiver(serving_many(KEPT, KEPT)) as second,
+        Session(frozenset({first.origin, second.origin})) as ours,
+    ):
+        for server in (first, second):
+            assert ours.post(f"{server.origin}/a", b"{}", {}, deadline=5).status == 200
+
+    assert (len(first.requests), len(second.requests)) == (1, 1)

@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from services.alerts.app import create_app
-from services.alerts.links import token_of
+from services.alerts.message import token_of
 from shared import tokens
 from shared.db import Database
 from shared.metrics import Metrics
@@ -90,21 +90,20 @@ def inbox(database: Database) -> Iterator[Inbox]:
         yield Inbox(serve(database, told), database, alert, body.get_content())
 
 
-def test_the_list_shows_who_what_how_much_and_the_odds(inbox: Inbox) -> None:
+def test_the_list_shows_who_what_and_how_much(inbox: Inbox) -> None:
     page = inbox.page("/inbox")
 
     assert "Acme &lt;Tools&gt;" in page
     assert f'href="/inbox/{inbox.alert}"' in page
     assert "£125" in page
-    assert "About 1 in 5" in page
     assert "Brightwater" not in page
 
 
-def test_what_was_kept_back_says_why(inbox: Inbox) -> None:
-    page = inbox.page("/inbox?tab=kept")
+def test_what_was_not_sent_says_why(inbox: Inbox) -> None:
+    page = inbox.page("/inbox?view=not-sent")
 
     assert "Brightwater" in page
-    assert "too little money to interrupt you for" in page
+    assert "too little money is expected of it to interrupt you" in page
 
 
 def test_the_alert_shows_phone_question_orders_evidence_and_where_it_went(inbox: Inbox) -> None:
@@ -115,8 +114,9 @@ def test_the_alert_shows_phone_question_orders_evidence_and_where_it_went(inbox:
         "Who supplies your drill bits?",
         "INV-Acme",
         "31 of 40 accounts that buy one buy both",
-        "the first time we say this about the customer",
+        "the first time we tell you this about the customer",
         "ruth@example.com",
+        "status 250",
         "Try 1",
     ):
         assert text in page
@@ -138,7 +138,7 @@ def test_acting_moves_the_alert_is_recorded_and_can_be_undone(
 ) -> None:
     assert inbox.act(**form) == 303
     assert inbox.state() == state
-    assert "Acme" in inbox.page(f"/inbox?tab={tab}")
+    assert "Acme" in inbox.page(f"/inbox?view={tab}")
     assert "Acme" not in inbox.page("/inbox")
     banner = inbox.page(f"/inbox?undo={inbox.alert}")
     assert "Undo" in banner
@@ -226,12 +226,17 @@ def test_the_link_opens_its_alert_alone_and_confirming_acts(inbox: Inbox) -> Non
     assert "/inbox" not in page
     assert "ruth@example.com" not in page
 
-    answer = inbox.client.post(link, data={"token": form_token(page), "action": "called"}, headers=HERE)
+    (chosen,) = re.findall(r'name="action" value="(\w+)" checked', page)
+    answer = inbox.client.post(link, data={"token": form_token(page), "action": chosen}, headers=HERE)
 
     assert answer.status_code == 303
     assert inbox.state() == "done"
     assert value(inbox.database, "SELECT by FROM feedback") == "the link of a mail"
-    assert "It is done" in inbox.page(link)
+    page = inbox.page(link)
+    assert "It is done" in page
+    (undo,) = re.findall(r'<button name="action" value="(\w+)"', page)
+    inbox.client.post(link, data={"token": form_token(page), "action": undo}, headers=HERE)
+    assert inbox.state() == "open"
 
 
 def test_a_link_that_was_not_copied_whole_opens_nothing(inbox: Inbox) -> None:
@@ -275,7 +280,7 @@ def test_pages_run_no_scripts_and_cannot_be_framed(inbox: Inbox) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/inbox?tab=nonsense", "/inbox/00000000-0000-0000-0000-000000000000", "/a/nonsense"]
+    "path", ["/inbox?view=nonsense", "/inbox/00000000-0000-0000-0000-000000000000", "/a/nonsense"]
 )
 def test_what_does_not_exist_is_said_on_a_page(inbox: Inbox, path: str) -> None:
     assert "Not found" in inbox.page(path, status=404)
@@ -307,7 +312,7 @@ def test_the_home_page_leads_to_everything(inbox: Inbox) -> None:
         "http://127.0.0.1:8001/metrics",
     ):
         assert f'href="{link}"' in page
-    assert "1 customer to call, 1 kept back" in page
+    assert "1 customer to call, 1 not sent" in page
 
 
 def test_programs_read_alerts_with_a_token(inbox: Inbox) -> None:

@@ -105,7 +105,7 @@ def test_an_order_below_the_floor_is_a_mail_a_moment_later(company: Company) -> 
 
     (mail,) = company.sink.mails
     assert mail["Subject"].startswith("Now: Acme Tools: ")
-    assert "£60 at stake" in mail["Subject"]
+    assert "£60 margin at risk" in mail["Subject"]
     body = mail.get_body(("plain",))
     assert body is not None
     assert "SO-7" in body.get_content()

@@ -1,6 +1,7 @@
 """What was decided may change before it is sent: a stop, shadow mode, another list, an amendment, a dead receiver."""
 
 import smtplib
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -8,7 +9,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from services.alerts import deliver, jobs
+from services.alerts import jobs
 from services.alerts.channel import Channel, ChannelConfig, OutboundMessage, Send, Unavailable
 from services.alerts.store import endpoints
 from shared.db import Database
@@ -60,21 +61,33 @@ def test_what_waits_is_held_to_the_settings_of_today(
     assert rows(database, "SELECT state FROM delivery") == [(state,)]
 
 
-def test_a_stop_stops_the_batch_in_hand(
-    database: Database, sink: mail_sink.Sink, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sent = deliver.DeliveryBatch._sent
+def test_a_pause_stops_the_batch_in_hand(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str] = []
 
-    def and_stop(self: deliver.DeliveryBatch, *given: object) -> None:
-        sent(self, *given)  # type: ignore[arg-type]
-        with database.transaction() as connection:
-            endpoints.set_paused(connection, paused=True)
+    @contextmanager
+    def opened(_config: ChannelConfig) -> Iterator[Send]:
+        def send(outbound: OutboundMessage) -> None:
+            sent.append(outbound.recipient)
+            with database.transaction() as connection:
+                endpoints.set_paused(connection, paused=True)
+            time.sleep(0.3)
 
+        yield send
+
+    channel = Channel("email", opened, lambda *_: None, is_for_users=True)
+    monkeypatch.setattr(jobs, "installed_channels", lambda: {"email": channel})
     draw_up(database, 5)
-    monkeypatch.setattr(deliver.DeliveryBatch, "_sent", and_stop)
-    drain(database, settings(smtp_url=sink.url))
-    assert len(sink.mails) == 1
-    assert rows(database, "SELECT count(*) FROM delivery WHERE state = 'ready'") == [(4,)]
+    drain(database, settings())
+    assert len(sent) == 1
+    assert rows(database, "SELECT state, count(*) FROM delivery GROUP BY state ORDER BY state") == [
+        ("ready", 4),
+        ("sent", 1),
+    ]
+    assert rows(database, "SELECT count(*) FROM attempt") == [(1,)]
+    assert (
+        rows(database, "SELECT attempts, error FROM task WHERE kind = 'deliver' AND state = 'ready'")
+        == [(0, "sending is paused")] * 4
+    )
 
 
 def test_a_relay_that_refuses_us_refuses_no_recipient(

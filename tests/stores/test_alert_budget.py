@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from services.alerts import jobs
-from services.alerts.store import recipients
+from services.alerts.store import history
 from shared import tasks
 from shared.db import Database
 from shared.metrics import Metrics
@@ -84,8 +84,8 @@ def test_a_customers_owner_is(
                 {"subject": subject, "rep": reps[name], "since": since},
             )
 
-        recipients.ensure_users(connection)
-        owner = recipients.owners_of(connection, [customer], date(2011, 2, 28))[customer]
+        history.ensure_users(connection)
+        owner = history.owners_of(connection, [customer], date(2011, 2, 28))[customer]
 
     assert owner.rep_id == reps[expected]
     assert owner.is_default == (expected == "Dora")
@@ -93,8 +93,8 @@ def test_a_customers_owner_is(
 
 def test_without_any_rep_alerts_still_have_somebody_to_be_shown_to(database: Database) -> None:
     with database.transaction() as connection:
-        recipients.ensure_users(connection)
-        recipients.ensure_users(connection)
+        history.ensure_users(connection)
+        history.ensure_users(connection)
 
     assert value(database, "SELECT name FROM rep WHERE is_default_owner") == "Nobody yet"
     assert value(database, "SELECT count(*) FROM rep") == 1

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from services.alerts.store import inbox, views, ways
+from services.alerts.store import deliveries, inbox, views
 from services.explain import explain
 from shared import migrations
 from shared.db import DRAIN, Database
@@ -47,7 +47,7 @@ INSERT INTO episode (customer_id, kind, subject, number, state, opened_at, last_
     (1, 'cross_sell', 'product:1', 1, 'open', '2011-02-28 10:00Z', '2011-02-28 10:00Z', '2011-03-28 10:00Z', NULL, NULL,
      7, false, 25, '2011-02-28 11:00Z'),
     (1, 'cross_sell', 'product:2', 1, 'closed', '2011-01-28 10:00Z', '2011-01-28 10:00Z', '2011-02-01 10:00Z',
-     '2011-02-01 10:00Z', 'fell quiet', 8, false, 25, NULL),
+     '2011-02-01 10:00Z', 'no new evidence', 8, false, 25, NULL),
     (1, 'cross_sell', 'product:3', 1, 'open', '2011-02-28 10:00Z', '2011-02-28 10:00Z', '2011-03-28 10:00Z', NULL, NULL,
      9, true, 25, NULL);
 INSERT INTO alert (customer_id, rep_id, is_default_owner, order_id, business_day, verdict, reason, is_urgent,
@@ -228,7 +228,7 @@ def test_the_inbox_still_shows_it(upgraded: Database) -> None:
         found = inbox.find(connection, public_id)
         assert found is not None
         view = views.load(connection, [found.id], "GBP")[found.id]
-        taken = ways.deliveries_of(connection, found.id)
+        taken = deliveries.delivery_log(connection, found.id)
     assert [(each.customer, each.headline) for each in listed] == [
         ("Acme", "Buys drills, never drill bits")
     ] * 2

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.alerts.candidate import Candidate, Episode, History, Reason, Verdict
-from services.alerts.decide import Plan, decide
-from services.alerts.policy import Policy, standard_policy
+from services.alerts.decide import History, Plan, decide
+from services.alerts.episode import Episode
+from services.alerts.policy import Candidate, Policy, Reason, Verdict, standard_policy
 from shared.domain.signal import Severity
 
 NOW = datetime(2011, 2, 28, 12, tzinfo=UTC)
@@ -40,7 +40,7 @@ def a_candidate(signal_id: int = 1, **given: Any) -> Candidate:
         "occasion": f"order:{signal_id}",
         "recipient_id": 7,
         "value": Decimal(20),
-        "quiet_for": timedelta(days=28),
+        "episode_ttl": timedelta(days=28),
         "as_of": NOW - timedelta(hours=1),
         "expires_at": NOW + timedelta(days=2),
         "business_day": date(2011, 2, 28),

@@ -8,10 +8,11 @@ from uuid import UUID
 
 import pytest
 
-from services.alerts import message, words
+from services.alerts import message
 from services.alerts.channel import OutboundMessage
 from services.alerts.channels.email import address_of, compose, relay_of
 from services.alerts.payload import payload
+from services.alerts.policy import Reason
 from services.alerts.view import AlertView, PastOrder, Point
 
 POINT = Point(
@@ -71,7 +72,7 @@ Acme Tools · +44 20 7946 0018
 ASK: Who supplies your drill bits?
 
 1. Buys drills, never drill bits
-   £25 margin over 90 days; works about 1 time in 20, measured on your own orders
+   £25 margin to win over 90 days
    - Bought together: 31 of 40 accounts that buy one buy both
 
 Last orders
@@ -81,7 +82,7 @@ Last orders
 Done, not now, or not useful? Say so here (opens this alert only):
 https://tipoff.example.com/a/token
 
-You see this because it is the first time we say this about the customer.
+You see this because it is the first time we tell you this about the customer.
 Written by Tipoff for Ruth.
 """
 
@@ -90,8 +91,7 @@ def outbound_of(view: AlertView, recipient: str = "ruth@example.com") -> Outboun
     return OutboundMessage(
         delivery_id=UUID(int=9),
         recipient=recipient,
-        rendered=message.write([(view, LINK)]),
-        payload=payload([(view, LINK)], UUID(int=9)),
+        alerts=((view, LINK),),
         now=datetime(2026, 1, 1, tzinfo=UTC),
     )
 
@@ -100,8 +100,8 @@ def test_the_text_stands_alone() -> None:
     assert message.write([(VIEW, LINK)]).plain.strip() == GOLDEN.strip()
 
 
-def test_the_subject_gives_value_and_odds_never_the_expected_pence() -> None:
-    assert message.subject(VIEW) == "Acme Tools: Buys drills, never drill bits: £25 at stake, about 1 in 20"
+def test_the_subject_gives_the_margin_to_win_never_the_expected_pence() -> None:
+    assert message.subject(VIEW) == "Acme Tools: Buys drills, never drill bits: £25 margin to win"
 
 
 def test_the_subject_says_how_much_more_there_is_and_that_it_is_urgent() -> None:
@@ -115,7 +115,7 @@ def test_the_subject_keeps_to_its_length_and_still_names_the_money() -> None:
     wordy = replace(VIEW, customer_name="Acme " * 40, points=(replace(POINT, headline="many words " * 30),))
 
     assert len(message.subject(wordy)) <= message.LONGEST_SUBJECT
-    assert message.subject(wordy).endswith("£25 at stake, about 1 in 20")
+    assert message.subject(wordy).endswith("£25 margin to win")
 
 
 def test_the_one_question_is_about_goods_where_a_point_names_any() -> None:
@@ -130,39 +130,38 @@ def test_the_one_question_is_about_goods_where_a_point_names_any() -> None:
 
 
 @pytest.mark.parametrize(
-    ("probability", "said"),
+    ("point", "written"),
     [
-        (1 / 7, "about 1 in 7"),
-        (1 / 33, "about 1 in 35"),
-        (1 / 51, "about 1 in 50"),
-        (1 / 348, "about 1 in 350"),
+        pytest.param(POINT, "£25 margin to win over 90 days", id="a sale to win"),
+        pytest.param(
+            replace(POINT, is_urgent=True, horizon_days=1),
+            "£25 margin at risk on this order",
+            id="a mistake on an order",
+        ),
+        pytest.param(
+            replace(POINT, assumed_margin=True),
+            "£25 margin to win (estimated) over 90 days",
+            id="no cost known",
+        ),
     ],
 )
-def test_long_odds_are_rounded_as_people_say_them(probability: float, said: str) -> None:
-    assert words.odds(probability) == said
+def test_the_margin_is_written_with_its_period_and_called_estimated_where_it_is(
+    point: Point, written: str
+) -> None:
+    mail = message.write([(replace(VIEW, points=(point,)), LINK)])
+
+    assert f"   {written}\n" in mail.plain
+    assert written in mail.html
 
 
-@pytest.mark.parametrize(
-    ("probability", "said"),
-    [
-        (0.2, "works about 1 time in 5"),
-        (0.7, "works about 7 times in 10"),
-        (0.5, "works about 1 time in 2"),
-        (0.99, "almost certain"),
-        (0.0, "odds unknown"),
-    ],
-)
-def test_odds_are_said_as_how_often_it_works(probability: float, said: str) -> None:
-    assert words.frequency(probability) == said
+@pytest.mark.parametrize("word", ["odds", "stake", "episode", "signal", "prior", " time in "])
+def test_a_mail_is_written_in_the_words_of_the_trade(word: str) -> None:
+    both = [(replace(VIEW, reason=reason.value, points=(POINT,)), LINK) for reason in Reason]
 
-
-def test_an_assumed_margin_and_an_assumed_chance_are_called_so() -> None:
-    guessed = replace(VIEW, points=(replace(POINT, assumed_margin=True, is_measured=False),))
-
-    text = message.write([(guessed, LINK)])
-
-    assert "£25 margin (assumed) over 90 days; works about 1 time in 20, our assumption so far" in text.plain
-    assert "margin (assumed)" in text.html
+    for each in both:
+        mail = message.write([each])
+        assert word not in mail.plain.lower()
+        assert word not in mail.html.lower()
 
 
 def test_a_customer_nobody_owns_is_said_to_be_so() -> None:

@@ -1,14 +1,20 @@
 """Days are the rep's own, buckets are even, and a link opens one alert for two weeks."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
 
 import pytest
 
-from services.alerts import links, words
-from services.alerts.candidate import Reason
+from services.alerts import message, words
 from services.alerts.episode import bucket
-from services.alerts.schedule import next_monday_morning, next_morning, tomorrow_morning, working_day
+from services.alerts.policy import Reason
+from services.alerts.schedule import (
+    next_monday_morning,
+    next_morning,
+    real_delay,
+    tomorrow_morning,
+    working_day,
+)
 from services.alerts.web import guard
 from services.alerts.web.guard import Access
 from tests.unit.test_alert_decide import a_candidate
@@ -50,6 +56,24 @@ def test_what_a_day_woke_is_sent_in_the_next_morning(now: str, expected: str) ->
     assert next_morning(datetime.fromisoformat(now), "Europe/Berlin").isoformat() == expected
 
 
+@pytest.mark.parametrize(
+    ("hours", "is_clock_fixed", "expected"),
+    [
+        pytest.param(None, False, 0, id="at once"),
+        pytest.param(19, False, 19, id="in the morning"),
+        pytest.param(-1, False, 0, id="a morning that is past"),
+        pytest.param(19, True, 0, id="a clock that stands still: the morning would never come"),
+    ],
+)
+def test_a_business_time_is_waited_for_in_real_time(
+    hours: int | None, is_clock_fixed: bool, expected: int
+) -> None:
+    now = datetime(2011, 2, 28, 12, tzinfo=UTC)
+    send_after = None if hours is None else now + timedelta(hours=hours)
+
+    assert real_delay(send_after, now, is_clock_fixed=is_clock_fixed) == timedelta(hours=expected)
+
+
 def test_buckets_are_stable_and_spread_evenly() -> None:
     assert bucket(a_candidate(1), 1) == bucket(a_candidate(1), 1)
     below_ten = sum(bucket(a_candidate(customer), 1) < 10 for customer in range(10_000))
@@ -58,12 +82,12 @@ def test_buckets_are_stable_and_spread_evenly() -> None:
 
 def test_a_link_opens_its_alert_and_nothing_else() -> None:
     alert = uuid4()
-    token = links.token_of("a secret", alert)
+    token = message.token_of("a secret", alert)
 
-    assert links.alert_of("a secret", token) == alert
-    assert links.alert_of("another secret", token) is None
-    assert links.alert_of("a secret", token[:-2] + ("AA" if token[-2:] != "AA" else "BB")) is None
-    assert links.alert_of("a secret", guard.form_token("a secret", alert.hex)) is None
+    assert message.alert_of("a secret", token) == alert
+    assert message.alert_of("another secret", token) is None
+    assert message.alert_of("a secret", token[:-2] + ("AA" if token[-2:] != "AA" else "BB")) is None
+    assert message.alert_of("a secret", guard.form_token("a secret", alert.hex)) is None
 
 
 LOOPBACK = Access("127.0.0.1", "https://tipoff.example.com", is_open_to_anyone=False)
@@ -129,22 +153,6 @@ def test_who_may_open_pages_and_links(
 )
 def test_a_form_is_ours_by_its_origin(headers: dict[str, str], is_ours: bool) -> None:
     assert guard.is_own_form(headers) == is_ours
-
-
-@pytest.mark.parametrize(
-    ("probability", "expected"),
-    [
-        (0.05, "about 1 in 20"),
-        (0.033, "about 1 in 30"),
-        (0.2, "about 1 in 5"),
-        (0.5, "about 1 in 2"),
-        (0.72, "about 7 in 10"),
-        (0.97, "almost certain"),
-        (0.0004, "about 1 in 2,500"),
-    ],
-)
-def test_odds_are_said_as_people_say_them(probability: float, expected: str) -> None:
-    assert words.odds(probability) == expected
 
 
 def test_every_reason_has_words_for_the_rep() -> None:

@@ -1,4 +1,4 @@
-"""Alerts as mail: text and HTML, one connection a batch, TLS unless told otherwise."""
+"""Alerts as mail: text and HTML, several mails over one connection, TLS unless the setting allows none."""
 
 import smtplib
 import ssl
@@ -10,18 +10,24 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
 from functools import cache
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import css_inline
 
+from services.alerts import message
 from services.alerts.channel import (
     Channel,
     ChannelConfig,
     OutboundMessage,
+    Receipt,
     Rejected,
     Send,
     Unavailable,
 )
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 LONGEST_ADDRESS = 254
 PERMANENT = 500
@@ -48,7 +54,7 @@ class Relay:
 def relay_of(url: str) -> Relay:
     """Read smtp://user:password@host:587?starttls=required|opportunistic|never, or smtps://.
 
-    Raises ValueError for one that cannot be used. TLS is required unless the URL says otherwise.
+    Raises ValueError for one that cannot be used. TLS is required unless the URL allows none.
     """
     parts = urlsplit(url)
     starttls = parse_qs(parts.query).get("starttls", ["required"])[0]
@@ -82,26 +88,27 @@ def compose(outbound: OutboundMessage, mail_from: str) -> EmailMessage:
     """Write the mail. Its Message-ID is the delivery's id, so a repeat collapses into the first."""
     name, address = parseaddr(mail_from)
     sender = address_of(address)
-    message = EmailMessage(policy=UNFOLDED)
-    message["From"] = Address(display_name=name, addr_spec=sender.addr_spec)
-    message["To"] = address_of(outbound.recipient)
-    message["Subject"] = " ".join(outbound.rendered.subject.split())
-    message["Date"] = format_datetime(outbound.now)
-    message["Message-ID"] = f"<{outbound.delivery_id}@{sender.domain}>"
-    thread = f"<{outbound.rendered.thread}@{sender.domain}>"
-    message["In-Reply-To"] = thread
-    message["References"] = thread
-    message["List-Id"] = f"Tipoff alerts <alerts.{sender.domain}>"
-    message["Auto-Submitted"] = "auto-generated"
-    message["X-Auto-Response-Suppress"] = "All"
-    message.set_content(outbound.rendered.plain)
-    message.add_alternative(INLINER.inline(outbound.rendered.html), subtype="html")
-    return message
+    rendered = message.write(outbound.alerts)
+    thread = f"<{rendered.thread}@{sender.domain}>"
+    mail = EmailMessage(policy=UNFOLDED)
+    mail["From"] = Address(display_name=name, addr_spec=sender.addr_spec)
+    mail["To"] = address_of(outbound.recipient)
+    mail["Subject"] = " ".join(rendered.subject.split())
+    mail["Date"] = format_datetime(outbound.now)
+    mail["Message-ID"] = f"<{outbound.delivery_id}@{sender.domain}>"
+    mail["In-Reply-To"] = thread
+    mail["References"] = thread
+    mail["List-Id"] = f"Tipoff alerts <alerts.{sender.domain}>"
+    mail["Auto-Submitted"] = "auto-generated"
+    mail["X-Auto-Response-Suppress"] = "All"
+    mail.set_content(rendered.plain)
+    mail.add_alternative(INLINER.inline(rendered.html), subtype="html")
+    return mail
 
 
 @contextmanager
 def open_channel(config: ChannelConfig) -> Iterator[Send]:
-    """Connect at the first message, use that connection for the batch, and part politely."""
+    """Connect at the first message, send all over that connection, and quit at the end."""
     relay = _RelayConnection(config)
     try:
         yield relay.send
@@ -118,26 +125,43 @@ def check(address: str, _config: ChannelConfig) -> str | None:
     return None
 
 
+class _RememberingAnswer(smtplib.SMTP):
+    """Keeps what the relay answered to the last mail, which smtplib drops: the relay's queue id."""
+
+    accepted: tuple[int, bytes] = (0, b"")
+
+    def data(self, msg: "ReadableBuffer | str") -> tuple[int, bytes]:
+        """Send the text of a mail, and keep the answer."""
+        self.accepted = super().data(msg)
+        return self.accepted
+
+
+class _RememberingAnswerOverTls(_RememberingAnswer, smtplib.SMTP_SSL):
+    """The same over TLS from the first byte."""
+
+
 class _RelayConnection:
     """One connection to the relay, made when first needed and again after it broke."""
 
     def __init__(self, config: ChannelConfig) -> None:
         self._config = config
-        self._connection: smtplib.SMTP | None = None
+        self._connection: _RememberingAnswer | None = None
 
-    def send(self, outbound: OutboundMessage) -> None:
-        """Hand one mail to the relay. Raises Rejected or Unavailable."""
+    def send(self, outbound: OutboundMessage) -> Receipt:
+        """Hand one mail to the relay, and return its answer. Raises Rejected or Unavailable."""
         try:
-            message = compose(outbound, self._config.mail_from)
+            mail = compose(outbound, self._config.mail_from)
         except ValueError as fault:
             raise Rejected(f"the mail cannot be written: {fault}") from fault
-        connection = self._connected()
+        if self._connection is None:
+            self._connection = self._connect()
+        connection = self._connection
         try:
-            connection.send_message(message)
+            connection.send_message(mail)
         except smtplib.SMTPSenderRefused as fault:
             self._reset()
-            said = _meaning(fault.smtp_code, fault.smtp_error)
-            raise Unavailable(f"our sender is refused: {said}", is_down=True) from fault
+            meaning = _meaning(fault.smtp_code, fault.smtp_error)
+            raise Unavailable(f"our sender is refused: {meaning}", is_down=True) from fault
         except smtplib.SMTPResponseException as fault:
             self._reset()
             raise _meaning(fault.smtp_code, fault.smtp_error) from fault
@@ -153,6 +177,8 @@ class _RelayConnection:
             raise Unavailable(
                 f"the mail server stopped answering ({type(fault).__name__})", is_unknown=True, is_down=True
             ) from fault
+        code, answer = connection.accepted
+        return {"status": code, "answer": _printable(answer)}
 
     def close(self) -> None:
         """Say goodbye; a server that is gone already does not matter."""
@@ -170,31 +196,20 @@ class _RelayConnection:
         except (OSError, smtplib.SMTPException):
             self.close()
 
-    def _connected(self) -> smtplib.SMTP:
-        if self._connection is None:
-            try:
-                self._connection = self._connect()
-            except smtplib.SMTPAuthenticationError as fault:
-                raise Unavailable(
-                    f"the mail server refused our sign-in ({fault.smtp_code})", is_down=True
-                ) from fault
-            except (OSError, smtplib.SMTPException) as fault:
-                raise Unavailable(
-                    f"no connection to the mail server ({type(fault).__name__})", is_down=True
-                ) from fault
-        return self._connection
-
-    def _connect(self) -> smtplib.SMTP:
+    def _connect(self) -> _RememberingAnswer:
+        """Connect and sign in. Raises Unavailable."""
         if self._config.smtp_url is None:
             raise Unavailable("no mail server is set", is_down=True)
         relay = relay_of(self._config.smtp_url)
         timeout = self._config.deadline_seconds / 3
-        connection: smtplib.SMTP
-        if relay.is_tls:
-            connection = smtplib.SMTP_SSL(relay.host, relay.port, timeout=timeout, context=_trust())
-        else:
-            connection = smtplib.SMTP(relay.host, relay.port, timeout=timeout)
+        connection: _RememberingAnswer | None = None
         try:
+            if relay.is_tls:
+                connection = _RememberingAnswerOverTls(
+                    relay.host, relay.port, timeout=timeout, context=_trust()
+                )
+            else:
+                connection = _RememberingAnswer(relay.host, relay.port, timeout=timeout)
             connection.ehlo()
             if relay.starttls == "required" or (
                 relay.starttls == "opportunistic" and connection.has_extn("starttls")
@@ -202,9 +217,14 @@ class _RelayConnection:
                 connection.starttls(context=_trust())
             if relay.user is not None:
                 connection.login(relay.user, relay.password or "")
-        except (OSError, smtplib.SMTPException):
-            connection.close()
-            raise
+        except (OSError, smtplib.SMTPException) as fault:
+            if connection is not None:
+                connection.close()
+            if isinstance(fault, smtplib.SMTPAuthenticationError):
+                reason = f"the mail server refused our sign-in ({fault.smtp_code})"
+            else:
+                reason = f"no connection to the mail server ({type(fault).__name__})"
+            raise Unavailable(reason, is_down=True) from fault
         return connection
 
 
@@ -216,11 +236,14 @@ def _trust() -> ssl.SSLContext:
 
 def _meaning(code: int, answer: bytes | str) -> Rejected | Unavailable:
     """What an answer of the relay means: 5xx never, anything else later."""
-    said = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer
-    words = "".join(letter for letter in said if letter.isprintable())[:200]
-    if code >= PERMANENT:
-        return Rejected(f"the mail server said {code} {words}")
-    return Unavailable(f"the mail server said {code} {words}")
+    answered = f"the mail server answered {code} {_printable(answer)}"
+    return Rejected(answered) if code >= PERMANENT else Unavailable(answered)
+
+
+def _printable(answer: bytes | str) -> str:
+    """What the relay wrote, on one line."""
+    written = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer
+    return "".join(letter for letter in written if letter.isprintable())[:200]
 
 
 def missing(config: ChannelConfig) -> str | None:
@@ -228,4 +251,6 @@ def missing(config: ChannelConfig) -> str | None:
     return "no mail server is set" if config.smtp_url is None else None
 
 
-CHANNEL = Channel("email", open=open_channel, check=check, missing=missing, needs_permission=True)
+CHANNEL = Channel(
+    "email", open=open_channel, check=check, missing=missing, needs_permission=True, is_for_users=True
+)

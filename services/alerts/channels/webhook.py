@@ -9,10 +9,12 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
 
+from services.alerts import payload
 from services.alerts.channel import (
     Channel,
     ChannelConfig,
     OutboundMessage,
+    Receipt,
     Rejected,
     Send,
     Unavailable,
@@ -21,6 +23,8 @@ from shared import netguard, outbound, signing
 
 GONE = 410
 ASKS_TO_WAIT = frozenset({408, 425, 429})
+REQUEST_IDS = ("x-request-id", "request-id", "x-correlation-id")
+"""Headers by which receivers name the request in their own logs."""
 
 
 def secret_of(secret_key: str, address: str, number: int) -> str:
@@ -36,8 +40,9 @@ def active_secrets(secret_key: str, address: str, number: int) -> list[str]:
 
 @contextmanager
 def open_channel(config: ChannelConfig) -> Iterator[Send]:
-    """Each message makes its own vetted connection."""
-    yield lambda message: _send(message, config)
+    """Send over one vetted connection, as long as the receiver keeps it open."""
+    with outbound.Session(config.loopback_origins) as session:
+        yield lambda message: _send(message, config, session)
 
 
 def check(address: str, config: ChannelConfig) -> str | None:
@@ -49,38 +54,37 @@ def check(address: str, config: ChannelConfig) -> str | None:
     return None
 
 
-def _send(message: OutboundMessage, config: ChannelConfig) -> None:
-    body = json.dumps(message.payload, separators=(",", ":"), ensure_ascii=False).encode()
+def _send(message: OutboundMessage, config: ChannelConfig, session: outbound.Session) -> Receipt:
+    event = payload.payload(message.alerts, message.delivery_id)
+    body = json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode()
     secrets = active_secrets(config.secret_key, message.recipient, message.secret_number)
     headers = signing.sign(str(message.delivery_id), message.now, body, secrets)
     headers |= {"content-type": "application/json", "user-agent": "Tipoff"}
     try:
-        answer = outbound.post(
-            message.recipient,
-            body,
-            headers,
-            deadline=config.deadline_seconds,
-            allow_origins=config.loopback_origins,
-        )
+        answer = session.post(message.recipient, body, headers, deadline=config.deadline_seconds)
     except netguard.Forbidden as fault:
         raise Rejected(f"the address is not one we call: {fault}") from fault
     except netguard.Unresolved as fault:
         raise Unavailable(str(fault), is_down=True) from fault
     except outbound.Unreachable as fault:
         raise Unavailable(str(fault), is_unknown=fault.maybe_sent, is_down=True) from fault
-    _judge(answer.status, answer.headers, message.now)
+    if failure := failure_of(answer.status, answer.headers, message.now):
+        raise failure
+    named = next((answer.headers[name] for name in REQUEST_IDS if name in answer.headers), "")
+    printable = "".join(letter for letter in named if letter.isprintable())[:200]
+    return {"status": answer.status} | ({"id": printable} if printable else {})
 
 
-def _judge(status: int, headers: Mapping[str, str], now: datetime) -> None:
-    """Return when the receiver took it; otherwise raise what its answer means. A redirect is never followed."""
+def failure_of(status: int, headers: Mapping[str, str], now: datetime) -> Rejected | Unavailable | None:
+    """What an answer means; None when the receiver took the message. A redirect is never followed."""
     if 200 <= status < 300:
-        return
+        return None
     answered = f"answered {status}"
     if status == GONE:
-        raise Rejected(f"{answered}: the endpoint is gone and was switched off", disables=True)
+        return Rejected(f"{answered}: the endpoint is gone and was switched off", disables=True)
     if status in ASKS_TO_WAIT or status >= 500:
-        raise Unavailable(answered, retry_after=retry_after(headers.get("retry-after"), now))
-    raise Unavailable(answered, is_refusal=True)
+        return Unavailable(answered, retry_after=retry_after(headers.get("retry-after"), now))
+    return Unavailable(answered, is_refusal=True)
 
 
 def retry_after(text: str | None, now: datetime) -> timedelta | None:
@@ -97,4 +101,9 @@ def retry_after(text: str | None, now: datetime) -> timedelta | None:
     return wait if wait > timedelta(0) else None
 
 
-CHANNEL = Channel("webhook", open=open_channel, check=check)
+def secret(config: ChannelConfig, address: str, number: int) -> str:
+    """What the receiver at an address verifies messages with."""
+    return secret_of(config.secret_key, address, number)
+
+
+CHANNEL = Channel("webhook", open=open_channel, check=check, secret=secret, concurrency=8)

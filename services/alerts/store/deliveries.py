@@ -1,19 +1,96 @@
-"""The delivery log: an attempt before each send, its outcome after, and whether sending is paused."""
+"""Deliveries: drawing them up, the attempts before and after each send, and what became of each."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, text
+
+from services.alerts.channel import Receipt, Sending
 
 PAUSED = "sending_paused"
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """A message that an alert is to be sent with.
+
+    `wait` is how long it is not sent yet, `lasts` how long it is true: real time, whatever the business clock shows.
+    """
+
+    alert_id: int
+    send_after: datetime | None
+    wait: timedelta
+    lasts: timedelta
+
+
+_ADDRESSES = text(
+    'WITH notified AS (SELECT alert.id AS alert_id, "user".email, "user".rep_id,'
+    "   1 + coalesce((SELECT max(notice) FROM delivery_item WHERE alert_id = alert.id), 0) AS notice"
+    '  FROM alert JOIN "user" ON "user".id = alert.recipient_id WHERE alert.id = ANY(:alerts))'
+    " SELECT alert_id, notice, channel, email AS recipient, CAST(NULL AS uuid) AS endpoint_id FROM notified"
+    "  CROSS JOIN unnest(CAST(:user_channels AS text[])) AS channel WHERE email IS NOT NULL"
+    " UNION ALL SELECT alert_id, notice, endpoint.channel, endpoint.address, endpoint.id FROM notified"
+    "  JOIN endpoint ON endpoint.state = 'on' AND (endpoint.rep_id IS NULL OR endpoint.rep_id = notified.rep_id)"
+)
+
+_SAVE = text(
+    "WITH given AS (SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:alert_ids AS bigint[]),"
+    "   CAST(:notices AS smallint[]), CAST(:channels AS text[]), CAST(:recipients AS text[]),"
+    "   CAST(:endpoint_ids AS uuid[]), CAST(:states AS text[]), CAST(:reasons AS text[]),"
+    "   CAST(:send_afters AS timestamptz[]), CAST(:last AS interval[]))"
+    "  AS given (id, alert_id, notice, channel, recipient, endpoint_id, state, reason, send_after, lasts)),"
+    " made AS (INSERT INTO delivery (id, channel, recipient, endpoint_id, state, reason, send_after, expires_at)"
+    "  SELECT id, channel, recipient, endpoint_id, state, reason, send_after, now() + lasts FROM given)"
+    " INSERT INTO delivery_item (delivery_id, alert_id, notice, channel, recipient)"
+    " SELECT id, alert_id, notice, channel, recipient FROM given"
+)
+
+
+def save_deliveries(
+    connection: Connection, notices: Sequence[Notice], sending: Sending
+) -> dict[UUID, timedelta]:
+    """Store one delivery per alert and address, with the id it keeps for ever; those not to be sent have the reason.
+
+    Returns those to be sent, each with how long it is to wait.
+    """
+    by_alert = {each.alert_id: each for each in notices}
+    if not by_alert:
+        return {}
+    user_channels = sorted(each.name for each in sending.channels.values() if each.is_for_users)
+    rows = connection.execute(_ADDRESSES, {"alerts": list(by_alert), "user_channels": user_channels}).all()
+    if not rows:
+        return {}
+    ids = [uuid4() for _ in rows]
+    states = [sending.state_of(row.channel, row.recipient) for row in rows]
+    connection.execute(
+        _SAVE,
+        {
+            "ids": ids,
+            "alert_ids": [row.alert_id for row in rows],
+            "notices": [row.notice for row in rows],
+            "channels": [row.channel for row in rows],
+            "recipients": [row.recipient for row in rows],
+            "endpoint_ids": [row.endpoint_id for row in rows],
+            "states": [state for state, _ in states],
+            "reasons": [reason for _, reason in states],
+            "send_afters": [by_alert[row.alert_id].send_after for row in rows],
+            "last": [by_alert[row.alert_id].lasts for row in rows],
+        },
+    )
+    return {
+        delivery_id: by_alert[row.alert_id].wait
+        for delivery_id, row, (state, _) in zip(ids, rows, states, strict=True)
+        if state == "ready"
+    }
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
-    """A delivery that may be sent, held until the transaction ends."""
+    """A delivery that waits to be sent, locked until the transaction ends. `attempts`: how many were made before."""
 
     id: UUID
     alert_ids: tuple[int, ...]
@@ -21,19 +98,15 @@ class Held:
     recipient: str
     endpoint_id: UUID | None
     secret_number: int
+    is_endpoint_on: bool
+    expires_at: datetime
+    is_expired: bool
+    attempts: int
 
     @property
     def endpoint(self) -> tuple[str, str | None]:
-        """What fails together: a webhook's own address; for mail, the one relay."""
+        """What fails together: an endpoint by its own address; for users, whatever serves the channel."""
         return self.channel, self.recipient if self.endpoint_id else None
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """A delivery whose `n`-th attempt is on record and may now be made."""
-
-    delivery: Held
-    n: int
 
 
 def is_paused(connection: Connection) -> bool:
@@ -43,93 +116,163 @@ def is_paused(connection: Connection) -> bool:
 
 _HOLD = text(
     "SELECT delivery.id, ARRAY(SELECT alert_id FROM delivery_item WHERE delivery_id = delivery.id ORDER BY alert_id)"
-    " AS alert_ids, delivery.channel, delivery.recipient, delivery.endpoint_id,"
-    " delivery.state, delivery.expires_at <= now() AS is_expired,"
-    " coalesce(endpoint.secret_number, 1) AS secret_number, coalesce(endpoint.state, 'on') AS endpoint_state"
-    " FROM delivery LEFT JOIN endpoint ON endpoint.id = delivery.endpoint_id WHERE delivery.id = :id"
-    " FOR UPDATE OF delivery"
+    " AS alert_ids, delivery.channel, delivery.recipient, delivery.endpoint_id, delivery.state, delivery.expires_at,"
+    " delivery.expires_at <= now() AS is_expired, coalesce(endpoint.secret_number, 1) AS secret_number,"
+    " coalesce(endpoint.state, 'on') = 'on' AS is_endpoint_on,"
+    " (SELECT coalesce(max(n), 0) FROM attempt WHERE delivery_id = delivery.id) AS attempts"
+    " FROM delivery LEFT JOIN endpoint ON endpoint.id = delivery.endpoint_id WHERE delivery.id = ANY(:ids)"
+    " ORDER BY delivery.id FOR UPDATE OF delivery"
 )
 
 
-def hold(connection: Connection, delivery_id: UUID) -> Held | None:
-    """Return a delivery that waits to be sent, locked. None when there is nothing to send (any more); it says why."""
-    row = connection.execute(_HOLD, {"id": delivery_id}).one_or_none()
-    if row is None or row.state != "ready":
-        return None
-    if row.is_expired:
-        set_state(connection, delivery_id, "expired", "too old to send; it stays in the inbox")
-        return None
-    if row.endpoint_state != "on":
-        set_state(connection, delivery_id, "dead", "the endpoint is switched off")
-        return None
-    return Held(row.id, tuple(row.alert_ids), row.channel, row.recipient, row.endpoint_id, row.secret_number)
+def hold(connection: Connection, delivery_ids: Sequence[UUID]) -> dict[UUID, Held]:
+    """Return those of these deliveries that wait to be sent, locked."""
+    held = {}
+    for row in connection.execute(_HOLD, {"ids": list(delivery_ids)}).mappings():
+        if row["state"] == "ready":
+            values = {name: row[name] for name in row if name not in ("state", "alert_ids")}
+            held[row["id"]] = Held(**values, alert_ids=tuple(row["alert_ids"]))
+    return held
 
 
-def start(connection: Connection, delivery: Held) -> Started:
-    """Put the next attempt on record."""
-    n = connection.execute(
-        text(
-            "INSERT INTO attempt (delivery_id, n) SELECT :id, 1 + coalesce(max(n), 0) FROM attempt"
-            " WHERE delivery_id = :id RETURNING n"
-        ),
-        {"id": delivery.id},
-    ).scalar_one()
-    return Started(delivery, n)
-
-
-def end_attempt(connection: Connection, started: Started, outcome: str, detail: str | None) -> None:
-    """Write down how an attempt ended."""
+def start_attempts(connection: Connection, deliveries: Sequence[Held]) -> None:
+    """Put the next attempt of each on record."""
     connection.execute(
         text(
-            "UPDATE attempt SET finished_at = now(), outcome = :outcome, detail = :detail"
-            " WHERE delivery_id = :id AND n = :n"
+            "INSERT INTO attempt (delivery_id, n)"
+            " SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:ns AS smallint[]))"
         ),
-        {"id": started.delivery.id, "n": started.n, "outcome": outcome, "detail": detail},
+        {"ids": [each.id for each in deliveries], "ns": [each.attempts + 1 for each in deliveries]},
     )
 
 
-def set_state(connection: Connection, delivery_id: UUID, state: str, reason: str | None) -> None:
-    """Change what a delivery has come to."""
+def take_back_attempts(connection: Connection, deliveries: Sequence[Held]) -> None:
+    """Delete the attempts that were put on record and then not made."""
     connection.execute(
-        text("UPDATE delivery SET state = :state, reason = :reason WHERE id = :id"),
-        {"id": delivery_id, "state": state, "reason": reason},
+        text(
+            "DELETE FROM attempt USING unnest(CAST(:ids AS uuid[]), CAST(:ns AS smallint[])) AS given (id, n)"
+            " WHERE delivery_id = given.id AND attempt.n = given.n AND outcome IS NULL"
+        ),
+        {"ids": [each.id for each in deliveries], "ns": [each.attempts + 1 for each in deliveries]},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an attempt ended, and the state its delivery came to with it; None: it is tried again."""
+
+    delivery: Held
+    outcome: str
+    detail: str | None = None
+    state: str | None = None
+    reason: str | None = None
+    receipt: Receipt = None
+
+
+_END = text(
+    "WITH given AS (SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:ns AS smallint[]), CAST(:outcomes AS text[]),"
+    "   CAST(:details AS text[]), CAST(:states AS text[]), CAST(:reasons AS text[]), CAST(:receipts AS jsonb[]))"
+    "  AS given (id, n, outcome, detail, state, reason, receipt)),"
+    " ended AS (UPDATE attempt SET finished_at = now(), outcome = given.outcome, detail = given.detail"
+    "  FROM given WHERE delivery_id = given.id AND attempt.n = given.n),"
+    " changed AS (UPDATE delivery SET state = given.state, reason = given.reason, receipt = given.receipt,"
+    "  sent_at = CASE WHEN given.state = 'sent' THEN now() END"
+    "  FROM given WHERE delivery.id = given.id AND given.state IS NOT NULL)"
+    " SELECT extract(epoch FROM clock_timestamp() - min(event.received_at)) FROM given"
+    " JOIN delivery_item ON delivery_id = given.id JOIN alert ON alert.id = alert_id"
+    " JOIN sales_order ON sales_order.id = alert.order_id JOIN event ON event.id = sales_order.event_id"
+    " WHERE given.outcome = 'sent' GROUP BY given.id"
+)
+
+
+def end_attempts(connection: Connection, endings: Sequence[Ending]) -> list[float]:
+    """Write down how attempts ended. Returns the seconds since its order came in, of each that arrived."""
+    seconds = connection.scalars(
+        _END,
+        {
+            "ids": [each.delivery.id for each in endings],
+            "ns": [each.delivery.attempts + 1 for each in endings],
+            "outcomes": [each.outcome for each in endings],
+            "details": [each.detail for each in endings],
+            "states": [each.state for each in endings],
+            "reasons": [each.reason for each in endings],
+            "receipts": [each.receipt and json.dumps(each.receipt) for each in endings],
+        },
+    )
+    return [float(each) for each in seconds]
+
+
+def set_states(connection: Connection, states: Mapping[UUID, tuple[str, str | None]]) -> None:
+    """Change what deliveries have come to without being sent, with the reason."""
+    connection.execute(
+        text(
+            "UPDATE delivery SET state = given.state, reason = given.reason"
+            " FROM unnest(CAST(:ids AS uuid[]), CAST(:states AS text[]), CAST(:reasons AS text[]))"
+            "  AS given (id, state, reason) WHERE delivery.id = given.id"
+        ),
+        {
+            "ids": list(states),
+            "states": [state for state, _ in states.values()],
+            "reasons": [reason for _, reason in states.values()],
+        },
     )
 
 
 def switch_off(connection: Connection, endpoint_id: UUID, reason: str) -> None:
-    """Close an endpoint that said it is gone."""
+    """Close an endpoint that answered that it is gone."""
     connection.execute(
         text("UPDATE endpoint SET state = 'off', state_reason = :reason WHERE id = :id"),
         {"id": endpoint_id, "reason": reason},
     )
 
 
-def record_sent(connection: Connection, started: Started, receipt: dict[str, Any] | None) -> float | None:
-    """Write down that an attempt arrived. Returns the seconds since the order came in, None when not known."""
-    seconds = connection.scalar(
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try to deliver. No outcome: the process died in between, it may have arrived."""
+
+    n: int
+    started_at: datetime
+    outcome: str | None
+    detail: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedDelivery:
+    """A delivery of an alert, what became of it, and what the channel answered."""
+
+    channel: str
+    recipient: str
+    state: str
+    reason: str | None
+    receipt: dict[str, Any] | None
+    attempts: tuple[Attempt, ...]
+
+
+def delivery_log(connection: Connection, alert_id: int) -> list[LoggedDelivery]:
+    """Return every delivery of an alert with its attempts, oldest first."""
+    tries = connection.execute(
         text(
-            "WITH ended AS (UPDATE attempt SET finished_at = now(), outcome = 'sent'"
-            "  WHERE delivery_id = :id AND n = :n),"
-            " sent AS (UPDATE delivery SET state = 'sent', reason = NULL, sent_at = now(),"
-            "  receipt = CAST(:receipt AS jsonb) WHERE id = :id)"
-            " SELECT extract(epoch FROM clock_timestamp() - min(event.received_at)) FROM alert"
-            " JOIN sales_order ON sales_order.id = alert.order_id JOIN event ON event.id = sales_order.event_id"
-            " WHERE alert.id = ANY(:alerts)"
+            "SELECT attempt.delivery_id, n, started_at, outcome, detail FROM attempt"
+            " JOIN delivery_item USING (delivery_id) WHERE alert_id = :alert ORDER BY n"
         ),
-        {
-            "id": started.delivery.id,
-            "n": started.n,
-            "alerts": list(started.delivery.alert_ids),
-            "receipt": receipt and json.dumps(receipt),
-        },
-    )
-    return None if seconds is None else float(seconds)
-
-
-def alerts_of(connection: Connection, delivery_ids: Sequence[UUID]) -> list[int]:
-    """Return the alerts these deliveries are about."""
+        {"alert": alert_id},
+    ).all()
     found = connection.execute(
-        text("SELECT DISTINCT alert_id FROM delivery_item WHERE delivery_id = ANY(:ids)"),
-        {"ids": list(delivery_ids)},
+        text(
+            "SELECT delivery.id, delivery.channel, delivery.recipient, state, reason, receipt"
+            " FROM delivery JOIN delivery_item ON delivery_id = delivery.id WHERE alert_id = :alert"
+            " ORDER BY notice, delivery.channel, delivery.recipient"
+        ),
+        {"alert": alert_id},
     )
-    return list(found.scalars())
+    return [
+        LoggedDelivery(
+            *(row.channel, row.recipient, row.state, row.reason, row.receipt),
+            attempts=tuple(
+                Attempt(each.n, each.started_at, each.outcome, each.detail)
+                for each in tries
+                if each.delivery_id == row.id
+            ),
+        )
+        for row in found
+    ]

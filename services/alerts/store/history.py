@@ -1,14 +1,118 @@
-"""What deciding needs: the signals that wait, and what went before."""
+"""What deciding starts from: who gets the alerts, the signals that wait, and what went before.
 
-from collections.abc import Iterable, Sequence
+Recipients are locked while a batch spends their budget of the day.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection, text
 
-from services.alerts.candidate import Candidate, Episode, EpisodeKey, History
+from services.alerts.decide import History
+from services.alerts.episode import Episode
+from services.alerts.policy import Candidate
 from services.alerts.schedule import next_morning, working_day
-from services.alerts.store.recipients import Recipients
 from shared.domain.signal import Severity
+
+NOBODY = "nobody"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """The user alerts go to, and the rep that user is. `is_default`: nobody owns the customer."""
+
+    user_id: int
+    rep_id: int
+    time_zone: str
+    is_default: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recipients:
+    """Whom alerts go to, by the customer or the rep they are about."""
+
+    by_customer: Mapping[int, Recipient]
+    by_rep: Mapping[int, Recipient]
+
+    def of(self, customer_id: int | None, rep_id: int | None) -> Recipient:
+        """The recipient of an alert about this customer, else about this rep."""
+        if customer_id is not None:
+            return self.by_customer[customer_id]
+        if rep_id is None:
+            raise ValueError("an alert is about a customer or a rep")
+        return self.by_rep[rep_id]
+
+
+def ensure_users(connection: Connection) -> None:
+    """Make sure that there is a default owner, and that every rep is a user."""
+    connection.execute(
+        text(
+            "INSERT INTO rep (external_id, name, is_default_owner)"
+            " SELECT :nobody, 'Nobody yet', true WHERE NOT EXISTS (SELECT FROM rep WHERE is_default_owner)"
+            " ON CONFLICT DO NOTHING"
+        ),
+        {"nobody": NOBODY},
+    )
+    connection.execute(
+        text(
+            "INSERT INTO \"user\" (name, email, role, rep_id, time_zone) SELECT name, email, 'rep', id, time_zone"
+            ' FROM rep WHERE NOT EXISTS (SELECT FROM "user" WHERE "user".rep_id = rep.id) ON CONFLICT DO NOTHING'
+        )
+    )
+
+
+_ABOUT = text(
+    "SELECT customer_id, rep_id FROM signal WHERE occasion = ANY(:occasions)"
+    " UNION SELECT customer_id, NULL FROM sales_order WHERE id = ANY(:orders) AND customer_id IS NOT NULL"
+)
+
+
+def recipients_of(
+    connection: Connection, occasions: Sequence[str], order_ids: Sequence[int], day: date
+) -> Recipients:
+    """Return who gets the alerts about everybody these occasions speak of."""
+    about = connection.execute(_ABOUT, {"occasions": list(occasions), "orders": list(order_ids)}).all()
+    reps = {row.rep_id for row in about if row.customer_id is None and row.rep_id is not None}
+    users = connection.execute(
+        text('SELECT id, rep_id, time_zone FROM "user" WHERE rep_id = ANY(:reps)'), {"reps": sorted(reps)}
+    )
+    return Recipients(
+        by_customer=owners_of(
+            connection, (row.customer_id for row in about if row.customer_id is not None), day
+        ),
+        by_rep={row.rep_id: Recipient(row.id, row.rep_id, row.time_zone) for row in users},
+    )
+
+
+def owners_of(connection: Connection, customer_ids: Iterable[int], day: date) -> Mapping[int, Recipient]:
+    """Return each customer's owner on that day: its own rep, else its territory's, else the default owner."""
+    rows = connection.execute(
+        text(
+            'SELECT customer.id AS customer_id, "user".id AS user_id, "user".rep_id, "user".time_zone,'
+            " owner.rep_id IS NULL AS is_default"
+            " FROM customer LEFT JOIN LATERAL ("
+            "  SELECT rep_id FROM assignment WHERE valid_from <= :day"
+            "   AND (customer_id = customer.id OR territory_id = customer.territory_id)"
+            "  ORDER BY customer_id IS NULL, valid_from DESC LIMIT 1) owner ON true"
+            ' JOIN "user" ON "user".rep_id = coalesce(owner.rep_id, (SELECT id FROM rep WHERE is_default_owner))'
+            " WHERE customer.id = ANY(:ids)"
+        ),
+        {"ids": sorted(set(customer_ids)), "day": day},
+    )
+    return {
+        row.customer_id: Recipient(row.user_id, row.rep_id, row.time_zone, row.is_default) for row in rows
+    }
+
+
+def lock(connection: Connection, recipients: Recipients) -> None:
+    """Hold these users until the transaction ends, always in the same order: their budgets are ours alone."""
+    users = {each.user_id for each in (*recipients.by_customer.values(), *recipients.by_rep.values())}
+    connection.execute(
+        text('SELECT id FROM "user" WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE'),
+        {"ids": sorted(users)},
+    )
+
 
 _WAITING = text(
     "SELECT signal.id AS signal_id, signal.kind, signal.customer_id, signal.occasion,"
@@ -27,9 +131,9 @@ _WAITING = text(
 def waiting(
     connection: Connection, occasions: Sequence[str], recipients: Recipients, now: datetime
 ) -> list[Candidate]:
-    """Return the signals of these occasions that have no verdict yet.
+    """Return the signals of these occasions that have no decision yet.
 
-    What an order woke goes at once; what a day woke goes at seven in the recipient's morning.
+    What is about an order is sent at once; what is about a day, at seven in the recipient's morning.
     """
     found = []
     for row in connection.execute(_WAITING, {"occasions": list(occasions)}).mappings():
@@ -40,7 +144,7 @@ def waiting(
             Candidate(
                 **values,
                 severity=Severity(row["severity"]),
-                quiet_for=timedelta(days=row["quiet_days"]),
+                episode_ttl=timedelta(days=row["quiet_days"]),
                 recipient_id=recipient.user_id,
                 is_default_owner=recipient.is_default,
                 send_after=send_after,
@@ -69,74 +173,57 @@ _EPISODES = text(
 )
 
 
+# Occasions of which a message has gone, or may have, or whose alert the recipient has dealt with in the inbox.
+_NOTIFIED = text(
+    "SELECT DISTINCT alert.occasion FROM alert"
+    " LEFT JOIN delivery_item ON delivery_item.alert_id = alert.id"
+    " LEFT JOIN delivery ON delivery.id = delivery_item.delivery_id"
+    " WHERE alert.occasion = ANY(:occasions)"
+    " AND ((alert.state IN ('done', 'dismissed', 'snoozed') AND alert.notified_at IS NOT NULL)"
+    "  OR delivery.state = 'sent' OR EXISTS (SELECT FROM attempt"
+    "   WHERE delivery_id = delivery.id AND (outcome IS NULL OR outcome IN ('sent', 'unknown'))))"
+)
+
+# How many messages recipients have had on these days; urgent ones are not counted.
+_MESSAGES = text(
+    "SELECT recipient_id, count(*) AS messages"
+    " FROM unnest(CAST(:recipients AS bigint[]), CAST(:days AS date[])) AS asked (recipient_id, business_day)"
+    " JOIN alert USING (recipient_id, business_day)"
+    " WHERE notified_at IS NOT NULL AND severity <> 'urgent' AND state <> 'withdrawn' GROUP BY recipient_id"
+)
+
+# Customers about whom a selling message has been drawn up on these days.
+_SOLD_TO = text(
+    "SELECT DISTINCT alert.customer_id"
+    " FROM unnest(CAST(:customers AS bigint[]), CAST(:days AS date[])) AS asked (customer_id, business_day)"
+    " JOIN alert USING (customer_id, business_day)"
+    " WHERE alert.notified_at IS NOT NULL AND is_selling AND state <> 'withdrawn'"
+)
+
+
 def load_history(connection: Connection, candidates: Sequence[Candidate]) -> History:
     """Return what went before for these signals. Lock the recipients first, so that it stays true."""
-    days = {(each.recipient_id, each.business_day) for each in candidates}
+    keys = list({each.key for each in candidates})
+    recipient_days = sorted({(each.recipient_id, each.business_day) for each in candidates})
+    customer_days = sorted(
+        {(each.customer_id, each.business_day) for each in candidates if each.customer_id is not None}
+    )
+    columns = ("customers", "reps", "kinds", "subjects")
+    episodes = connection.execute(
+        _EPISODES, {name: [key[place] for key in keys] for place, name in enumerate(columns)}
+    )
+    notified = connection.scalars(_NOTIFIED, {"occasions": sorted({each.occasion for each in candidates})})
+    messages = connection.execute(
+        _MESSAGES,
+        {"recipients": [each[0] for each in recipient_days], "days": [each[1] for each in recipient_days]},
+    )
+    sold_to = connection.scalars(
+        _SOLD_TO,
+        {"customers": [each[0] for each in customer_days], "days": [each[1] for each in customer_days]},
+    )
     return History(
-        episodes=_episodes(connection, {each.key for each in candidates}),
-        occasions_notified=_notified(connection, {each.occasion for each in candidates}),
-        messages_today={recipient: _messages(connection, recipient, day) for recipient, day in sorted(days)},
-        customers_sold_to_today=_sold_to(
-            connection,
-            {(each.customer_id, each.business_day) for each in candidates if each.customer_id is not None},
-        ),
+        episodes={each.key: each for each in (Episode(**row) for row in episodes.mappings())},
+        occasions_notified=frozenset(notified),
+        messages_today={row.recipient_id: row.messages for row in messages},
+        customers_sold_to_today=frozenset(sold_to),
     )
-
-
-def _episodes(connection: Connection, keys: Iterable[EpisodeKey]) -> dict[EpisodeKey, Episode]:
-    wanted = list(keys)
-    rows = connection.execute(
-        _EPISODES,
-        {
-            "customers": [key[0] for key in wanted],
-            "reps": [key[1] for key in wanted],
-            "kinds": [key[2] for key in wanted],
-            "subjects": [key[3] for key in wanted],
-        },
-    )
-    found = [Episode(**row) for row in rows.mappings()]
-    return {each.key: each for each in found}
-
-
-def _notified(connection: Connection, occasions: Iterable[str]) -> frozenset[str]:
-    """Occasions of which a message has gone, or may have, or whose alert the recipient has dealt with in the inbox."""
-    rows = connection.execute(
-        text(
-            "SELECT DISTINCT alert.occasion FROM alert"
-            " LEFT JOIN delivery_item ON delivery_item.alert_id = alert.id"
-            " LEFT JOIN delivery ON delivery.id = delivery_item.delivery_id"
-            " WHERE alert.occasion = ANY(:occasions)"
-            " AND ((alert.state IN ('done', 'dismissed', 'snoozed') AND alert.notified_at IS NOT NULL)"
-            "  OR delivery.state = 'sent' OR EXISTS (SELECT FROM attempt"
-            "   WHERE delivery_id = delivery.id AND (outcome IS NULL OR outcome IN ('sent', 'unknown'))))"
-        ),
-        {"occasions": sorted(occasions)},
-    )
-    return frozenset(rows.scalars())
-
-
-def _messages(connection: Connection, recipient_id: int, day: date) -> int:
-    """How many messages the recipient has had that day; urgent ones are not counted."""
-    count = connection.scalar(
-        text(
-            "SELECT count(*) FROM alert WHERE recipient_id = :recipient AND business_day = :day"
-            " AND notified_at IS NOT NULL AND severity <> 'urgent' AND state <> 'withdrawn'"
-        ),
-        {"recipient": recipient_id, "day": day},
-    )
-    return int(count or 0)
-
-
-def _sold_to(connection: Connection, customer_days: Iterable[tuple[int, date]]) -> frozenset[int]:
-    """Customers about whom a selling message has been drawn up that day."""
-    wanted = sorted(customer_days)
-    rows = connection.execute(
-        text(
-            "SELECT DISTINCT alert.customer_id"
-            " FROM unnest(CAST(:customers AS bigint[]), CAST(:days AS date[])) AS asked (customer_id, business_day)"
-            " JOIN alert USING (customer_id, business_day)"
-            " WHERE alert.notified_at IS NOT NULL AND is_selling AND state <> 'withdrawn'"
-        ),
-        {"customers": [each[0] for each in wanted], "days": [each[1] for each in wanted]},
-    )
-    return frozenset(rows.scalars())

@@ -8,22 +8,22 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from services.alerts.store.episodes import Change, of_alert, record_change
+from services.alerts.store.record import Change, of_alert, record_change
 
 LONGEST_LIST = 200
 
 _AWAKE = "(alert.state = 'open' OR (alert.state = 'snoozed' AND alert.snoozed_until <= :now))"
-TABS = {
+VIEWS = {
     "to-call": f"alert.notified_at IS NOT NULL AND {_AWAKE}",
-    "kept": f"alert.notified_at IS NULL AND {_AWAKE}",
+    "not-sent": f"alert.notified_at IS NULL AND {_AWAKE}",
     "snoozed": "alert.state = 'snoozed' AND alert.snoozed_until > :now",
     "done": "alert.state IN ('done', 'dismissed', 'withdrawn')",
 }
-"""The four piles of the inbox, each by what makes an alert lie there."""
+"""The four views of the inbox, each by what makes an alert stand in it."""
 
 _ORDER = {
     "to-call": "alert.severity = 'urgent' DESC, alert.value DESC, alert.id",
-    "kept": "alert.value DESC, alert.id",
+    "not-sent": "alert.value DESC, alert.id",
     "snoozed": "alert.snoozed_until, alert.id",
     "done": "alert.closed_at DESC NULLS LAST, alert.id DESC",
 }
@@ -31,16 +31,17 @@ _ORDER = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One alert as a line of the list."""
+    """One alert as a line of the list. `alike`: how many alerts of the list share its kind and product."""
 
     public_id: UUID
     customer: str
     rep: str
     is_default_owner: bool
     headline: str
-    stake: Decimal
-    probability: float
+    margin: Decimal
+    is_estimated: bool
     points: int
+    alike: int
     verdict: str
     reason: str
     state: str
@@ -71,24 +72,26 @@ class Found:
     customer: str
 
 
-def rows_of(connection: Connection, tab: str, rep: str | None, now: datetime) -> list[Row]:
-    """Return one pile, the most valuable first; `rep` is a rep's outside id."""
+def rows_of(connection: Connection, view: str, rep: str | None, now: datetime) -> list[Row]:
+    """Return one view, the most valuable first; `rep` is a rep's outside id."""
     found = connection.execute(
         text(
             "SELECT alert.public_id, coalesce(customer.name, 'Customer ' || customer.id, about.name) AS customer,"  # noqa: S608
             ' "user".name AS rep,'
-            " alert.is_default_owner, best.headline, best.stake, best.probability, best.points,"
+            " alert.is_default_owner, best.headline, best.stake AS margin, best.is_estimated, best.points,"
+            " CASE WHEN group_key IS NULL THEN 1 ELSE count(*) OVER (PARTITION BY group_key) END AS alike,"
             " alert.verdict, alert.reason, alert.state, alert.severity, alert.as_of, alert.amended_at,"
             " alert.snoozed_until, alert.close_reason,"
             ' "user".time_zone FROM alert JOIN "user" ON "user".id = alert.recipient_id'
             ' LEFT JOIN rep ON rep.id = "user".rep_id LEFT JOIN rep AS about ON about.id = alert.about_rep_id'
             " LEFT JOIN customer ON customer.id = alert.customer_id"
-            " JOIN LATERAL (SELECT headline, stake, probability,"
+            " JOIN LATERAL (SELECT headline, stake,"
+            "   assumed_margin AS is_estimated,"
             "   coalesce(nullif(count(rank) OVER (), 0), count(*) OVER ()) AS points"
             "  FROM decision JOIN signal ON signal.id = signal_id WHERE decision.alert_id = alert.id"
             "  ORDER BY signal.withdrawn_at IS NOT NULL, rank NULLS LAST, signal.value DESC LIMIT 1) best ON true"
-            f" WHERE {TABS[tab]} AND (CAST(:rep AS text) IS NULL OR rep.external_id = :rep)"
-            f" ORDER BY {_ORDER[tab]} LIMIT :longest"
+            f" WHERE {VIEWS[view]} AND (CAST(:rep AS text) IS NULL OR rep.external_id = :rep)"
+            f" ORDER BY {_ORDER[view]} LIMIT :longest"
         ),
         {"rep": rep, "now": now, "longest": LONGEST_LIST},
     )
@@ -96,8 +99,8 @@ def rows_of(connection: Connection, tab: str, rep: str | None, now: datetime) ->
 
 
 def counts(connection: Connection, rep: str | None, now: datetime) -> dict[str, int]:
-    """Return how many alerts lie on each pile."""
-    columns = ", ".join(f'count(*) FILTER (WHERE {fits}) AS "{tab}"' for tab, fits in TABS.items())
+    """Return how many alerts stand in each view."""
+    columns = ", ".join(f'count(*) FILTER (WHERE {fits}) AS "{view}"' for view, fits in VIEWS.items())
     row = connection.execute(
         text(
             f'SELECT {columns} FROM alert JOIN "user" ON "user".id = alert.recipient_id'  # noqa: S608
@@ -106,7 +109,7 @@ def counts(connection: Connection, rep: str | None, now: datetime) -> dict[str, 
         ),
         {"rep": rep, "now": now},
     ).one()
-    return dict(zip(TABS, row, strict=True))
+    return dict(zip(VIEWS, row, strict=True))
 
 
 def reps(connection: Connection) -> list[Rep]:

@@ -1,22 +1,66 @@
-"""Storing a plan: episodes, alerts, a decision for every signal, and the deliveries they cause."""
+"""Storing a plan: episodes and their history, alerts, a decision for every signal, and the deliveries they cause."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import insert
 
-from services.alerts.candidate import Decision, EpisodeKey, Reason, Verdict
-from services.alerts.decide import AlertDraft, Plan
-from services.alerts.policy import Policy
-from services.alerts.store.episodes import RECORD_CLOSED, Change, record_change
-from services.alerts.store.outbox import Sending, save_deliveries
+from services.alerts.channel import Sending
+from services.alerts.decide import Plan
+from services.alerts.policy import EpisodeKey, Policy, Reason, Verdict
+from services.alerts.schedule import real_delay
+from services.alerts.store.deliveries import Notice, save_deliveries
 from shared import tasks
 from shared.clock import real_now
 from shared.tables.alert import policy_version
+
+RECORD_CLOSED = (
+    "INSERT INTO episode_event (episode_id, from_state, to_state, actor, at, reason)"
+    " SELECT closed.id, (SELECT to_state FROM episode_event WHERE episode_id = closed.id ORDER BY id DESC LIMIT 1),"
+    " 'closed', 'alerts', closed.closed_at, closed.close_reason FROM closed"
+)
+"""What follows `WITH closed AS (UPDATE episode ... RETURNING id, closed_at, close_reason)`."""
+
+_RECORD = text(
+    "INSERT INTO episode_event (episode_id, from_state, to_state, actor, actor_id, at, reason)"
+    " SELECT moved.id, (SELECT to_state FROM episode_event WHERE episode_id = moved.id ORDER BY id DESC LIMIT 1),"
+    " CAST(:state AS text), CAST(:actor AS text), CAST(:actor_id AS bigint), CAST(:at AS timestamptz),"
+    " CAST(:reason AS text) FROM unnest(CAST(:ids AS bigint[])) AS moved (id)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What came of an episode, when, by whom and why. `actor_id`: the user who acted, where one is known."""
+
+    state: str
+    at: datetime
+    actor: str = "alerts"
+    actor_id: int | None = None
+    reason: str | None = None
+
+
+def record_change(connection: Connection, episode_ids: Sequence[int], change: Change) -> None:
+    """Write down that these episodes came to a state."""
+    if episode_ids:
+        connection.execute(_RECORD, asdict(change) | {"ids": sorted(episode_ids)})
+
+
+def of_alert(connection: Connection, alert_id: int) -> list[int]:
+    """Return the episodes an alert is about: those of its message, else all that stand in it."""
+    found = connection.execute(
+        text(
+            "SELECT episode_id FROM decision WHERE alert_id = :alert AND episode_id IS NOT NULL"
+            " AND (rank IS NOT NULL OR NOT EXISTS ("
+            "  SELECT FROM decision AS other WHERE other.alert_id = :alert AND other.rank IS NOT NULL))"
+        ),
+        {"alert": alert_id},
+    )
+    return sorted(set(found.scalars()))
 
 
 def _given(types: Mapping[str, str]) -> str:
@@ -33,30 +77,34 @@ def _arrays(types: Mapping[str, str], rows: Sequence[object]) -> dict[str, list[
     return {name: [getattr(row, name) for row in rows] for name in types}
 
 
-def record(connection: Connection, plan: Plan, policy: Policy, sending: Sending, now: datetime) -> list[UUID]:
-    """Store a plan, its deliveries and their tasks. Returns the deliveries that are to be sent now."""
+def record(connection: Connection, plan: Plan, policy: Policy, sending: Sending, now: datetime) -> bool:
+    """Store a plan, its deliveries and their tasks. Returns whether any is to be sent now."""
     connection.execute(
         insert(policy_version)
         .values(version=policy.version, rules=policy.as_json())
         .on_conflict_do_nothing(index_elements=["version"])
     )
     episodes = _save_episodes(connection, plan, now)
-    alerts = _save_alerts(connection, plan.alerts)
+    saved = connection.execute(_SAVE_ALERTS, _arrays(_ALERT, plan.alerts)) if plan.alerts else ()
+    alerts = {(row.occasion, row.recipient_id): row.id for row in saved}
     _save_decisions(connection, plan, episodes, alerts, policy)
-    at_once: list[UUID] = []
-    for send_after in {each.send_after for each in plan.alerts}:
-        notified = [
-            alerts[each.occasion, each.recipient_id]
-            for each in plan.alerts
-            if each.notified_at is not None and each.send_after == send_after
-        ]
-        wait = max(send_after - now, timedelta(0)) if send_after else timedelta(0)
-        ready = save_deliveries(connection, notified, sending, send_after, wait)
-        if ready:
-            due = real_now() + wait if wait else None
-            tasks.put(connection, "alerts", "deliver", [str(each) for each in ready], run_at=due)
-        at_once += [] if wait else ready
-    return at_once
+    notices = [
+        Notice(
+            alert_id=alerts[each.occasion, each.recipient_id],
+            send_after=each.send_after,
+            wait=real_delay(each.send_after, now, is_clock_fixed=sending.is_clock_fixed),
+            lasts=each.expires_at - now,
+        )
+        for each in plan.alerts
+        if each.notified_at is not None
+    ]
+    waits = save_deliveries(connection, notices, sending)
+    by_wait: defaultdict[timedelta, list[str]] = defaultdict(list)
+    for delivery_id, wait in waits.items():
+        by_wait[wait].append(str(delivery_id))
+    for wait, keys in by_wait.items():
+        tasks.put(connection, "alerts", "deliver", keys, run_at=real_now() + wait if wait else None)
+    return timedelta(0) in by_wait
 
 
 _EPISODE = {
@@ -84,7 +132,7 @@ _UPDATE_EPISODES = text(
 )
 
 _CLOSE_EPISODES = text(
-    "WITH closed AS (UPDATE episode SET closed_at = given.opened_at, close_reason = 'fell quiet'"  # noqa: S608
+    "WITH closed AS (UPDATE episode SET closed_at = given.opened_at, close_reason = 'no new evidence'"  # noqa: S608
     f" FROM {_given(_EPISODE)} WHERE (episode.customer_id = given.customer_id OR episode.rep_id = given.rep_id)"
     " AND episode.kind = given.kind AND episode.subject = given.subject AND episode.closed_at IS NULL"
     f" RETURNING episode.id, episode.closed_at, episode.close_reason) {RECORD_CLOSED}"
@@ -100,7 +148,7 @@ _OPEN_EPISODES = text(
 
 
 def _save_episodes(connection: Connection, plan: Plan, now: datetime) -> dict[EpisodeKey, int]:
-    """Store the episodes as they now stand; close what fell quiet before a new one opens. Returns their ids."""
+    """Store the episodes as they now stand; an old one without new evidence is closed first. Returns their ids."""
     episodes = plan.episodes
     known = {each.key: each.id for each in episodes if each.id is not None}
     old = [each for each in episodes if each.id is not None]
@@ -133,30 +181,25 @@ _ALERT = {
     "is_selling": "boolean",
     "value": "numeric",
     "as_of": "timestamptz",
+    "group_key": "text",
 }
 
 _OPENS = "alert.state = 'withdrawn' OR excluded.notified_at IS NOT NULL"
 """One that comes back, or that its recipient is notified of anew."""
 
+# One that an amendment withdrew comes back.
 _SAVE_ALERTS = text(
     f"INSERT INTO alert ({', '.join(_ALERT)}) SELECT {', '.join(_ALERT)} FROM {_given(_ALERT)}"  # noqa: S608
     " ON CONFLICT (occasion, recipient_id) DO UPDATE SET is_default_owner = excluded.is_default_owner,"
     " business_day = excluded.business_day, verdict = excluded.verdict, reason = excluded.reason,"
     " notified_at = excluded.notified_at, severity = excluded.severity, is_selling = excluded.is_selling,"
     " value = excluded.value,"
-    f" as_of = excluded.as_of, state = CASE WHEN {_OPENS} THEN 'open' ELSE alert.state END,"
+    f" as_of = excluded.as_of, group_key = excluded.group_key,"
+    f" state = CASE WHEN {_OPENS} THEN 'open' ELSE alert.state END,"
     f" closed_at = CASE WHEN {_OPENS} THEN NULL ELSE alert.closed_at END,"
     f" close_reason = CASE WHEN {_OPENS} THEN NULL ELSE alert.close_reason END"
     " RETURNING id, occasion, recipient_id"
 )
-
-
-def _save_alerts(connection: Connection, drafts: Sequence[AlertDraft]) -> dict[tuple[str, int], int]:
-    """Store the alerts; one that an amendment withdrew comes back. Returns their ids by occasion and recipient."""
-    if not drafts:
-        return {}
-    saved = connection.execute(_SAVE_ALERTS, _arrays(_ALERT, drafts))
-    return {(row.occasion, row.recipient_id): row.id for row in saved}
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,17 +254,12 @@ def _save_decisions(
     ]
     if rows:
         connection.execute(_SAVE_DECISIONS, _arrays(_DECISION, rows) | {"policy": policy.version})
-    _attach_amended(connection, [each for each in plan.decisions if each.reason is Reason.AMENDED])
-
-
-def _attach_amended(connection: Connection, amended: Iterable[Decision]) -> None:
-    """What an amendment found belongs to the alert its recipient was notified of."""
-    signals = [each.candidate.signal_id for each in amended]
-    if signals:
+    # What an amendment found belongs to the alert its recipient was notified of.
+    if amended := [each.candidate.signal_id for each in plan.decisions if each.reason is Reason.AMENDED]:
         connection.execute(
             text(
                 "UPDATE decision SET alert_id = (SELECT max(alert.id) FROM alert JOIN signal USING (occasion)"
                 " WHERE signal.id = decision.signal_id) WHERE signal_id = ANY(:signals)"
             ),
-            {"signals": signals},
+            {"signals": amended},
         )

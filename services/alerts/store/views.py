@@ -55,29 +55,27 @@ _ORDERS = text(
 
 
 def load(connection: Connection, alert_ids: Sequence[int], currency: str) -> dict[int, AlertView]:
-    """Return these alerts as they are shown, by id; `currency` is the base currency they are valued in."""
+    """Return these alerts as they are shown, by id; `currency` is the base currency they are valued in.
+
+    Points are those of the message, best first. Without a message, all that was found are its points.
+    """
     ids = {"alerts": list(alert_ids)}
     points = _grouped(connection.execute(_POINTS, ids).mappings().all())
     orders = _grouped(connection.execute(_ORDERS, ids).mappings().all())
     views = {}
     for row in connection.execute(_ALERTS, ids).mappings():
-        notified, others = _split(points[row["id"]])
+        found = points[row["id"]]
+        shown = [point for point in found if point["is_live"]] or found
+        notified = [point for point in shown if point["rank"] is not None] or shown
         if notified:
             views[row["id"]] = AlertView(
                 **_without(row, "id"),
                 currency=currency,
-                points=notified,
-                others=others,
+                points=tuple(map(_point, notified)),
+                others=tuple(_point(point) for point in shown if point not in notified),
                 orders=tuple(PastOrder(**_without(each, "alert_id")) for each in orders[row["id"]]),
             )
     return views
-
-
-def _split(rows: Sequence[RowMapping]) -> tuple[tuple[Point, ...], tuple[Point, ...]]:
-    """The points of the message, best first, and what else was found. Without a message: all of it is its points."""
-    shown = [row for row in rows if row["is_live"]] or rows
-    notified = [row for row in shown if row["rank"] is not None] or shown
-    return tuple(map(_point, notified)), tuple(_point(row) for row in shown if row not in notified)
 
 
 def _point(row: RowMapping) -> Point:

@@ -33,13 +33,10 @@ def action_of(form: Mapping[str, str], now: datetime, time_zone: str) -> AlertAc
     if asked == "snooze_week":
         return AlertAction("snooze", "snoozed", until=next_monday_morning(now, time_zone))
     if asked == "dismiss":
-        return AlertAction("dismiss", "dismissed", reason=_reason(form))
+        chosen = DISMISSALS.get(form.get("reason", ""))
+        if chosen is None:
+            raise UnknownAction("Say why it was not useful: it makes the next ones better.")
+        words = "".join(letter for letter in form.get("words", "") if letter.isprintable()).strip()
+        reason = f"{chosen}: {words[:LONGEST_REASON]}" if words else chosen
+        return AlertAction("dismiss", "dismissed", reason=reason)
     raise UnknownAction("Choose what to do with the alert.")
-
-
-def _reason(form: Mapping[str, str]) -> str:
-    chosen = form.get("reason", "")
-    if chosen not in DISMISSALS:
-        raise UnknownAction("Say why it was not useful: it makes the next ones better.")
-    words = "".join(letter for letter in form.get("words", "") if letter.isprintable()).strip()
-    return f"{DISMISSALS[chosen]}: {words[:LONGEST_REASON]}" if words else DISMISSALS[chosen]

@@ -9,13 +9,13 @@ from flask import Response, redirect, request
 from sqlalchemy import Connection
 from werkzeug.wrappers import Response as AnyResponse
 
-from services.alerts import links
-from services.alerts.store import deliveries, inbox, views, ways
+from services.alerts import message
+from services.alerts.store import deliveries, inbox, views
 from services.alerts.view import AlertView
 from services.alerts.web import guard
 from services.alerts.web.actions import DISMISSALS, UnknownAction, action_of
 from services.alerts.web.guard import Access
-from services.alerts.web.rendering import STATES, TABS, templates
+from services.alerts.web.rendering import STATES, VIEWS, templates
 from shared.clock import Clock
 from shared.db import Database
 from shared.problems import MEDIA_TYPE
@@ -75,24 +75,24 @@ class Pages:
             counts=counts,
             is_paused=is_paused,
             settings=self._settings,
-            neighbours=self._neighbours(),
+            neighbours=sorted(self._settings.neighbours.items()),
         )
 
-    def pile(self) -> Response:
-        """The inbox: four piles, for one rep or for everybody."""
+    def inbox(self) -> Response:
+        """The inbox: four views, for one rep or for everybody."""
         self._admit()
-        tab = request.args.get("tab", "to-call")
+        view = request.args.get("view", "to-call")
         rep = request.args.get("rep") or None
         now = self._clock()
-        if tab not in TABS:
-            raise Refused(404, "There is no such pile in the inbox.")
+        if view not in VIEWS:
+            raise Refused(404, "There is no such view of the inbox.")
         with self._database.transaction() as connection:
-            rows = inbox.rows_of(connection, tab, rep, now)
+            rows = inbox.rows_of(connection, view, rep, now)
             counts = inbox.counts(connection, rep, now)
             reps = inbox.reps(connection)
             undo = self._undo(connection)
         return self._page(
-            "inbox.html", rows=rows, tab=tab, rep=rep, tabs=TABS, undo=undo, counts=counts, reps=reps
+            "inbox.html", rows=rows, view=view, rep=rep, views=VIEWS, undo=undo, counts=counts, reps=reps
         )
 
     def detail(self, public_id: UUID) -> Response:
@@ -100,11 +100,11 @@ class Pages:
         self._admit()
         with self._database.transaction() as connection:
             shown = self._shown(connection, public_id)
-            taken = ways.deliveries_of(connection, shown.found.id)
-        return self._alert_page("detail.html", shown, form_action=f"/inbox/{public_id}", ways=taken)
+            sent = deliveries.delivery_log(connection, shown.found.id)
+        return self._alert_page("detail.html", shown, form_action=f"/inbox/{public_id}", deliveries=sent)
 
     def act(self, public_id: UUID) -> AnyResponse:
-        """Do what the form on an alert's page asks for, and go back to the pile."""
+        """Do what the form on an alert's page asks for, and go back to the inbox."""
         self._admit()
         action = self._act(public_id, by="inbox", is_recipient=False)
         undo = "" if action == "undo" else f"?undo={public_id}"
@@ -144,7 +144,7 @@ class Pages:
     def _linked_alert(self, token: str) -> UUID:
         if reason := self._access.refuses_link(_headers()):
             raise Refused(403, reason)
-        public_id = links.alert_of(self._secret_key, token)
+        public_id = message.alert_of(self._secret_key, token)
         if public_id is None:
             raise Refused(
                 404, "This link is too old, or was not copied whole. The alert is still in the inbox."
@@ -217,16 +217,13 @@ class Pages:
         )
         return Response(html, status=status, mimetype="text/html")
 
-    def _neighbours(self) -> list[tuple[str, str]]:
-        return sorted(self._settings.neighbours.items())
-
 
 def add_pages(app: APIFlask, pages: Pages) -> None:
     """Give a service these pages."""
     for rule, view, methods in (
         ("/style.css", pages.style, ["GET"]),
         ("/", pages.home, ["GET"]),
-        ("/inbox", pages.pile, ["GET"]),
+        ("/inbox", pages.inbox, ["GET"]),
         ("/inbox/<uuid:public_id>", pages.detail, ["GET"]),
         ("/inbox/<uuid:public_id>", pages.act, ["POST"]),
         ("/a/<token>", pages.linked, ["GET"]),

@@ -2,9 +2,9 @@
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from services.alerts import message, words
+from services.alerts import words
 
-TABS = {"to-call": "To call", "kept": "Kept back", "snoozed": "Snoozed", "done": "Done"}
+VIEWS = {"to-call": "To call", "not-sent": "Not sent", "snoozed": "Snoozed", "done": "Done"}
 STATES = {
     "open": "waits for you",
     "snoozed": "put off",
@@ -34,9 +34,6 @@ def templates() -> Environment:
     )
     environment.globals.update(
         words=words,
-        at_stake=message.at_stake,
-        odds=message.odds_with_basis,
-        label=message.label,
         delivery_states=DELIVERY_STATES,
     )
     return environment

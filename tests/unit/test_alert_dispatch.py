@@ -1,0 +1,118 @@
+"""To each endpoint as many messages at once as it bears, and one that is down is asked once a minute."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+
+from services.alerts import dispatch
+from services.alerts.channel import Channel, ChannelConfig, OutboundMessage, Receipt, Send, Unavailable
+from services.alerts.dispatch import Dispatcher, NotSent, Outcome
+from services.alerts.store.deliveries import Held
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ENDPOINT = ("webhook", "https://a.example")
+
+
+def dispatcher_with(answer: Callable[[OutboundMessage], Receipt]) -> Dispatcher:
+    """A dispatcher of one channel, which answers as told."""
+
+    @contextmanager
+    def opened(_config: ChannelConfig) -> Iterator[Send]:
+        yield answer
+
+    channel = Channel("webhook", opened, lambda *_: None, concurrency=3)
+    return Dispatcher({"webhook": channel}, ChannelConfig("key", "from"))
+
+
+def messages(number: int) -> list[tuple[Held, OutboundMessage]]:
+    """As many deliveries to one endpoint."""
+    held = [Held(uuid4(), (1,), *ENDPOINT, uuid4(), 1, True, NOW, False, 0) for _ in range(number)]
+    return [(each, OutboundMessage(each.id, each.recipient, (), NOW)) for each in held]
+
+
+def send(dispatcher: Dispatcher, number: int, late: list[Outcome] | None = None) -> list[Outcome]:
+    return dispatcher.send(messages(number), ([] if late is None else late).append, lambda: False)
+
+
+def down(_message: OutboundMessage) -> Receipt:
+    raise Unavailable("no connection", is_down=True)
+
+
+def test_an_endpoint_gets_no_more_at_once_than_its_channel_allows() -> None:
+    at_once: list[int] = []
+    running: set[object] = set()
+    lock = threading.Lock()
+
+    def answer(message: OutboundMessage) -> Receipt:
+        with lock:
+            running.add(message.delivery_id)
+            at_once.append(len(running))
+        time.sleep(0.01)
+        with lock:
+            running.discard(message.delivery_id)
+        return None
+
+    outcomes = send(dispatcher_with(answer), 40)
+
+    assert len(outcomes) == 40
+    assert max(at_once) == 3
+
+
+def test_an_endpoint_that_is_down_is_asked_once_and_the_others_wait() -> None:
+    dispatcher = dispatcher_with(down)
+
+    outcomes = send(dispatcher, 10)
+
+    assert sum(isinstance(each.result, Unavailable) for each in outcomes) == 1
+    assert sum(isinstance(each.result, NotSent) for each in outcomes) == 9
+    assert isinstance(dispatcher.room(ENDPOINT), NotSent)
+
+
+def test_a_breaker_lets_one_message_ask_and_closes_when_it_is_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dispatch, "BREAKER_OPEN", timedelta(0))
+    answers = iter([Unavailable("no connection", is_down=True), None])
+
+    def answer(_message: OutboundMessage) -> Receipt:
+        if (failure := next(answers)) is not None:
+            raise failure
+        return None
+
+    dispatcher = dispatcher_with(answer)
+    send(dispatcher, 1)
+    assert dispatcher.room(ENDPOINT) == 1
+
+    send(dispatcher, 1)
+
+    assert dispatcher.room(ENDPOINT) is None
+
+
+def test_a_slow_endpoint_is_sent_what_fits_and_its_outcome_comes_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dispatch, "SLOW_SECONDS", 0.05)
+    enough = threading.Event()
+
+    def answer(_message: OutboundMessage) -> Receipt:
+        enough.wait(5)
+        return {"status": 204}
+
+    dispatcher = dispatcher_with(answer)
+    late: list[Outcome] = []
+
+    outcomes = send(dispatcher, 4, late)
+
+    assert [each.result for each in outcomes] == [NotSent("its receiver is slow")] * 3
+    assert dispatcher.room(ENDPOINT) == 2
+    assert late == []
+    enough.set()
+    until = time.monotonic() + 5
+    while not late and time.monotonic() < until:
+        time.sleep(0.01)
+    assert [each.result for each in late] == [{"status": 204}]
