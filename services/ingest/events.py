@@ -1,4 +1,4 @@
-"""Events: tell senders what became of what they sent."""
+"""Events: what became of what a sender sent."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""Histories and entitys that come in from files, as whoever types the commands sees it."""
+"""Histories and master data that come in from files, as whoever types the commands sees it."""
 
 import csv
 import json

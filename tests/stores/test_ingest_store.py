@@ -1,4 +1,4 @@
-"""Readings of one order that arrive at once, in every sequence, end in one reading held."""
+"""Revisions of one order, at once and in every sequence, end in one current revision."""
 
 import itertools
 import threading

@@ -1,1 +1,1 @@
-"""Imports bring history in from files: orders, and the entitys around them."""
+"""Imports: history from files, orders and the master data around them."""

@@ -1,4 +1,4 @@
-"""Imports a file of master data: checks each row in SQL, stages the good ones, rejects what refers to nothing known.
+"""Imports of master data: check each row in SQL, stage the good ones, reject what refers to nothing known.
 
 All in one transaction, set-based. A dry run does the same and rolls back.
 """
@@ -173,7 +173,7 @@ class EntityRequest:
 
 @dataclass(frozen=True, slots=True)
 class EntityReport:
-    """What came of it."""
+    """What became of the rows of a file."""
 
     run_id: int | None
     rows: int
@@ -183,7 +183,7 @@ class EntityReport:
 
 
 def import_entity(database: Database, request: EntityRequest) -> EntityReport:
-    """Import a file of a entity. Safe to run again: rows of the same key are brought up to date."""
+    """Import a file of an entity. Safe to run again: rows of the same key are brought up to date."""
     with open_table(request.file) as table:
         ignored = create_checked(table, request.entity, request.base_currency)
         rows = table.connection.execute("SELECT count(*) FROM file").fetchall()[0][0]
@@ -206,7 +206,7 @@ def import_entity(database: Database, request: EntityRequest) -> EntityReport:
 
 
 def _take_in(connection: Connection, table: FileTable, request: EntityRequest, rejects: Rejects) -> None:
-    """Stage, refuse, write."""
+    """Stage the good rows, refuse those that refer to nothing known, and write the others."""
     columns = ", ".join(
         f"{identifier(each.name)} {POSTGRES_TYPES.get(each.kind, 'text')}" for each in request.entity.columns
     )

@@ -1,4 +1,4 @@
-"""Imports the history of orders from a file: read, normalise, compare, copy, and settle the account."""
+"""Imports of order history: read a file, normalise, compare, copy, and settle the account."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -71,7 +71,7 @@ class Report:
 
 
 def import_orders(database: Database, request: OrdersRequest) -> Report:
-    """Import a file of orders. Safe to run again: what is held already is a repeat."""
+    """Import a file of orders. Safe to run again: what is there already is a duplicate."""
     with open_workers(request.file) as workers, open_table(request.file) as table:
         create_views(table, request.columns)
         rows, value, outside = table.connection.execute(whole_file(request.window)).fetchall()[0]

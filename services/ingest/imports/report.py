@@ -1,4 +1,4 @@
-"""Prints what came of an import."""
+"""What came of an import, printed for whoever started it."""
 
 from decimal import Decimal
 
@@ -75,7 +75,7 @@ def _tell_rejects(report: Report, request: OrdersRequest) -> None:
 
 
 def show_entity(report: EntityReport, request: EntityRequest) -> None:
-    """Print what came of an import of a entity."""
+    """Print what came of an import of an entity."""
     dry = " (dry run: nothing is stored)" if request.is_dry_run else ""
     click.echo(
         f"{request.entity.name}: {report.rows:,} rows read, {report.stored:,} taken, {report.rejected:,} rejected{dry}"

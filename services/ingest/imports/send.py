@@ -1,4 +1,4 @@
-"""Sends the orders of a file as signed webhooks, as a shop would: to try an installation on real history."""
+"""Orders of a file, sent as signed webhooks as a shop would: to try an installation on real history."""
 
 import json
 import time
