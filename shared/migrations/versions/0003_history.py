@@ -62,24 +62,29 @@ def upgrade() -> None:
             f"INSERT INTO {table}_history ({table}_id, valid_from, {columns})"
             f" SELECT id, created_at, {columns} FROM {table}"
         )
-        op.execute(
-            f"CREATE FUNCTION keep_{table}_history() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-            f" INSERT INTO {table}_history ({table}_id, valid_from, {columns})"
-            f" VALUES (NEW.id, now(), {', '.join(f'NEW.{each}' for each in kept)})"
+        write = (
+            f"INSERT INTO {table}_history ({table}_id, valid_from, {columns})"
+            f" SELECT id, now(), {', '.join(f'after.{each}' for each in kept)} FROM after {{changed}}"
             f" ON CONFLICT ({table}_id, valid_from)"
             f" DO UPDATE SET {', '.join(f'{each} = excluded.{each}' for each in kept)};"
-            " RETURN NULL; END $$"
         )
-        op.execute(
-            f"CREATE TRIGGER keep_history_of_new AFTER INSERT ON {table}"
-            f" FOR EACH ROW EXECUTE FUNCTION keep_{table}_history()"
+        changed = (
+            f"JOIN before USING (id) WHERE ({', '.join(f'before.{each}' for each in kept)})"
+            f" IS DISTINCT FROM ({', '.join(f'after.{each}' for each in kept)})"
         )
-        op.execute(
-            f"CREATE TRIGGER keep_history_of_changed AFTER UPDATE ON {table} FOR EACH ROW"
-            f" WHEN (({', '.join(f'OLD.{each}' for each in kept)})"
-            f" IS DISTINCT FROM ({', '.join(f'NEW.{each}' for each in kept)}))"
-            f" EXECUTE FUNCTION keep_{table}_history()"
-        )
+        for event, tables, which in (
+            ("insert", "NEW TABLE AS after", ""),
+            ("update", "OLD TABLE AS before NEW TABLE AS after", changed),
+        ):
+            name = f"keep_{table}_history_on_{event}"
+            op.execute(
+                f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS"
+                f" $$ BEGIN {write.format(changed=which)} RETURN NULL; END $$"
+            )
+            op.execute(
+                f"CREATE TRIGGER {name} AFTER {event} ON {table} REFERENCING {tables}"
+                f" FOR EACH STATEMENT EXECUTE FUNCTION {name}()"
+            )
     op.drop_column("api_token", "last_used_at")
     op.drop_column("policy_version", "first_used_at")
 
