@@ -70,7 +70,7 @@ class Site:
 
 @pytest.fixture
 def site(database: Database, mailbox: MailSink) -> Iterator[Site]:
-    """Three customers to call, one of them urgent, and one kept back."""
+    """Three customers to call, one of them urgent, and one not sent."""
     told = settings(smtp_url=f"{mailbox.smtp_url}?starttls=never")
     with database.transaction() as connection:
         rep = a_rep(connection)

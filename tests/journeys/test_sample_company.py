@@ -1,6 +1,7 @@
 """Journey: the sample company comes in through the doors, its last day is played, and what was planted is found."""
 
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -290,7 +291,7 @@ def test_every_message_has_customer_phone_last_orders_money_and_one_question(pla
         assert name in mail["Subject"].replace("\n", "")
         assert phone.startswith("+")
         assert "€" in mail["Subject"]
-        assert "about " in mail["Subject"]
+        assert re.search(" margin (to win|at risk)", mail["Subject"])
         (asked,) = [line for line in body.splitlines() if line.startswith("ASK: ")]
         assert asked.count("?") == 1
         orders = body.partition("Last orders\n")[2].partition("\n\n")[0].splitlines()
