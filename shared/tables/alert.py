@@ -104,7 +104,7 @@ alert = Table(
         comment="nobody owns the customer: the default owner got it",
     ),
     Column("business_day", Date, nullable=False, comment="in the recipient's time zone"),
-    Column("verdict", Text, nullable=False, comment="notify, digest or inbox_only"),
+    Column("verdict", Text, nullable=False, comment="notify or inbox_only"),
     Column("reason", Text, nullable=False),
     Column("notified_at", Moment, comment="business time; NULL: nobody was told"),
     Column(
@@ -129,6 +129,12 @@ alert = Table(
     Index("ix_alert_inbox", "recipient_id", "state", "created_at"),
     Index("ix_alert_customer", "customer_id", "business_day"),
     Index("ix_alert_order_id", "order_id"),
+    Index(
+        "ix_alert_notified",
+        "recipient_id",
+        "business_day",
+        postgresql_where=text("notified_at IS NOT NULL"),
+    ),
 )
 
 decision = Table(
@@ -138,12 +144,13 @@ decision = Table(
     Column("episode_id", Id, ForeignKey("episode.id")),
     Column("alert_id", Id, ForeignKey("alert.id")),
     Column("rank", SmallInteger, comment="place among the points of its alert, from 1"),
-    Column("verdict", Text, nullable=False, comment="notify, digest, inbox_only or suppressed"),
+    Column("verdict", Text, nullable=False, comment="notify, inbox_only or suppressed"),
     Column("reason", Text, nullable=False),
     Column("policy_version", Text, ForeignKey("policy_version.version"), nullable=False),
     Column("holdout_bucket", SmallInteger),
     Column("decided_at", Moment, nullable=False, server_default=text("now()")),
     Index("ix_decision_alert", "alert_id"),
+    Index("ix_decision_episode_id", "episode_id"),
     Index("ix_decision_reason", "reason"),
 )
 

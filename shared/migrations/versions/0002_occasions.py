@@ -88,7 +88,6 @@ def _rename_columns_of_events_and_orders() -> None:
 def upgrade_signals() -> None:
     """Signals, models, customers and products."""
     _give_signals_occasions()
-    _call_silence_notes_skip_reasons()
     _give_models_runs_of_their_own()
 
 
@@ -148,13 +147,6 @@ DERIVED = {
     "usual_breaks": ("usual_break",),
     "order_sizes": ("order_size",),
 }
-
-
-def _call_silence_notes_skip_reasons() -> None:
-    op.rename_table("silence_note", "skip_reason")
-    op.execute("ALTER TABLE skip_reason RENAME CONSTRAINT pk_silence_note TO pk_skip_reason")
-    op.alter_column("skip_reason", "noted_at", new_column_name="skipped_at")
-    op.alter_column("skip_reason", "reason", comment="why no kind looked at this version of the order")
 
 
 def _give_models_runs_of_their_own() -> None:

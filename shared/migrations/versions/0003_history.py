@@ -1,4 +1,4 @@
-"""Status, stock and segment keep their history; two columns that nobody wrote or read go.
+"""Status, stock and segment keep their history; skip reasons get their name; two columns that nobody wrote or read go.
 
 Revision ID: 0003
 Revises: 0002
@@ -19,6 +19,35 @@ _KEPT = {
 
 
 def upgrade() -> None:
+    """Change the tables. The release before this one still runs on them."""
+    _keep_histories()
+    _call_silence_notes_skip_reasons()
+    op.drop_column("api_token", "last_used_at")
+    op.drop_column("policy_version", "first_used_at")
+    op.alter_column("alert", "verdict", comment="notify or inbox_only")
+    op.alter_column("decision", "verdict", comment="notify, inbox_only or suppressed")
+    op.create_index("ix_decision_episode_id", "decision", ["episode_id"])
+    op.create_index(
+        "ix_alert_notified",
+        "alert",
+        ["recipient_id", "business_day"],
+        postgresql_where=sa.text("notified_at IS NOT NULL"),
+    )
+
+
+def _call_silence_notes_skip_reasons() -> None:
+    """Rename the table; a view under its old name lets the release before this one go on writing to it."""
+    op.rename_table("silence_note", "skip_reason")
+    op.execute("ALTER TABLE skip_reason RENAME CONSTRAINT pk_silence_note TO pk_skip_reason")
+    op.alter_column("skip_reason", "noted_at", new_column_name="skipped_at")
+    op.alter_column("skip_reason", "reason", comment="why no kind looked at this version of the order")
+    op.execute(
+        "CREATE VIEW silence_note AS"
+        " SELECT order_id, order_version, reason, skipped_at AS noted_at FROM skip_reason"
+    )
+
+
+def _keep_histories() -> None:
     """Create the histories with what is known today, and have the database write them from now on.
 
     A trigger does it, so that no writer can forget it: imports, orders that name somebody new, and programs of the
@@ -85,8 +114,6 @@ def upgrade() -> None:
                 f"CREATE TRIGGER {name} AFTER {event} ON {table} REFERENCING {tables}"
                 f" FOR EACH STATEMENT EXECUTE FUNCTION {name}()"
             )
-    op.drop_column("api_token", "last_used_at")
-    op.drop_column("policy_version", "first_used_at")
 
 
 def downgrade() -> None:
