@@ -12,6 +12,7 @@ import pytest
 
 from deploy.sample import SampleFiles, generate
 from deploy.sample.company import found_company
+from deploy.sample.situations import BILL, STRICT_BILL
 
 TODAY = date(2026, 11, 22)  # a Sunday: the last day is a Saturday
 Row = dict[str, str]
@@ -196,3 +197,10 @@ def test_every_customer_but_a_few_has_a_rep_and_there_is_one_default_owner(sampl
     assert {row["rep_id"] for row in rows(sample.territories)} == {row["id"] for row in reps} - {"R00"}
     nobodys = [row for row in rows(sample.customers) if not row["territory_id"]]
     assert 0 < len(nobodys) < 30
+
+
+def test_every_situation_is_played_whatever_the_day() -> None:
+    wanted = sum(count for _, count, _ in (*STRICT_BILL, *BILL))
+    for month in (2, 5, 8, 11):
+        parts = found_company(7, date(2026, month, 28)).parts.values()
+        assert len([part for part in parts if not part.situation.startswith("branch_of")]) == wanted
