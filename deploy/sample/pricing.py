@@ -27,11 +27,14 @@ def account_price(
     """The better of the quantity break and the account's own discount, bent by the part the account plays."""
     terms = part.terms
     is_in_force = terms.since is None or day > terms.since
+    if is_in_force and product.sku in terms.agreed_on and terms.since:
+        agreed = listed_price(product, 1, currency, terms.since) * (1 - max(tier, terms.discount))
+        return min(agreed.quantize(CENT, ROUND_HALF_UP), listed_price(product, quantity, currency, day))
     if is_in_force and product.sku in terms.frozen and terms.since:
         day = terms.since
-    single = listed_price(product, 1, currency, day)
-    listed = single if product.sku in terms.agreed_on else listed_price(product, quantity, currency, day)
-    price = min(listed, single * (1 - tier))
+    price = min(
+        listed_price(product, quantity, currency, day), listed_price(product, 1, currency, day) * (1 - tier)
+    )
     if is_in_force and (not terms.discounted or product.sku in terms.discounted):
         price *= 1 - terms.discount
     if terms.creeping and terms.since and is_in_force and _creeps(product, terms):

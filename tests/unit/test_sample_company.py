@@ -93,6 +93,15 @@ def test_every_number_is_a_decimal_and_every_reference_is_known(
         assert (row["sku"] in skus) == (row["line_kind"] == "product")
 
 
+def test_no_discount_is_negative_on_a_sale(orders: list[Row], last_day: list[dict[str, Any]]) -> None:
+    """An import refuses an order with one."""
+    for row in orders:
+        assert Decimal(row["discount"] or 0) * Decimal(row["quantity"]) >= 0, row
+    for order in last_day:
+        for line in order["lines"]:
+            assert Decimal(line.get("discount", 0)) * Decimal(line["quantity"]) >= 0, order["id"]
+
+
 def test_nothing_is_dated_on_the_last_day_or_after_it_in_the_history(orders: list[Row]) -> None:
     days = [day_of(row) for row in orders]
     assert min(days) >= date(2024, 11, 22)
