@@ -157,7 +157,8 @@ def played(servers: Servers, files: SampleFiles, worker_number: int) -> Iterator
         context = Context()
         context.settings = told
         for noun in NOUNS:
-            tipoff(context, "import", noun, str(getattr(files, noun.replace("-", "_"))))
+            path = getattr(files, noun.replace("-", "_"))
+            tipoff(context, "import", noun, str(path), "--rejects", str(path.with_suffix(".rejects.csv")))
         tipoff(context, "fit")
         company = Company(context.database, told, files)
         company.play(files.last_day.read_text("utf-8").splitlines())
@@ -180,6 +181,11 @@ def test_every_report_of_the_day_is_taken_and_one_is_a_repeat(company: Company) 
     assert {status for status, _ in company.answers} == {200, 202}
     assert [said for _, said in company.answers].count("duplicate") == 1
     assert company.rows("SELECT kind, key, error FROM task WHERE state <> 'done'") == []
+
+
+def test_every_row_of_the_history_comes_in(files: SampleFiles, company: Company) -> None:
+    assert company.rows("SELECT count(*) > 20000 FROM sales_order WHERE is_history") == [(True,)]
+    assert list(files.orders.parent.glob("*.rejects.csv")) == []
 
 
 def test_costs_are_known_to_the_fit_that_follows_the_imports(company: Company) -> None:
