@@ -15,12 +15,20 @@ GRADES = (("Trade", Decimal(1), 1.0), ("Pro", Decimal("1.28"), 0.45))
 # What each size costs more than the one before, as a share of the smallest.
 SPREAD = Decimal("0.5")
 BREAK_FACTORS = (Decimal("0.96"), Decimal("0.93"), Decimal("0.89"))
-# Paper became dearer four months ago. The list followed two weeks later; prices agreed by contract did not.
+# Paper became dearer four months ago. The list followed after twenty days, by as much money: the rate fell for all.
+# Prices agreed by contract did not follow.
 DEARER_FAMILIES = ("papertowel", "toiletroll")
 COST_RISE = Decimal("1.15")
-LIST_RISE = Decimal("1.13")
+LIST_RISE = Decimal("1.115")
 COST_RISE_DAYS_AGO = 125
-LIST_RISE_DAYS_AGO = 111
+LIST_RISE_DAYS_AGO = 105
+# Tool batteries became cheaper three weeks ago, for us and on the list.
+CHEAPER_FAMILIES = ("battery",)
+PRICE_CUT = Decimal("0.85")
+PRICE_CUT_DAYS_AGO = 21
+# Goods that are sold no more: the third size of these families, for this long; a few others at various times.
+ENDED_FAMILIES = ("breaker", "waste", "nail", "foam", "binbag", "mask")
+ENDED_DAYS_AGO = 85
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +54,16 @@ class Product:
     carton: int
     popularity: float
     stock: int
-    is_active: bool
+    ended: date | None
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it is sold at the end of the history."""
+        return self.ended is None
+
+    def is_sold_on(self, day: date) -> bool:
+        """Whether it could be bought on this day."""
+        return self.ended is None or day < self.ended
 
     @property
     def category(self) -> str:
@@ -103,13 +120,15 @@ def _steps(
 
 
 def _rises(family: Family, window: tuple[date, date], *, is_price: bool) -> list[tuple[date, Decimal]]:
-    """Every February, and the one rise of its own that paper saw."""
+    """Every February, the rise of its own that paper saw, and the cut of batteries."""
     first_day, last_day = window
     februaries = (date(year, 2, 1) for year in range(first_day.year, last_day.year + 1))
     rises = [(day, YEARLY_RISE) for day in februaries if first_day < day <= last_day]
     if family.key in DEARER_FAMILIES:
         ago, factor = (LIST_RISE_DAYS_AGO, LIST_RISE) if is_price else (COST_RISE_DAYS_AGO, COST_RISE)
         rises.append((last_day - timedelta(days=ago), factor))
+    if family.key in CHEAPER_FAMILIES:
+        rises.append((last_day - timedelta(days=PRICE_CUT_DAYS_AGO), PRICE_CUT))
     return rises
 
 
@@ -152,8 +171,17 @@ def _product(
         carton=family.carton,
         popularity=liked * rng.lognormvariate(0, 0.7) / (1 + 0.35 * abs(size - middle)),
         stock=_stock(rng, is_everyday=size in (0, 1) and grade == 0),
-        is_active=rng.random() > 0.02 or (size < 2 and grade == 0),
+        ended=_ended(family, sku, size, grade, window[1], is_rare=rng.random() < 0.02),
     )
+
+
+def _ended(family: Family, sku: str, size: int, grade: int, last_day: date, *, is_rare: bool) -> date | None:
+    """The day from which it is sold no more. The everyday sizes stay."""
+    if family.key in ENDED_FAMILIES and (size, grade) == (2, 0):
+        return last_day - timedelta(days=ENDED_DAYS_AGO)
+    if not is_rare or (size < 2 and grade == 0):
+        return None
+    return last_day - timedelta(days=Random(f"ended:{sku}").randint(120, 600))
 
 
 def _stock(rng: Random, *, is_everyday: bool) -> int:

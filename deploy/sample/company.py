@@ -39,5 +39,6 @@ def found_company(seed: int, today: date) -> Company:
     first_day, last_day = months_before(today, MONTHS), today - timedelta(days=1)
     catalogue = build_catalogue(seed, first_day, last_day)
     customers = build_customers(seed, first_day)
-    parts = cast(seed, customers, catalogue, last_day)
-    return Company(seed, first_day, last_day, catalogue, build_reps(seed), customers, parts)
+    planted = cast(seed, customers, catalogue, last_day)
+    customers = tuple(planted.known_as(each) for each in customers)
+    return Company(seed, first_day, last_day, catalogue, build_reps(seed), customers, planted.parts)

@@ -10,14 +10,18 @@ from random import Random
 from deploy.sample.catalogue import Catalogue, Product
 from deploy.sample.parts import Part
 from deploy.sample.people import Customer
-from deploy.sample.seasons import Timeline, appetite
+from deploy.sample.seasons import Timeline, appetite, trading_day
 from deploy.sample.trades import staple_pair
 
-WORKING_DAYS_BETWEEN_ORDERS = 14.5
-
-
-# How many of its orders hold a staple of the part a customer plays.
-STAPLE_SHARE = 0.7
+WORKING_DAYS_BETWEEN_ORDERS = 18.5
+# How regular gaps are, before seasons and closures widen them: counted in days, a real wholesaler's gaps are gamma
+# distributed with a shape about 2.6.
+SHAPES = (2.2, 4.2)
+# How many close once a year, for so many days.
+CLOSING_SHARE = 0.25
+CLOSED_DAYS = (10, 24)
+# Whoever was closed needs something soon after.
+DAYS_UNTIL_BACK = 5
 # How the quantity of one order relates to the usual one.
 SWING = (0.5, 1, 1, 1, 1, 1, 1, 2)
 
@@ -36,6 +40,8 @@ class Habit:
     tastes: tuple[float, ...]
     forgets: frozenset[str]
     leaves_after: int | None
+    closes_on: int | None
+    closed_days: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ def habit_of(
     """The seed and the customer decide; a part in a situation bends it."""
     rng = Random(f"{seed}:habit:{customer.id}")
     weights = {key: liking * rng.lognormvariate(0, 0.8) for key, liking in by_trade.items()}
-    tastes = tuple(accumulate(weights[p.family.key] * p.popularity * p.is_active for p in catalogue.products))
+    tastes = tuple(accumulate(weights[p.family.key] * p.popularity for p in catalogue.products))
     known = 5 + min(40, round(8 * customer.weight**0.5 * rng.lognormvariate(0, 0.3)))
     usual = [_pick(tastes, catalogue.products, rng) for _ in range(known)]
     trigger, needed = staple_pair(customer.trade, catalogue)
@@ -62,7 +68,7 @@ def habit_of(
     cadence = WORKING_DAYS_BETWEEN_ORDERS * rare * rng.lognormvariate(0, 0.45) / customer.weight**0.5
     return Habit(
         cadence=part.cadence or min(160.0, max(1.6, cadence)),
-        regularity=14.0 if part.situation else rng.uniform(1.5, 6),
+        regularity=part.regularity or rng.uniform(*SHAPES),
         lines=part.lines or rng.uniform(1.6, 3.2),
         size=customer.weight**0.5 * rng.lognormvariate(0, 0.25) * part.size,
         loyalty=1.0 if part.buys_staples_only else rng.uniform(0.72, 0.95),
@@ -71,6 +77,8 @@ def habit_of(
         tastes=tastes,
         forgets=frozenset(key for key in weights if rng.random() < 0.2),
         leaves_after=_leaves_after(customer, part, rng),
+        closes_on=rng.randint(1, 365) if rng.random() < CLOSING_SHARE and not part.situation else None,
+        closed_days=rng.randint(*CLOSED_DAYS),
     )
 
 
@@ -104,21 +112,47 @@ def baskets(
     usual = dict(part.usual)
     known = list(habit.repertoire)
     turns = count()
-    at = line.distance_of(customer.joined) + rng.random() * habit.cadence
+    at = line.distance_of(part.starts or customer.joined) + rng.random() * habit.cadence
     ends = part.stops or _end_of(habit, line)
     while at < line.length:
         day = line.day_at(at)
         if day >= ends:
             return
+        if reopens := _reopens(day, habit, part):
+            if reopens > line.days[-1]:
+                return
+            at = line.distance_of(reopens) + rng.random() * min(habit.cadence, DAYS_UNTIL_BACK)
+            continue
         chosen = _choose(day, habit, part, known, catalogue, rng)
         chosen |= _staple(next(turns), day, part, rng)
         for product in chosen.values():
             if product.sku not in usual:
                 usual[product.sku] = usual_quantity(seed, customer, habit, product)
-        items = tuple((p, max(1, round(usual[p.sku] * rng.choice(SWING)))) for p in chosen.values())
-        if items and (part.month is None or part.month == day.month):
+        shrunk = part.shrinks_to if part.since and day >= part.since else 1.0
+        items = tuple((p, max(1, round(usual[p.sku] * rng.choice(SWING) * shrunk))) for p in chosen.values())
+        if items and (not part.months or day.month in part.months):
             yield Basket(day, items)
         at += rng.gammavariate(habit.regularity, habit.cadence / habit.regularity)
+
+
+def planned(part: Part) -> Iterator[Basket]:
+    """What a part has its customer buy on days of its own; several products of one day are one basket."""
+    by_day: dict[date, dict[str, tuple[Product, int]]] = {}
+    for each in part.purchases:
+        by_day.setdefault(trading_day(each.day), {})[each.product.sku] = (each.product, each.quantity)
+    for day, items in by_day.items():
+        yield Basket(day, tuple(items.values()))
+
+
+def _reopens(day: date, habit: Habit, part: Part) -> date | None:
+    """The first day after the closure this day lies in; None when the customer is open."""
+    for first, end in part.closed:
+        if first <= day < end:
+            return end
+    if habit.closes_on is None:
+        return None
+    since = (day.timetuple().tm_yday - habit.closes_on) % 365
+    return day + timedelta(days=habit.closed_days - since) if since < habit.closed_days else None
 
 
 def _end_of(habit: Habit, line: Timeline) -> date:
@@ -137,6 +171,7 @@ def _choose(
         product, is_new = _one(habit, known, catalogue, rng)
         if not _wants(product, day, part, rng):
             continue
+        product = _switched(product, day, part)
         chosen[product.sku] = product
         if is_new and rng.random() < 0.5:
             known.append(product)
@@ -146,16 +181,25 @@ def _choose(
                 and needed.family.key not in habit.forgets
                 and _wants(needed, day, part, rng)
             ):
-                chosen[needed.sku] = needed
+                wanted_too = _switched(needed, day, part)
+                chosen[wanted_too.sku] = wanted_too
     return chosen
 
 
 def _staple(turn: int, day: date, part: Part, rng: Random) -> dict[str, Product]:
     """The staple whose turn it is: what a part is about must not be left to luck."""
-    if not part.staples or rng.random() > STAPLE_SHARE:
+    if not part.staples or rng.random() > part.staple_share:
         return {}
-    staple = part.staples[turn % len(part.staples)]
-    return {staple.sku: staple} if _would_buy(staple, day, part) else {}
+    staple = _switched(part.staples[turn % len(part.staples)], day, part)
+    is_in_season = not staple.family.season or rng.random() < appetite(staple.family.season, day)
+    return {staple.sku: staple} if is_in_season and _would_buy(staple, day, part) else {}
+
+
+def _switched(product: Product, day: date, part: Part) -> Product:
+    """What is bought in its place since the part switched."""
+    if part.since is None or day < part.since:
+        return product
+    return next((new for old, new in part.switches if old.sku == product.sku), product)
 
 
 def _one(habit: Habit, known: list[Product], catalogue: Catalogue, rng: Random) -> tuple[Product, bool]:
@@ -170,7 +214,7 @@ def _one(habit: Habit, known: list[Product], catalogue: Catalogue, rng: Random) 
 def _would_buy(product: Product, day: date, part: Part) -> bool:
     """Whether the part leaves the customer this product at all."""
     has_dropped = day >= part.drops_since and product.family.key in part.drops
-    return product.is_active and product.family.key not in part.refuses and not has_dropped
+    return product.is_sold_on(day) and product.family.key not in part.refuses and not has_dropped
 
 
 def _wants(product: Product, day: date, part: Part, rng: Random) -> bool:

@@ -4,17 +4,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from itertools import chain
 from random import Random
 
 from deploy.sample.catalogue import CENT
 from deploy.sample.company import Company
-from deploy.sample.habits import baskets, habit_of
+from deploy.sample.habits import baskets, habit_of, planned
 from deploy.sample.orders import SampleLine, SampleOrder, Wish, moment, place, place_as_guest
 from deploy.sample.people import Customer
-from deploy.sample.seasons import timeline
+from deploy.sample.seasons import is_holiday, timeline
 from deploy.sample.trades import WANTS, affinities
 
 GUEST_ORDERS_A_DAY = 1.3
+# How many orders come with free goods, and for how many bought one is free.
+FREE_GOODS_SHARE = 0.012
+BOUGHT_FOR_ONE_FREE = 10
 Draft = tuple[datetime, str, Customer | None, tuple[Wish, ...]]
 
 
@@ -27,7 +31,8 @@ def drafts(company: Company) -> list[Draft]:
         part = company.part_of(customer)
         habit = habit_of(company.seed, customer, part, company.catalogue, liked[customer.trade])
         rng = Random(f"{company.seed}:moments:{customer.id}")
-        for basket in baskets(company.seed, customer, habit, part, company.catalogue, lines[customer.trade]):
+        bought = baskets(company.seed, customer, habit, part, company.catalogue, lines[customer.trade])
+        for basket in chain(bought, planned(part)):
             wishes = tuple(Wish(product, quantity) for product, quantity in basket.items)
             found.append((moment(customer, basket.day, rng), customer.id, customer, wishes))
     found.extend(_guests(company))
@@ -40,10 +45,12 @@ def _guests(company: Company) -> Iterator[Draft]:
     home = company.customers[0]
     for ahead in range(days + 1):
         day = company.first_day + timedelta(days=ahead)
-        if day.weekday() == 6 or rng.random() > GUEST_ORDERS_A_DAY / 2:
+        if day.weekday() == 6 or is_holiday(day) or rng.random() > GUEST_ORDERS_A_DAY / 2:
             continue
         for number in range(rng.randint(1, 3)):
-            products = rng.sample(company.catalogue.products, rng.randint(1, 4))
+            products = rng.sample(
+                [p for p in company.catalogue.products if p.is_sold_on(day)], rng.randint(1, 4)
+            )
             yield (
                 moment(home, day, rng),
                 f"guest{number}",
@@ -62,8 +69,21 @@ def write_up(company: Company, wanted: list[Draft]) -> list[SampleOrder]:
             orders.append(place_as_guest(order_id, at, wishes))
             continue
         order = place(order_id, customer, company.part_of(customer), at, wishes, rng)
+        if rng.random() < FREE_GOODS_SHARE and not company.part_of(customer).situation:
+            order = _with_free_goods(order)
         orders.append(replace(order, rep_id=company.rep_id_of(customer), is_test=customer.is_test))
     return orders
+
+
+def _with_free_goods(order: SampleOrder) -> SampleOrder:
+    """One free for every ten bought, as a line of its own without a price."""
+    free = tuple(
+        replace(line, id=f"{line.id}F", quantity=line.quantity // BOUGHT_FOR_ONE_FREE, unit_price=Decimal(0),
+                discount=Decimal(0))
+        for line in order.lines
+        if line.product and line.quantity >= BOUGHT_FOR_ONE_FREE
+    )  # fmt: skip
+    return replace(order, lines=(*order.lines, *free))
 
 
 def aftermath(company: Company, orders: list[SampleOrder]) -> list[SampleOrder]:

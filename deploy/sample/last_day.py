@@ -8,6 +8,7 @@ from random import Random
 from deploy.sample.company import Company
 from deploy.sample.history import Draft, as_sample, edited, returned
 from deploy.sample.orders import SampleOrder, Wish, moment, place, place_as_guest
+from deploy.sample.parts import ScriptLine
 from deploy.sample.people import OWN_USE, TEST_ACCOUNT, Customer
 
 ORDINARY_ORDERS = 20
@@ -44,10 +45,19 @@ def _is_plain(customer: Customer) -> bool:
 
 def _scripted(company: Company, rng: Random) -> Iterator[Draft]:
     for customer in company.customers:
-        script = company.part_of(customer).script
-        if script:
-            wishes = tuple(Wish(line.product, line.quantity, line.price_share) for line in script)
-            yield moment(customer, company.last_day, rng), customer.id, customer, wishes
+        part = company.part_of(customer)
+        if not part.script:
+            continue
+        at = moment(customer, company.last_day, rng)
+        if part.morning_script:
+            morning = at.replace(hour=8)
+            at = at.replace(hour=14)
+            yield morning, customer.id, customer, _wishes(part.morning_script)
+        yield at, customer.id, customer, _wishes(part.script)
+
+
+def _wishes(script: tuple[ScriptLine, ...]) -> tuple[Wish, ...]:
+    return tuple(Wish(line.product, line.quantity, line.price_share) for line in script)
 
 
 def _counter_sale(company: Company, rng: Random) -> Draft:
@@ -60,8 +70,10 @@ def _place(company: Company, order_id: str, draft: Draft, rng: Random) -> Sample
     at, _, customer, wishes = draft
     if customer is None:
         return place_as_guest(order_id, at, wishes)
-    order = place(order_id, customer, company.part_of(customer), at, wishes, rng)
-    return replace(order, rep_id=company.rep_id_of(customer))
+    part = company.part_of(customer)
+    order = place(order_id, customer, part, at, wishes, rng)
+    lines = tuple(replace(line, reason=part.line_reason) if line.product else line for line in order.lines)
+    return replace(order, rep_id=company.rep_id_of(customer), kind=part.order_kind, lines=lines)
 
 
 def _oddities(company: Company, plain: list[SampleOrder], rng: Random) -> Iterator[Oddity]:

@@ -1,11 +1,12 @@
-"""The situations that show in one order of the last day, and the ordinary orders beside them."""
+"""Orders of the last day that could be larger, and ordinary ones."""
 
-from collections.abc import Iterable
 from decimal import ROUND_CEILING, Decimal
 
+from deploy.sample import price_situations
 from deploy.sample.catalogue import Product
+from deploy.sample.goods import in_trade
 from deploy.sample.parts import ANY_TRADE, Bill, Part, Scene, ScriptLine
-from deploy.sample.trades import STAPLE_PAIRS, main_categories, staple_pair
+from deploy.sample.trades import STAPLE_PAIRS, staple_pair
 
 OFTEN = 8.0
 # From this share of the break on, asking for the rest is a small step.
@@ -29,6 +30,7 @@ def complement_missing(scene: Scene) -> Part:
         cadence=OFTEN,
         refuses=frozenset({needed.family.key}),
         script=(ScriptLine(trigger, quantity), ScriptLine(other, other.family.usual_quantity)),
+        kind="cross_sell",
     )
 
 
@@ -48,13 +50,14 @@ def under_a_break(scene: Scene) -> Part:
         usual=((product.sku, quantity),),
         cadence=OFTEN,
         script=(ScriptLine(product, quantity),),
+        kind="up_sell",
     )
 
 
 def break_would_cost_money(scene: Scene) -> Part:
     """An order just under a break that is better left alone."""
     products = [
-        each for each in _in_trade(scene) if each.breaks and _gain(each, each.breaks[0][0] - 1, scene) < 0
+        each for each in in_trade(scene) if each.breaks and _gain(each, each.breaks[0][0] - 1, scene) < 0
     ]
     product = products[scene.number]
     quantity = product.breaks[0][0] - 1
@@ -68,6 +71,7 @@ def break_would_cost_money(scene: Scene) -> Part:
         usual=((product.sku, quantity),),
         cadence=OFTEN,
         script=(ScriptLine(product, quantity),),
+        kind="up_sell",
     )
 
 
@@ -89,48 +93,13 @@ def small_orders(scene: Scene) -> Part:
         refuses=frozenset(each.family.key for each in scene.catalogue.complements[staple.sku]),
         buys_staples_only=True,
         script=(ScriptLine(staple, quantity + quantity // 8),),
-    )
-
-
-def line_under_usual_margin(scene: Scene) -> Part:
-    """One line sold well under the usual price."""
-    rich = (each for each in _in_trade(scene) if _margin(each, scene) > Decimal("0.34"))
-    product = _dearest(rich)[scene.number]
-    quantity = 3 * product.family.usual_quantity
-    return Part(
-        "line_under_usual_margin",
-        "margin",
-        "one line on the last day 18 % under the price this account pays, still above cost",
-        product.sku,
-        scene.last_day,
-        (product,),
-        usual=((product.sku, quantity),),
-        cadence=OFTEN,
-        script=(ScriptLine(product, quantity, Decimal("0.82")),),
-    )
-
-
-def line_below_cost(scene: Scene) -> Part:
-    """One line sold below cost."""
-    product = _dearest(_in_trade(scene))[scene.number + 4]
-    share = (1 - _margin(product, scene)) * Decimal("0.94")
-    quantity = 2 * product.family.usual_quantity
-    return Part(
-        "line_below_cost",
-        "margin",
-        "one line on the last day sold 6 % below cost",
-        product.sku,
-        scene.last_day,
-        (product,),
-        usual=((product.sku, quantity),),
-        cadence=OFTEN,
-        script=(ScriptLine(product, quantity, share.quantize(Decimal("0.0001"))),),
+        kind="up_sell",
     )
 
 
 def nothing_to_say(scene: Scene) -> Part:
     """An ordinary order of an ordinary customer."""
-    plain = [each for each in _in_trade(scene) if not each.breaks][:3]
+    plain = [each for each in in_trade(scene) if not each.breaks][:3]
     needed = [also for each in plain for also in scene.catalogue.complements[each.sku]]
     usual = tuple((each.sku, each.family.usual_quantity) for each in plain)
     return Part(
@@ -152,24 +121,14 @@ BILL: Bill = (
     (under_a_break, 5, ANY_TRADE),
     (break_would_cost_money, 2, ANY_TRADE),
     (small_orders, 3, ANY_TRADE),
-    (line_under_usual_margin, 3, ANY_TRADE),
-    (line_below_cost, 2, ANY_TRADE),
+    (price_situations.line_under_usual_margin, 3, ANY_TRADE),
+    (price_situations.line_below_cost, 2, ANY_TRADE),
     (nothing_to_say, 6, ANY_TRADE),
 )
 
 
-def _in_trade(scene: Scene) -> list[Product]:
-    """The all-year products the trade lives on, in every size."""
-    categories = main_categories(scene.customer.trade)
-    return [
-        each
-        for each in scene.catalogue.products
-        if each.category in categories and not each.family.season and each.is_active and each.stock > 200
-    ]
-
-
 def _worth_lifting(scene: Scene) -> list[Product]:
-    return [each for each in _in_trade(scene) if each.breaks and each.breaks[0][0] >= 10]
+    return [each for each in in_trade(scene) if each.breaks and each.breaks[0][0] >= 10]
 
 
 def _best(scene: Scene, products: list[Product]) -> list[Product]:
@@ -183,13 +142,3 @@ def _gain(product: Product, quantity: int, scene: Scene) -> Decimal:
     cost = product.cost_on(scene.last_day)
     lifted = at * (product.break_price_on(at, scene.last_day) - cost)
     return lifted - quantity * (product.break_price_on(quantity, scene.last_day) - cost)
-
-
-def _margin(product: Product, scene: Scene) -> Decimal:
-    return 1 - product.cost_on(scene.last_day) / product.price_on(scene.last_day)
-
-
-def _dearest(products: Iterable[Product]) -> list[Product]:
-    """Products without breaks, those first that make the largest lines."""
-    plain = (each for each in products if not each.breaks)
-    return sorted(plain, key=lambda each: -each.prices[-1].amount * each.family.usual_quantity)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from random import Random
 
 from deploy.sample.catalogue import Catalogue, Product
 from deploy.sample.people import Customer
@@ -20,8 +21,48 @@ class ScriptLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Purchase:
+    """Something bought on a day of its own, whatever the habit says."""
+
+    day: date
+    product: Product
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an account pays otherwise than the list and its own discount would have it.
+
+    `frozen` names the products that keep the price of the day `since`. `discount` comes off everything, or off the
+    products in `discounted`. `creeping` says by how much more each month since `since`, on the families in
+    `creeping_on` or on all.
+    """
+
+    since: date | None = None
+    frozen: frozenset[str] = frozenset()
+    discount: Decimal = Decimal(0)
+    discounted: frozenset[str] = frozenset()
+    creeping: Decimal = Decimal(0)
+    creeping_on: frozenset[str] = frozenset()
+    is_agreed: bool = False
+
+    @property
+    def agreed_on(self) -> frozenset[str]:
+        """The products a written agreement names."""
+        return self.frozen | self.discounted if self.is_agreed else frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
-    """What a customer does otherwise than its habit would have it. An empty part bends nothing."""
+    """What a customer does otherwise than its habit would have it. An empty part bends nothing.
+
+    `kind` is the signal kind the situation is about; `expect` says whether that kind should find it, or is "quiet".
+    `subject` is the product or category it is about. From `since` on, its quantities shrink to `shrinks_to`, it buys
+    nothing of the families in `drops`, and the second product of each of `switches` in place of the first. A staple
+    is on `staple_share` of its orders, one after the other. `closed` are days, ends excluded, on which it buys
+    nothing; `months` the only ones in which it buys. `branch` is the situation of the customer who becomes its
+    branch. `script` is what it orders on the last day, `morning_script` what it ordered hours before.
+    """
 
     situation: str = ""
     expect: str = "quiet"
@@ -29,18 +70,33 @@ class Part:
     subject: str | None = None
     since: date | None = None
     staples: tuple[Product, ...] = ()
+    kind: str = ""
+    # What it buys.
     usual: tuple[tuple[str, int], ...] = ()
-    cadence: float | None = None
     lines: float | None = None
     size: float = 1.0
+    shrinks_to: float = 1.0
+    staple_share: float = 0.7
+    buys_staples_only: bool = False
     refuses: frozenset[str] = frozenset()
     drops: frozenset[str] = frozenset()
+    switches: tuple[tuple[Product, Product], ...] = ()
+    purchases: tuple[Purchase, ...] = ()
+    # When it buys.
+    cadence: float | None = None
+    regularity: float | None = None
+    starts: date | None = None
     stops: date | None = None
-    month: int | None = None
-    buys_staples_only: bool = False
-    creeps: bool = False
-    prices_frozen: bool = False
+    months: frozenset[int] = frozenset()
+    closed: tuple[tuple[date, date], ...] = ()
+    branch: str = ""
+    # What it pays.
+    terms: Terms = Terms()
+    # What it does on the last day.
     script: tuple[ScriptLine, ...] = ()
+    morning_script: tuple[ScriptLine, ...] = ()
+    order_kind: str = "sale"
+    line_reason: str = ""
 
     @property
     def drops_since(self) -> date:
@@ -60,6 +116,7 @@ BYSTANDER = Part()
 class Scene:
     """What a maker of parts may look at. `number` counts the customers given the same situation, from 0."""
 
+    seed: int
     catalogue: Catalogue
     customer: Customer
     last_day: date
@@ -68,6 +125,11 @@ class Scene:
     def ago(self, days: int) -> date:
         """So many days before the last one."""
         return self.last_day - timedelta(days=days)
+
+    @property
+    def rng(self) -> Random:
+        """Chances of this customer's own, the same at every call."""
+        return Random(f"{self.seed}:part:{self.customer.id}")
 
     def everyday(self, count: int, category: str | None = None) -> tuple[Product, ...]:
         """Products that sell all year, of this category or else of the trade's own."""

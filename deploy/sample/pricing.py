@@ -5,12 +5,12 @@ from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
 
 from deploy.sample.catalogue import CENT, Product
-from deploy.sample.parts import Part
+from deploy.sample.parts import Part, Terms
 
 # Prices in pounds are set by this rate and kept; only the market rate moves.
 LIST_RATES = {"EUR": Decimal(1), "GBP": Decimal("0.86")}
-CREEP_A_MONTH = Decimal("0.017")
-MOST_CREEP = Decimal("0.10")
+# Even a price that nobody watches stops falling somewhere.
+MOST_CREEP = Decimal("0.12")
 # Whoever buys over the counter without an account pays more than the list.
 COUNTER_MARK_UP = Decimal("1.12")
 
@@ -25,12 +25,23 @@ def account_price(
     product: Product, quantity: int, day: date, currency: str, tier: Decimal, part: Part
 ) -> Decimal:
     """The better of the quantity break and the account's own discount, bent by the part the account plays."""
-    if part.prices_frozen and part.since and day > part.since and product in part.staples:
-        day = part.since
-    listed = listed_price(product, quantity, currency, day)
-    single = listed_price(product, 1, currency, day)
-    price = min(listed, single * (1 - tier))
-    if part.creeps and part.since and day > part.since:
-        months = Decimal((day - part.since).days) / 30
-        price *= 1 - min(MOST_CREEP, CREEP_A_MONTH * months)
+    terms = part.terms
+    is_in_force = terms.since is None or day > terms.since
+    if is_in_force and product.sku in terms.agreed_on and terms.since:
+        agreed = listed_price(product, 1, currency, terms.since) * (1 - max(tier, terms.discount))
+        return min(agreed.quantize(CENT, ROUND_HALF_UP), listed_price(product, quantity, currency, day))
+    if is_in_force and product.sku in terms.frozen and terms.since:
+        day = terms.since
+    price = min(
+        listed_price(product, quantity, currency, day), listed_price(product, 1, currency, day) * (1 - tier)
+    )
+    if is_in_force and (not terms.discounted or product.sku in terms.discounted):
+        price *= 1 - terms.discount
+    if terms.creeping and terms.since and is_in_force and _creeps(product, terms):
+        months = Decimal((day - terms.since).days) / 30
+        price *= 1 - min(MOST_CREEP, terms.creeping * months)
     return price.quantize(CENT, ROUND_HALF_UP)
+
+
+def _creeps(product: Product, terms: Terms) -> bool:
+    return not terms.creeping_on or product.family.key in terms.creeping_on

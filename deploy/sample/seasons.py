@@ -1,13 +1,29 @@
 """The sample company's calendar: which days it trades, and what each month does to trades and products."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import accumulate
 
 SATURDAY_SHARE = 0.06
 WEEKDAYS = (1.05, 1.0, 1.0, 1.02, 0.93, SATURDAY_SHARE, 0.0)
-HOLIDAYS = {(12, 24), (12, 25), (12, 26), (12, 31), (1, 1), (5, 1)}
+HOLIDAYS = {
+    (5, 1),
+    (12, 24),
+    (12, 25),
+    (12, 26),
+    (12, 27),
+    (12, 28),
+    (12, 29),
+    (12, 30),
+    (12, 31),
+    (1, 1),
+    (1, 2),
+}
+# The builders' holiday: the last week of July and the first of August, when hardly a site is open.
+SITES_CLOSED = ((7, 24), (8, 7))
+CLOSED_TRADES = frozenset({"Builder", "Decorator"})
+STILL_OPEN = 0.1
 
 # How busy each trade is from January to December.
 TRADE_MONTHS: dict[str, tuple[float, ...]] = {
@@ -47,9 +63,8 @@ class Timeline:
 
     def distance_of(self, day: date) -> float:
         """How far along the first trading moment on or after this day is."""
-        return next(
-            (reach for each, reach in zip(self.days[1:], self.reach, strict=False) if each >= day), 0.0
-        )
+        number = bisect_left(self.days, day)
+        return self.reach[number - 1] if number else 0.0
 
 
 def months_before(day: date, months: int) -> date:
@@ -62,12 +77,27 @@ def timeline(trade: str, first_day: date, last_day: date) -> Timeline:
     """Every trading day of a trade. The last day always trades like a working day: it is the one replayed."""
     months = TRADE_MONTHS.get(trade, LEVEL)
     days = tuple(first_day + timedelta(days=ahead) for ahead in range((last_day - first_day).days + 1))
-    weights = [1.0 if day == last_day else _openness(day) * months[day.month - 1] for day in days]
+    weights = [1.0 if day == last_day else _openness(day, trade) * months[day.month - 1] for day in days]
     return Timeline(days, tuple(accumulate(weights)))
 
 
-def _openness(day: date) -> float:
-    return 0.0 if (day.month, day.day) in HOLIDAYS else WEEKDAYS[day.weekday()]
+def trading_day(day: date) -> date:
+    """The day itself, or the next on which offices are open."""
+    while day.weekday() > 4 or is_holiday(day):
+        day += timedelta(days=1)
+    return day
+
+
+def is_holiday(day: date) -> bool:
+    """Whether nobody trades on this day of the year."""
+    return (day.month, day.day) in HOLIDAYS
+
+
+def _openness(day: date, trade: str) -> float:
+    if is_holiday(day):
+        return 0.0
+    is_closed = trade in CLOSED_TRADES and SITES_CLOSED[0] <= (day.month, day.day) <= SITES_CLOSED[1]
+    return WEEKDAYS[day.weekday()] * (STILL_OPEN if is_closed else 1)
 
 
 def appetite(season: str, day: date) -> float:

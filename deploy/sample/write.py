@@ -8,12 +8,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from deploy.sample import ledger
+from deploy.sample import agreements, ledger
 from deploy.sample.company import Company, found_company
 from deploy.sample.history import aftermath, drafts, write_up
 from deploy.sample.last_day import last_day
 from deploy.sample.order_rows import ORDER_COLUMNS, as_object, as_rows
 from deploy.sample.orders import SampleOrder
+from deploy.sample.price_situations import FLOOR_MARGIN
+from deploy.sample.stakes import cases
 from deploy.sample.truth import as_json, truths
 
 CUSTOMER_COLUMNS = (
@@ -30,6 +32,7 @@ class SampleFiles:
     products: Path
     costs: Path
     price_breaks: Path
+    price_agreements: Path
     reps: Path
     territories: Path
     customers: Path
@@ -51,16 +54,18 @@ def generate(out: Path, today: date, seed: int = 7) -> SampleFiles:
     history = aftermath(company, write_up(company, before))
     of_the_day = [draft for draft in wanted if draft[0].date() == company.last_day]
     reports, odd = last_day(company, of_the_day, 100001 + len(before))
-    order_of = {each.customer.id: each.id for each in reports if each.customer}
+    last_orders = {each.customer.id: each for each in reports if each.customer}
+    planted = cases(company, history, last_orders)
     files = SampleFiles(
         **{name: out / file for name, file in FILES.items()},
         first_date=company.first_day,
         last_date=company.last_day,
     )
     _write_entities(files, company, history)
+    order_of = {customer_id: each.id for customer_id, each in last_orders.items()}
     _table(files.orders, ORDER_COLUMNS, (row for order in history for row in as_rows(order)))
     files.last_day.write_text("".join(json.dumps(as_object(each)) + "\n" for each in reports), "utf-8")
-    files.truth.write_text(as_json(truths(company, odd, order_of)), "utf-8")
+    files.truth.write_text(as_json(truths(planted, odd, order_of, company.last_day)), "utf-8")
     return files
 
 
@@ -69,6 +74,7 @@ FILES = {
     "products": "products.csv",
     "costs": "costs.csv",
     "price_breaks": "price-breaks.csv",
+    "price_agreements": "price-agreements.csv",
     "reps": "reps.csv",
     "territories": "territories.csv",
     "customers": "customers.csv",
@@ -91,6 +97,7 @@ def _write_entities(files: SampleFiles, company: Company, history: list[SampleOr
     _table(files.territories, "id,name,region,rep_id,valid_from", ledger.territories(company))
     _table(files.customers, CUSTOMER_COLUMNS, _customers(company))
     _table(files.assignments, "customer_id,rep_id,valid_from", ledger.assignments(company))
+    _table(files.price_agreements, agreements.COLUMNS, agreements.price_agreements(company))
     _table(files.targets, "rep_id,period_start,period_end,amount,currency", ledger.targets(company, history))
 
 
@@ -105,7 +112,7 @@ def _products(company: Company) -> Iterator[ledger.Row]:
     for each in company.catalogue.products:
         yield (
             each.sku, each.name, each.category, "active" if each.is_active else "discontinued", str(each.stock),
-            str(each.prices[-1].amount), "0.05", "EUR", str(each.carton),
+            str(each.prices[-1].amount), str(FLOOR_MARGIN), "EUR", str(each.carton),
             ";".join(other.sku for other in company.catalogue.substitutes[each.sku]),
         )  # fmt: skip
 

@@ -37,7 +37,10 @@ pytestmark = pytest.mark.xdist_group("sample company")
 
 TODAY = date(2026, 11, 20)
 CLOSE_OF_BUSINESS = datetime(2026, 11, 19, 22, tzinfo=UTC)
-KINDS = ("cross_sell", "up_sell", "margin")
+# What of the truth file each kind that exists should find.
+KINDS = {"cross_sell": {"cross_sell"}, "up_sell": {"up_sell"}, "margin": {"below_floor", "price_error"}}
+# Decoys the margin kind falls for: it knows no agreed prices, no free goods and no clearance.
+NOT_YET_LEFT_ALONE = {"agreed_price", "free_goods", "clearance", "larger_quantity"}
 SECRET = new_secret()
 Truth = dict[str, Any]
 
@@ -150,7 +153,8 @@ def played(servers: Servers, files: SampleFiles, worker_number: int) -> Iterator
         context = Context()
         context.settings = told
         for noun in NOUNS:
-            tipoff(context, "import", noun, str(getattr(files, noun.replace("-", "_"))))
+            path = getattr(files, noun.replace("-", "_"))
+            tipoff(context, "import", noun, str(path), "--rejects", str(path.with_suffix(".rejects.csv")))
         tipoff(context, "fit")
         company = Company(context.database, told, files)
         company.play(files.last_day.read_text("utf-8").splitlines())
@@ -175,13 +179,18 @@ def test_every_report_of_the_day_is_taken_and_one_is_a_repeat(company: Company) 
     assert company.rows("SELECT kind, key, error FROM task WHERE state <> 'done'") == []
 
 
+def test_every_row_of_the_history_comes_in(files: SampleFiles, company: Company) -> None:
+    assert company.rows("SELECT count(*) > 20000 FROM sales_order WHERE is_history") == [(True,)]
+    assert list(files.orders.parent.glob("*.rejects.csv")) == []
+
+
 def test_costs_are_known_to_the_fit_that_follows_the_imports(company: Company) -> None:
     assert company.rows("SELECT count(*) FROM item_fact WHERE buyers > 20 AND margin_rate IS NULL") == [(0,)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_planted_situation_is_found(company: Company, kind: str) -> None:
-    planted = company.planted(kind)
+    planted = company.planted(*KINDS[kind])
     assert len(planted) >= 5
     missed = [
         (each["situation"], each["order"], each["subject"])
@@ -194,9 +203,10 @@ def test_every_planted_situation_is_found(company: Company, kind: str) -> None:
 
 
 def test_margin_is_spoken_of_only_where_it_was_given_away(company: Company) -> None:
-    below = {each["order"] for each in company.planted("margin")}
+    below = {each["order"] for each in company.planted(*KINDS["margin"])}
+    known = {each["order"] for each in company.truths if each["situation"] in NOT_YET_LEFT_ALONE}
     found = {order for (order,) in company.rows(ORDERS_WITH, kind="margin")}
-    assert found == below
+    assert found - known == below
 
 
 def test_a_break_that_would_cost_money_is_not_offered(company: Company) -> None:
@@ -206,8 +216,9 @@ def test_a_break_that_would_cost_money_is_not_offered(company: Company) -> None:
 
 
 def test_quiet_customers_get_no_call(company: Company) -> None:
-    called = [each for each in company.planted("quiet") if company.sent_about(each["order"])]
-    assert called == []
+    quiet = [each for each in company.planted("quiet") if not each["is_decoy"]]
+    called = [(each["situation"], each["order"]) for each in quiet if company.sent_about(each["order"])]
+    assert [(*each, company.found_in(each[1])) for each in called] == []
 
 
 def test_orders_that_must_not_speak_say_why_and_say_nothing(company: Company) -> None:
@@ -280,7 +291,7 @@ def test_every_signal_has_exactly_one_decision(company: Company) -> None:
 
 def test_a_handful_is_sent_and_everything_else_is_kept_with_its_reason(played: Played) -> None:
     ((orders,),) = played.company.rows("SELECT count(*) FROM sales_order WHERE NOT is_history")
-    assert 5 <= len(played.mails) <= 0.4 * orders
+    assert 5 <= len(played.mails) <= 0.45 * orders
     assert played.company.rows("SELECT count(*) FROM decision WHERE reason = ''") == [(0,)]
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from deploy.sample import SampleFiles, generate
 from deploy.sample.company import found_company
+from deploy.sample.situations import BILL, STRICT_BILL
 
 TODAY = date(2026, 11, 22)  # a Sunday: the last day is a Saturday
 Row = dict[str, str]
@@ -78,7 +79,7 @@ def test_it_has_the_promised_size(
     assert 750 <= len(rows(sample.products)) <= 850
     assert len(rows(sample.reps)) == 11
     assert 60_000 <= len(orders) <= 90_000
-    assert 40 <= len({each["id"] for each in last_day}) <= 62
+    assert 40 <= len({each["id"] for each in last_day}) <= 85
 
 
 def test_every_number_is_a_decimal_and_every_reference_is_known(
@@ -90,6 +91,15 @@ def test_every_number_is_a_decimal_and_every_reference_is_known(
         Decimal(row["quantity"]), net(row)
         assert not row["customer_id"] or row["customer_id"] in known
         assert (row["sku"] in skus) == (row["line_kind"] == "product")
+
+
+def test_no_discount_is_negative_on_a_sale(orders: list[Row], last_day: list[dict[str, Any]]) -> None:
+    """An import refuses an order with one."""
+    for row in orders:
+        assert Decimal(row["discount"] or 0) * Decimal(row["quantity"]) >= 0, row
+    for order in last_day:
+        for line in order["lines"]:
+            assert Decimal(line.get("discount", 0)) * Decimal(line["quantity"]) >= 0, order["id"]
 
 
 def test_nothing_is_dated_on_the_last_day_or_after_it_in_the_history(orders: list[Row]) -> None:
@@ -196,3 +206,10 @@ def test_every_customer_but_a_few_has_a_rep_and_there_is_one_default_owner(sampl
     assert {row["rep_id"] for row in rows(sample.territories)} == {row["id"] for row in reps} - {"R00"}
     nobodys = [row for row in rows(sample.customers) if not row["territory_id"]]
     assert 0 < len(nobodys) < 30
+
+
+def test_every_situation_is_played_whatever_the_day() -> None:
+    wanted = sum(count for _, count, _ in (*STRICT_BILL, *BILL))
+    for month in (2, 5, 8, 11):
+        parts = found_company(7, date(2026, month, 28)).parts.values()
+        assert len([part for part in parts if not part.situation.startswith("branch_of")]) == wanted

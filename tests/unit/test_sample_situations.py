@@ -1,101 +1,22 @@
 """What the truth file of the sample company says was planted can really be seen in its orders."""
 
-import csv
 import itertools
-import json
 from collections import defaultdict
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
-from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
 import pytest
 
-from deploy.sample import SampleFiles, generate
 from deploy.sample.trades import STAPLE_PAIRS
-
-TODAY = date(2026, 11, 22)
-LAST_DAY = date(2026, 11, 21)
-Truth = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Bought:
-    """One product line of a confirmed sale, in base units and the order's currency."""
-
-    order: str
-    customer: str
-    sku: str
-    category: str
-    day: date
-    quantity: Decimal
-    price: Decimal
-
-
-class Books:
-    """Everything the tests look up, read from the files as any importer would."""
-
-    def __init__(self, files: SampleFiles) -> None:
-        self.truths: list[Truth] = json.loads(files.truth.read_text("utf-8"))
-        self.reports: list[dict[str, Any]] = [
-            json.loads(line) for line in files.last_day.read_text("utf-8").splitlines()
-        ]
-        self.by_customer: dict[str, list[Bought]] = defaultdict(list)
-        for row in rows(files.orders):
-            if row["order_kind"] == "sale" and row["order_status"] == "confirmed" and row["sku"]:
-                self.by_customer[row["customer_id"]].append(bought(row))
-        self.costs: dict[str, list[tuple[date, Decimal]]] = defaultdict(list)
-        for row in rows(files.costs):
-            day = date.fromisoformat(row["valid_from"])
-            self.costs[row["product_id"]].append((day, Decimal(row["cost"])))
-        self.breaks: dict[str, dict[Decimal, Decimal]] = defaultdict(dict)
-        for row in rows(files.price_breaks):
-            self.breaks[row["product_id"]][Decimal(row["min_quantity"])] = Decimal(row["unit_price"])
-        self.segments = {row["id"]: row["segment"] for row in rows(files.customers)}
-
-    def cost(self, sku: str, day: date) -> Decimal:
-        return [cost for since, cost in self.costs[sku] if since <= day][-1]
-
-    def margin(self, line: Bought) -> Decimal:
-        return 1 - self.cost(line.sku, line.day) / line.price
-
-    def planted(self, situation: str) -> list[Truth]:
-        found = [each for each in self.truths if each["situation"] == situation]
-        assert found, situation
-        return found
-
-    def report(self, truth: Truth) -> dict[str, Any]:
-        return next(each for each in reversed(self.reports) if each["id"] == truth["order"])
-
-    def reported_line(self, truth: Truth) -> Bought:
-        order = self.report(truth)
-        line = next(each for each in order["lines"] if each.get("sku") == truth["subject"])
-        quantity = Decimal(line["quantity"]) * Decimal(line["units_per_pack"])
-        net = Decimal(line["quantity"]) * Decimal(line["unit_price"]) - Decimal(line.get("discount", 0))
-        return Bought(
-            order["id"], truth["customer"], line["sku"], line["category"], LAST_DAY, quantity, net / quantity
-        )
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def bought(row: dict[str, str]) -> Bought:
-    quantity = Decimal(row["quantity"]) * Decimal(row["units_per_pack"])
-    net = Decimal(row["quantity"]) * Decimal(row["unit_price"]) - Decimal(row["discount"] or 0)
-    day = datetime.fromisoformat(row["ordered_at"]).date()
-    return Bought(
-        row["order_id"], row["customer_id"], row["sku"], row["category"], day, quantity, net / quantity
-    )
+from tests import sample_books
+from tests.sample_books import LAST_DAY, Books, Bought
 
 
 @pytest.fixture(scope="module")
-def books(tmp_path_factory: pytest.TempPathFactory) -> Books:
-    return Books(generate(tmp_path_factory.mktemp("sample"), TODAY, 7))
+def books() -> Books:
+    return sample_books.books()
 
 
 def test_eroding_accounts_pay_less_for_the_same_goods_than_before(books: Books) -> None:
@@ -114,6 +35,11 @@ def test_eroding_accounts_pay_less_for_the_same_goods_than_before(books: Books) 
 
 
 def test_contract_accounts_lose_the_margin_that_others_keep(books: Books) -> None:
+    planted = {
+        each["customer"]
+        for situation in ("cost_not_passed_on", "contract_price")
+        for each in books.planted(situation)
+    }
     for truth in books.planted("cost_not_passed_on"):
         since, sku = date.fromisoformat(truth["since"]), truth["subject"]
         mine = [line for line in books.by_customer[truth["customer"]] if line.sku == sku]
@@ -122,7 +48,6 @@ def test_contract_accounts_lose_the_margin_that_others_keep(books: Books) -> Non
         assert len(before) >= 4
         assert len(after) >= 3
         assert mean(after) < mean(before) - Decimal("0.06"), truth
-        planted = {each["customer"] for each in books.planted("cost_not_passed_on")}
         others = [
             books.margin(line)
             for customer, lines in books.by_customer.items()
