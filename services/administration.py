@@ -20,8 +20,11 @@ SCOPES = ("orders:write", "orders:read", "signals:read", "alerts:read")
 @click.pass_obj
 def migrate(context: "Context") -> None:
     """Bring the database to this version's tables. Safe to run twice."""
-    migrations.upgrade(context.settings.database_url.get_secret_value())
-    click.echo(f"the database stands at revision {migrations.head()}")
+    try:
+        stands = migrations.upgrade(context.settings.database_url.get_secret_value())
+    except migrations.NewerDatabaseError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"the database stands at revision {stands}")
 
 
 @click.group()

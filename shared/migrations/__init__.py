@@ -18,6 +18,10 @@ REVISIONS_AHEAD = 1
 while both run: a migration only adds what the release before it can leave alone; a later one removes."""
 
 
+class NewerDatabaseError(Exception):
+    """Another version migrated the database further than this program can work with; the message says what to do."""
+
+
 def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(_HERE).replace("%", "%%"))
@@ -59,14 +63,23 @@ def fault(database: Database) -> str | None:
         return fault_of(revision_of(connection))
 
 
-def upgrade(url: str, revision: str = "head") -> None:
-    """Bring a database to a revision; waits for another process that does the same."""
+def upgrade(url: str, revision: str = "head") -> str | None:
+    """Bring a database to a revision and return where it stands; waits for another process that does the same.
+
+    A database that the next release migrated is left as it is. Raises NewerDatabaseError for one further ahead.
+    """
     database = Database(url, UNHURRIED)
     try:
         with database.transaction() as connection:
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('tipoff migrations'))")
+            found = revision_of(connection)
+            if found is not None and int(found) > int(head()):
+                if why := fault_of(found):
+                    raise NewerDatabaseError(why)
+                return found
             config = _config()
             config.attributes["connection"] = connection
             command.upgrade(config, revision)
+            return revision_of(connection)
     finally:
         database.close()

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from http.client import HTTPException
 from typing import Any, Self
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -295,5 +296,5 @@ def _answer(request: Request) -> tuple[int, Any]:
     except HTTPError as refused:
         refused.close()
         return refused.code, None
-    except OSError:
+    except (OSError, HTTPException):  # the service was killed before or within its answer
         return 0, None

@@ -95,6 +95,16 @@ def test_a_database_ahead_is_ready_by_one_and_plainly_refused_by_more(database_u
     settings = {"DATABASE_URL": database_url, "TIPOFF_SECRET_KEY": "k" * 32}
     known = int(migrations.head())
 
+    def tipoff(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "services.cli", *arguments],
+            env=os.environ | settings,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
     def stand_at(revision: int) -> None:
         with database.transaction() as connection:
             connection.execute(text(f"UPDATE alembic_version SET version_num = '{revision:04}'"))
@@ -102,20 +112,17 @@ def test_a_database_ahead_is_ready_by_one_and_plainly_refused_by_more(database_u
     try:
         stand_at(known + 1)
         assert ingest.client.get("/readyz").status_code == 200
+        assert tipoff("migrate").stdout == f"the database stands at revision {known + 1:04}\n"
         stand_at(known + 2)
         answer = ingest.client.get("/readyz")
         assert answer.status_code == 503
         assert "the database is newer than this program" in answer.get_json()["checks"]["database"]["reason"]
-        worker = subprocess.run(
-            [sys.executable, "-m", "services.cli", "work", "scoring", "--metrics", "127.0.0.1:0"],
-            env=os.environ | settings,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        worker = tipoff("work", "scoring", "--metrics", "127.0.0.1:0")
         assert worker.returncode == 1
         assert "cannot start: the database is newer than this program" in worker.stderr
+        migrate = tipoff("migrate")
+        assert migrate.returncode == 1
+        assert migrate.stderr.startswith("Error: the database is newer than this program")
     finally:
         stand_at(known)
         database.close()

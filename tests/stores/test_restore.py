@@ -11,11 +11,9 @@ import pytest
 from deploy.embedded_postgres import binaries
 from tests.conftest import Servers
 
-# The script swaps databases of the whole server: no other test may run beside it.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("migrations")]
-
 SCRIPT = Path(__file__).parents[2] / "deploy" / "restore.sh"
-NAME = "tipoff_restore"
+# Of this process alone: two of these tests may run at once.
+NAME = f"tipoff_restore_{os.getpid()}"
 
 
 class Server:
