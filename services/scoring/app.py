@@ -18,7 +18,7 @@ from shared.metrics import Metrics
 from shared.plugins import module_names
 from shared.problems import Problem
 from shared.settings import Settings
-from shared.tokens import ApiToken, remembered
+from shared.tokens import ApiToken, remembered, stored_tokens
 from shared.web import Check, create_service
 
 SIGNALS_AT_MOST = 200
@@ -43,7 +43,7 @@ def create_app(
     )
     for name in module_names(fitted_models):
         metrics.model_fit.labels(name).set_function(partial(api.fitted_at, database, name))
-    find_token = remembered(lambda digest: api.token(database, digest))
+    find_token = remembered(stored_tokens(database))
 
     @app.get("/v1/models")
     @app.doc(security="ApiToken", summary="The current run of every model: until when, how good, how old")

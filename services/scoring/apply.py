@@ -16,10 +16,10 @@ from services.scoring.store import items, orders
 from services.scoring.store.catalogue import Catalogue
 from services.scoring.store.orders import Revision
 from shared import identities
+from shared.domain.money import in_base
 from shared.domain.order import CustomerRef, Line, LineKind, Order, OrderKind, OrderStatus
 
 CONFIRMED = (OrderStatus.CONFIRMED, OrderStatus.CLOSED)
-HUNDREDTH_CENT = Decimal("0.0001")
 
 
 class ResolvedLine(msgspec.Struct, frozen=True):
@@ -58,8 +58,8 @@ class ResolvedOrder:
 
     @property
     def base_net(self) -> Decimal | None:
-        """The whole order in base currency; None while no rate is known."""
-        return None if self.rate is None else _as_stored(self.order.net * self.rate)
+        """The whole order in base currency; None where no rate is known, or an absurd one."""
+        return in_base(self.order.net, self.rate)
 
     @property
     def is_sale(self) -> bool:
@@ -154,7 +154,7 @@ def _resolve_lines(
         product = catalogue[product_of[order.source, line.sku]] if is_product and line.sku else None
         cost: Decimal | None = None
         if line.unit_cost is not None:
-            cost = None if rate is None else line.unit_cost * rate
+            cost = in_base(line.unit_cost, rate)
         elif product is not None and product.costs:
             cost = catalogue.cost(connection, product, day)
         resolved.append(
@@ -162,15 +162,11 @@ def _resolve_lines(
                 number=number,
                 line=line,
                 product=product,
-                base_net=None if rate is None else _as_stored(line.net * rate),
-                base_unit_cost=None if cost is None else _as_stored(cost),
+                base_net=in_base(line.net, rate),
+                base_unit_cost=cost,
             )
         )
     return tuple(resolved)
-
-
-def _as_stored(amount: Decimal) -> Decimal:
-    return amount.quantize(HUNDREDTH_CENT)
 
 
 def write_orders(connection: Connection, resolved: Sequence[ResolvedOrder]) -> list[ResolvedOrder]:

@@ -151,6 +151,22 @@ def test_money_is_turned_into_base_currency_at_the_rate_of_that_day(database: Da
     assert [row[9] for row in facts(database)["orders"]] == [40, 25, None]
 
 
+def test_a_rate_that_makes_an_amount_absurd_leaves_it_unknown_by_order_and_by_refresh(
+    database: Database,
+) -> None:
+    with database.transaction() as connection:
+        connection.exec_driver_sql("INSERT INTO fx_rate VALUES ('EUR', '2026-02-01', 9999999)")
+    score(database, order("1", line("DRILL", 10, 90_000_000), currency="EUR"))
+    assert facts(database)["orders"][0][8:10] == (900_000_000, None)
+    with database.transaction() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO task (queue, kind, key) VALUES ('scoring', 'refresh', 'import-1')"
+        )
+    Worker(database).work("refresh")
+    assert facts(database)["orders"][0][9] is None
+    assert rows(database, "SELECT state FROM task WHERE state <> 'done'") == []
+
+
 def test_a_lines_own_cost_goes_before_the_one_valid_that_day(database: Database) -> None:
     score(database, order("0", line("DRILL"), line("BIT"), days_ago=40))
     with database.transaction() as connection:

@@ -1,4 +1,4 @@
-"""What the web service shows: tokens, the current models, signals."""
+"""What the web service shows: the current models, signals."""
 
 from datetime import datetime
 from math import nan
@@ -7,7 +7,6 @@ from typing import Any
 from sqlalchemy import text
 
 from shared.db import DATABASE_ERRORS, Database
-from shared.tokens import ApiToken
 
 _SIGNALS = text("""
     SELECT public_id AS id, kind, customer_ref.external_id AS customer, customer_ref.source, subject, headline,
@@ -21,16 +20,6 @@ _SIGNALS = text("""
        OR signal.customer_id IN (SELECT customer_id FROM customer_ref WHERE external_id = :customer)
     ORDER BY signal.id DESC LIMIT :most
 """)
-
-
-def token(database: Database, digest: bytes) -> ApiToken | None:
-    """Return the token with this SHA-256, if there is one."""
-    with database.autocommit() as connection:
-        row = connection.execute(
-            text("SELECT name, source, scopes, expires_at FROM api_token WHERE digest = :digest"),
-            {"digest": digest},
-        ).first()
-    return None if row is None else ApiToken(row.name, row.source, frozenset(row.scopes), row.expires_at)
 
 
 def fitted_at(database: Database, model: str) -> float:

@@ -25,6 +25,7 @@ from services.scoring.facts import (
     cost_on,
 )
 from services.scoring.value import readable
+from shared.domain.money import in_base
 
 CANDIDATES_KEPT = 50_000
 """Customers whose candidates are kept; a company with more forgets and reads again."""
@@ -138,11 +139,9 @@ class Catalogue(Mapping[int, ProductFacts]):
         cost = cost_on(product, day)
         if cost is None:
             return None
-        if cost.currency == self.base_currency:
-            return cost.cost
-        self.load_rates(connection, [(cost.currency, day)])
-        rate = self.rate(cost.currency, day)
-        return None if rate is None else cost.cost * rate
+        if cost.currency != self.base_currency:
+            self.load_rates(connection, [(cost.currency, day)])
+        return in_base(cost.cost, self.rate(cost.currency, day))
 
 
 def _fit(connection: Connection) -> FitFacts:

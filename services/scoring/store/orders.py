@@ -247,14 +247,15 @@ def record_outcome(connection: Connection, event_ids: Sequence[str], applied: Co
     )
 
 
-# Amounts nobody could know when the order came: the rate or the cost valid that day was imported later.
+# Amounts nobody could know when the order came: the rate or the cost valid that day was imported later. One larger
+# than any amount may be stays unknown, as shared.domain.money.in_base has it.
 _FILL_ORDERS = text("""
     UPDATE sales_order AS o SET base_net = round(o.net * known.rate, 4)
     FROM (SELECT o.id, (SELECT rate FROM fx_rate WHERE currency = o.currency
                           AND valid_on <= (o.ordered_at AT TIME ZONE 'UTC')::date ORDER BY valid_on DESC LIMIT 1)
                  AS rate
           FROM sales_order o WHERE o.base_net IS NULL) known
-    WHERE o.id = known.id AND known.rate IS NOT NULL
+    WHERE o.id = known.id AND abs(o.net * known.rate) < 1e12
 """)
 
 _FILL_LINES = text("""
@@ -264,7 +265,7 @@ _FILL_LINES = text("""
                      AND valid_on <= (o.ordered_at AT TIME ZONE 'UTC')::date ORDER BY valid_on DESC LIMIT 1) AS rate
           FROM order_line l JOIN sales_order o ON o.id = l.order_id WHERE l.base_net IS NULL) known
     WHERE l.order_id = known.order_id AND l.line_no = known.line_no AND l.ordered_at = known.ordered_at
-      AND known.rate IS NOT NULL
+      AND abs(l.net * known.rate) < 1e12
 """)
 
 _FILL_COSTS = text("""
@@ -287,7 +288,7 @@ _FILL_COSTS = text("""
     )
     UPDATE order_line AS l SET base_unit_cost = round(known.cost, 4) FROM known
     WHERE l.order_id = known.order_id AND l.line_no = known.line_no AND l.ordered_at = known.ordered_at
-      AND known.cost IS NOT NULL
+      AND known.cost < 1e12
 """)
 
 
