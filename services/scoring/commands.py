@@ -20,7 +20,9 @@ def fit_command(context: "Context", as_of: datetime | None) -> None:
     refresh.what_waits(context.database, context.settings.base_currency)
     moment = as_of.replace(tzinfo=UTC) if as_of else context.clock()
     try:
-        report = fit(context.settings.database_url.get_secret_value(), moment)
+        report = fit(
+            context.settings.database_url.get_secret_value(), moment, zone=context.settings.time_zone
+        )
     except ModelsFailed as fault:
         for line in fault.report.lines():
             click.echo(line)
