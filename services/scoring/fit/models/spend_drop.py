@@ -7,6 +7,7 @@ as large as theirs vary.
 
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,8 @@ from services.scoring.fit import rhythm
 from services.scoring.fit.chance import Matrix, learn, matrix
 from services.scoring.fit.facts import Facts
 from services.scoring.fit.model import Derived, Model
+
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 QUARTER = 91
 YEAR = 364
@@ -91,7 +94,7 @@ def _dropped(facts: Facts, moments: Sequence[date]) -> rhythm.Columns:
     return rhythm.select(stood, dropped)
 
 
-def _market(stood: rhythm.Columns, usual: Matrix, fits: Matrix) -> Matrix:
+def _market(stood: rhythm.Columns, usual: Matrix, fits: Mask) -> Matrix:
     """Return for each row how the trade of all moved by that day: their last quarter beside their usual one."""
     factor = np.ones(len(usual))
     for moment in np.unique(stood["moment"]):
