@@ -56,12 +56,12 @@ def main() -> int:
         rejects = str(running.folder / "rejects.csv")
         running.tipoff("import", "orders", str(REFERENCE), "--columns", "online_retail", "--rejects", rejects)
         _read(file)
-        seconds, peak = _fit(running)
+        fit = _fit(running)
         drift = {cutoff: _drift(running, file, cutoff) for cutoff in CUTOFFS}
         calibration = {cutoff: _calibration(running, file, cutoff) for cutoff in CUTOFFS}
         stopped = _stopped(running, file)
         lists = {kind: _lists(running, file, kind) for kind in ("reorder_due", "cross_sell")}
-    text, missed = _document(drift, calibration, stopped, lists, (seconds, peak))
+    text, missed = _document(drift, calibration, stopped, lists, fit)
     DOCUMENT.write_text(text)
     print(text)
     for each in missed:
@@ -78,13 +78,13 @@ def _read(file: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-def _fit(running: System) -> tuple[float, float]:
-    """Fit every model as a night would; return seconds and peak megabytes."""
+def _fit(running: System) -> tuple[float, float, float]:
+    """Fit every model as a night would; return seconds, seconds of processor time, and peak megabytes."""
     began = time.perf_counter()
     command = [sys.executable, "-m", "services.cli", "fit"]
     process = subprocess.Popen(command, env={**os.environ, **running.settings}, cwd=ROOT)
     _, _, usage = os.wait4(process.pid, 0)
-    return time.perf_counter() - began, usage.ru_maxrss / 1024
+    return time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def _export(running: System, kind: str, cutoff: str, top: int) -> list[Row]:
@@ -256,7 +256,7 @@ def _document(
     calibration: Mapping[str, list[tuple[float, bool]]],
     stopped: list[tuple[str, int, float, float, float]],
     lists: Mapping[str, tuple[int, float, float]],
-    fit: tuple[float, float],
+    fit: tuple[float, float, float],
 ) -> tuple[str, list[str]]:
     """Return the page, and what missed its floor."""
     last = drift[LAST]["going_quiet, by gain"]
@@ -275,8 +275,9 @@ def _document(
         "mean money by gain beats every baseline": all(ours.money > each.money for each in others.values()),
         f"re-order nDCG@10 is {lists['reorder_due'][1]:.3f}, floor {REORDER_FLOOR}": lists["reorder_due"][1]
         >= REORDER_FLOOR,
-        f"fit takes {fit[0]:.0f} s and {fit[1]:,.0f} MB, at most 30 s and 1,500 MB": fit[0] <= 30
-        and fit[1] <= 1500,
+        f"fit takes {fit[0]:.0f} s ({fit[1]:.0f} s of processor) and {fit[2]:,.0f} MB, at most 30 s and 1,500 MB": (
+            fit[0] <= 30 and fit[2] <= 1500
+        ),
     }
     parts = [
         "# How good the signals are",
