@@ -10,21 +10,14 @@ Price and cost are taken at the quantities of the second period, so there is no 
 is rounded to the cent such that the item's effects, and so all of them, sum to the change of margin to the cent.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from decimal import ROUND_HALF_EVEN, Decimal
 
 CENT = Decimal("0.01")
 NONE = Decimal(0)
 CULPRITS = 3
-SPOKEN = {
-    "price": "price",
-    "cost": "cost",
-    "mix": "mix",
-    "volume": "volume",
-    "new": "new items",
-    "lost": "lost items",
-}
+CAUSES = ("price", "cost", "mix", "volume", "new", "lost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +65,19 @@ class Bridge:
         """The effects of all items."""
         return sum(self.items.values(), Effects())
 
-    @property
-    def cause(self) -> str | None:
-        """The word for the effect that cost the most margin; None where none cost any."""
-        worst = min(fields(Effects), key=lambda each: getattr(self.effects, each.name))
-        return SPOKEN[worst.name] if getattr(self.effects, worst.name) < 0 else None
+    def cause(self, causes: Sequence[str] = CAUSES) -> str | None:
+        """The one of the causes that cost the most margin; None where none cost any."""
+        worst = min(causes, key=lambda each: getattr(self.effects, each))
+        return worst if getattr(self.effects, worst) < 0 else None
 
-    def culprits(self, most: int = CULPRITS) -> list[str]:
-        """The items that explain most of a loss, the worst first; items that gained are none."""
-        losing = [name for name, effects in self.items.items() if effects.total < 0]
-        return sorted(losing, key=lambda name: (self.items[name].total, name))[:most]
+    def culprits(self, causes: Sequence[str] = CAUSES, most: int = CULPRITS) -> list[str]:
+        """The items that lost most margin by these causes, the worst first; items that gained are none."""
+        lost = {
+            name: sum((getattr(effects, cause) for cause in causes), NONE)
+            for name, effects in self.items.items()
+        }
+        losing = [name for name, effect in lost.items() if effect < 0]
+        return sorted(losing, key=lambda name: (lost[name], name))[:most]
 
 
 def bridge(items: Iterable[tuple[str, Sold, Sold]]) -> Bridge:

@@ -202,7 +202,10 @@ def test_the_judgement_of_the_day_is_put_once_for_each_kind(database: Database, 
             judgements(connection)
     ((today,),) = rows(database, "SELECT CAST((now() AT TIME ZONE :zone)::date AS text)", zone=zone)
     keys = [row.key for row in rows(database, "SELECT key FROM task WHERE kind = 'judge' ORDER BY key")]
-    assert keys == [f"{today}:book", f"{today}:gone_quiet"]
+    assert [key for key in keys if key.endswith((":book", ":gone_quiet"))] == [
+        f"{today}:book",
+        f"{today}:gone_quiet",
+    ]
 
 
 def test_a_kind_that_fails_stops_no_other(database: Database, install: Any) -> None:
