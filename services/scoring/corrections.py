@@ -22,6 +22,9 @@ from shared.domain.signal import Evidence, Signal
 P0 = 0.20
 """Chance that a price is put right although nobody acts: assumed until measured."""
 
+LEAST_GAIN = 3.0
+"""What a correction costs, in base currency."""
+
 NAMED = 3
 """How many items a message names."""
 
@@ -59,10 +62,15 @@ def usual_quarter(purchases: ibis.Table) -> ibis.Table:
 
 
 def valued(rows: ibis.Table, kind: str) -> ibis.Table:
-    """Add `p0`, `stake` and `gain` to rows with `loss` (own currency), `rate` (to base) and `quarter_margin`."""
+    """Add `p0`, `stake` and `gain` to rows with `found`, `loss` (own currency), `rate` (to base), `quarter_margin`.
+
+    What is found `fires` where it is worth a correction.
+    """
     stake = ibis.least(ibis.greatest(rows.loss, 0.0) * rows.rate, rows.quarter_margin)
-    shift = after_acting(P0, EFFECTS[kind]) - P0
-    return rows.mutate(p0=ibis.literal(P0, "float64"), stake=stake, gain=stake * shift)
+    gain = stake * (after_acting(P0, EFFECTS[kind]) - P0)
+    return rows.mutate(
+        p0=ibis.literal(P0, "float64"), stake=stake, gain=gain, fires=rows.found & (gain >= LEAST_GAIN)
+    )
 
 
 def without_agreed(rows: ibis.Table, agreements: ibis.Table | None, as_of: date) -> ibis.Table:
@@ -89,7 +97,7 @@ def listed(items: ibis.Table, products: ibis.Table, columns: Sequence[str]) -> i
     return named.group_by("customer_id").agg(items=rows)
 
 
-def outcome(facts: Sales, as_of: datetime, rows: ibis.Table) -> ibis.Table:
+def put_right(facts: Sales, as_of: datetime, rows: ibis.Table) -> ibis.Table:
     """Return per customer of a kind's `rows` of `as_of` whether the prices were put right in the 90 days after.
 
     `facts` reach over those days. `happened`: at least half, by money, of what was bought again of the items that lost

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from services.scoring.corrections import outcome, without_agreed
-from services.scoring.signals.discount_outlier import candidates, tell
+from services.scoring.corrections import without_agreed
+from services.scoring.signals.discount_outlier import candidates, outcome, tell
 from tests.sales import APART, AS_OF, CUSTOMER, bought, day_of, judged, rows_of, trade
 
 OTHERS, ITEM = range(2, 14), 10
@@ -63,14 +63,23 @@ def rows():
 
 
 @pytest.mark.parametrize("case", FIRES)
-def test_it_fires_at(rows, case: str) -> None:
-    assert rows[case]["fires"]
+def test_it_finds(rows, case: str) -> None:
+    assert rows[case]["found"]
     assert [item["product_id"] % APART for item in rows[case]["items"]] == [ITEM]
 
 
 @pytest.mark.parametrize("case", QUIET)
-def test_it_does_not_fire_at(rows, case: str) -> None:
-    assert rows[case] is None or not rows[case]["fires"]
+def test_it_finds_nothing_in(rows, case: str) -> None:
+    assert rows[case] is None or not rows[case]["found"]
+
+
+def test_what_is_found_is_told_where_it_is_worth_a_correction(rows) -> None:
+    small, large = (
+        rows["a fifth less than twelve others"],
+        judged(candidates, {"": [*pays(800), *others(1000)]})[""],
+    )
+    assert (small["found"], small["fires"]) == (True, False)
+    assert (large["found"], large["fires"]) == (True, True)
 
 
 def test_it_names_the_customers_price_and_that_of_the_others(rows) -> None:
@@ -87,7 +96,7 @@ def test_it_names_the_customers_price_and_that_of_the_others(rows) -> None:
 def test_an_agreed_price_is_no_outlier() -> None:
     facts = trade(pays(8), others())
     rows = candidates(facts, AS_OF)
-    items = rows.filter(rows.fires).select("customer_id", product_id=rows.customer_id * 0 + ITEM)
+    items = rows.filter(rows.found).select("customer_id", product_id=rows.customer_id * 0 + ITEM)
     agreed = (
         trade(pays(8)).accounts.select("customer_id", "product_id", valid_from="day").mutate(valid_to=None)
     )
@@ -104,6 +113,6 @@ def test_an_agreed_price_is_no_outlier() -> None:
 def test_its_outcome_is_the_next_price(price, happened) -> None:
     rows = candidates(trade(pays(8), others()), AS_OF)
     later = trade(pays(8), others(), pays(price, days_ago=-20))
-    assert rows_of(outcome(later, AS_OF, rows.filter(rows.fires))) == [
+    assert rows_of(outcome(later, AS_OF, rows.filter(rows.found))) == [
         {"customer_id": CUSTOMER, "happened": happened}
     ]

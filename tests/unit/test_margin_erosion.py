@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.scoring.corrections import outcome
-from services.scoring.signals.margin_erosion import candidates, tell
+from services.scoring.signals.margin_erosion import candidates, outcome, tell
 from tests.sales import AS_OF, CUSTOMER, bought, judged, rows_of, trade
 
 ORDER_DAYS = (400, 350, 300, 250, 200, 150, 120, 80, 50, 20)
@@ -128,14 +127,14 @@ def rows():
 
 
 @pytest.mark.parametrize("case", FIRES)
-def test_it_fires_where(rows, case: str) -> None:
-    assert rows[case]["fires"]
+def test_it_finds_one_where(rows, case: str) -> None:
+    assert rows[case]["found"]
     assert rows[case]["gain"] > 0
 
 
 @pytest.mark.parametrize("case", QUIET)
-def test_it_does_not_fire_where(rows, case: str) -> None:
-    assert rows[case] is None or not rows[case]["fires"]
+def test_it_finds_nothing_where(rows, case: str) -> None:
+    assert rows[case] is None or not rows[case]["found"]
 
 
 def test_it_says_what_the_margin_was_and_why_it_fell(rows) -> None:
@@ -170,6 +169,6 @@ def test_the_outcome_of(price_after, happened) -> None:
     rows = candidates(trade(*purchases), AS_OF)
     after = [] if price_after is None else [bought(CUSTOMER, item, -30, price=price_after) for item in ITEMS]
     later = trade(*purchases, after)
-    assert rows_of(outcome(later, AS_OF, rows.filter(rows.fires))) == [
+    assert rows_of(outcome(later, AS_OF, rows.filter(rows.found))) == [
         {"customer_id": CUSTOMER, "happened": happened}
     ]

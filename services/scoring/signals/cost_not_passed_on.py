@@ -21,6 +21,7 @@ from services.scoring.corrections import (
     name_of,
     on,
     price,
+    put_right,
     signal,
     units,
     usual_quarter,
@@ -35,6 +36,9 @@ PASSED_ON = 0.50
 NOTABLE_RISE = 0.02
 SETTLING = 30
 """Days a customer is given after a rise: orders agreed before it, and price lists sent out, take a month."""
+
+LARGEST_FALL = 0.10
+"""A price that fell further was an offer or a clearance, whatever the cost did."""
 
 PERIOD = 365
 BEFORE = 365
@@ -54,7 +58,7 @@ def candidates(facts: Sales, as_of: datetime) -> ibis.Table:
         - (ibis.greatest(items.price_rise, 0.0) * items.quantity).sum()
         / (items.cost_rise * items.quantity).sum(),
         loss=ibis.coalesce(items.loss.sum(where=items.fires), 0.0),
-        fires=items.fires.any(),
+        found=items.fires.any(),
     )
     rows = valued(accounts.join(usual_quarter(sales), "customer_id"), KIND.name)
     found = items.filter(items.fires)
@@ -111,7 +115,11 @@ def _items(sales: ibis.Table) -> ibis.Table:
     items = items.filter(items.cost_rise > 0, items.price_rise.notnull())
     # a price that fell is another question, and its money is not counted here
     missing = items.cost_rise - ibis.greatest(items.price_rise, 0.0)
-    fires = (items.price_rise < PASSED_ON * items.cost_rise) & (items.latest <= PERIOD / 2)
+    fires = (
+        (items.price_rise < PASSED_ON * items.cost_rise)
+        & (items.price_rise > -LARGEST_FALL * items.old_price)
+        & (items.latest <= PERIOD / 2)
+    )
     return items.mutate(fires=fires, loss=missing * items.quantity, right_price=items.new_price + missing / 2)
 
 
@@ -144,11 +152,16 @@ def _item(item: Mapping[str, Any], currency: str) -> Evidence:
     return Evidence(name_of(item), text)
 
 
+def outcome(facts: Sales, as_of: datetime, rows: ibis.Table) -> ibis.Table:
+    """Return per customer `happened`: half of the rise was paid in the 90 days after; NULL: not bought."""
+    return put_right(facts, as_of, rows)
+
+
 def ends(facts: OrderFacts, episode: Episode) -> None:
     """Return None: the night ends the episode when the rise is passed on."""
 
 
-KIND = DaySignalKind(
+KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     name="cost_not_passed_on",
     version="1",
     trigger=Trigger.CUSTOMER_DAY,

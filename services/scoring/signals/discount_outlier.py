@@ -21,6 +21,7 @@ from services.scoring.corrections import (
     name_of,
     on,
     price,
+    put_right,
     signal,
     units,
     usual_quarter,
@@ -54,15 +55,15 @@ def candidates(facts: Sales, as_of: datetime) -> ibis.Table:
     """Return a row per customer who is comparable in some item: the items that stand out, and what they lose."""
     day = as_of.date()
     sales = priced(facts, day, YEAR)
-    cells = _cells(sales.filter(sales.age <= PERIOD))
-    found = without_agreed(cells.filter(cells.fires), None, day)
+    cells = without_agreed(_cells(sales.filter(sales.age <= PERIOD)), None, day)
+    found = cells.filter(cells.fires)
     accounts = cells.group_by("customer_id").agg(
         currency=cells.currency.max(),
         rate=cells.rate.max(),
         net_recent=cells.net.sum(),
         score=cells.score.max(),
         loss=ibis.coalesce(cells.loss.sum(where=cells.fires), 0.0),
-        fires=cells.fires.any(),
+        found=cells.fires.any(),
     )
     rows = valued(accounts.join(usual_quarter(sales), "customer_id"), KIND.name)
     return rows.left_join(listed(found, facts.products, _TOLD), "customer_id").drop("customer_id_right")
@@ -147,11 +148,16 @@ def _item(item: Mapping[str, Any], currency: str) -> Evidence:
     return Evidence(name_of(item), text)
 
 
+def outcome(facts: Sales, as_of: datetime, rows: ibis.Table) -> ibis.Table:
+    """Return per customer `happened`: the price went half way up in the 90 days after; NULL: not bought."""
+    return put_right(facts, as_of, rows)
+
+
 def ends(facts: OrderFacts, episode: Episode) -> None:
     """Return None: the night ends the episode when no item stands out any more."""
 
 
-KIND = DaySignalKind(
+KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     name="discount_outlier",
     version="1",
     trigger=Trigger.CUSTOMER_DAY,

@@ -26,6 +26,7 @@ from services.scoring.corrections import (
     name_of,
     on,
     price,
+    put_right,
     signal,
     units,
     usual_quarter,
@@ -64,16 +65,16 @@ ITEM = ("customer_id", "product_id", "min_quantity")
 def candidates(facts: Sales, as_of: datetime) -> ibis.Table:
     """Return a row per customer with enough order days: the drop, its significance, what it loses in 90 days."""
     day = as_of.date()
-    sales = priced(facts, day, QUARTER + BEFORE)
+    sales = without_agreed(priced(facts, day, QUARTER + BEFORE), None, day)
     gaps = with_gaps(sales)
     accounts = _accounts(sales)
     known, unknown = _items_with_cost(sales), _items_by_gap(sales, gaps)
     rows = _by_margin(accounts, known).union(_by_gap(accounts, unknown, gaps))
     rows = valued(rows.join(usual_quarter(sales), "customer_id"), KIND.name)
-    fires = rows.filter(rows.fires).select("customer_id", "cost_known")
+    told = rows.filter(rows.found).select("customer_id", "cost_known")
     items = known.mutate(cost_known=True).union(unknown.mutate(cost_known=False))
-    wrong = without_agreed(items.semi_join(fires, ["customer_id", "cost_known"]), None, day)
-    return rows.left_join(listed(wrong, facts.products, _TOLD), "customer_id").drop("customer_id_right")
+    listing = listed(items.semi_join(told, ["customer_id", "cost_known"]), facts.products, _TOLD)
+    return rows.left_join(listing, "customer_id").drop("customer_id_right")
 
 
 _TOLD = (
@@ -171,7 +172,7 @@ def _by_margin(accounts: ibis.Table, items: ibis.Table) -> ibis.Table:
         drop=rows["mean"],
         share=rows.falling,
         loss=ibis.greatest(rows.loss, 0.0),
-        fires=(rows["mean"] >= NOTABLE) & (rows.falling >= FALLING) & (rows.score >= SIGNIFICANT),
+        found=(rows["mean"] >= NOTABLE) & (rows.falling >= FALLING) & (rows.score >= SIGNIFICANT),
     )
 
 
@@ -215,15 +216,15 @@ def _by_gap(accounts: ibis.Table, items: ibis.Table, gaps: ibis.Table) -> ibis.T
     rows = rows.join(items.group_by("customer_id").agg(loss=items.loss.sum()), "customer_id")
     is_falling = (rows.falling > SIGNIFICANT) & (rows["drop"] > NOTABLE)
     is_spreading = (rows.spreading > SIGNIFICANT) & (rows.share > NOTABLE_SHARE)
-    fires = (is_falling | is_spreading) & (rows.loss > 0)
+    found = (is_falling | is_spreading) & (rows.loss > 0)
     return rows.select(
         *_ACCOUNT,
         score=ibis.greatest(rows.falling, rows.spreading),
         drop=rows["drop"],
         share=rows.share,
         # what is no trend is noise, and its sum over many items may be anything
-        loss=ibis.ifelse(fires, rows.loss, 0.0),
-        fires=fires,
+        loss=ibis.ifelse(found, rows.loss, 0.0),
+        found=found,
     )
 
 
@@ -284,7 +285,7 @@ def _by_bridge(row: Mapping[str, Any]) -> Told:
         evidence=(
             Evidence("Margin on the same items", total),
             *(_item(items[name], currency) for name in losing[:NAMED]),
-            Evidence("Margin of 90 days beside the year before", _spoken(found, currency)),
+            Evidence("Margin in 90 days beside a usual quarter", _spoken(found, currency)),
         ),
         detail={"cause": cause, "bridge": {name: str(getattr(found.effects, name)) for name in CAUSES}},
     )
@@ -346,11 +347,16 @@ def _count(items: Sequence[object]) -> str:
     return f"{len(items)} items" if len(items) != 1 else "one item"
 
 
+def outcome(facts: Sales, as_of: datetime, rows: ibis.Table) -> ibis.Table:
+    """Return per customer `happened`: half of what slipped came back in the 90 days after; NULL: not bought."""
+    return put_right(facts, as_of, rows)
+
+
 def ends(facts: OrderFacts, episode: Episode) -> None:
     """Return None: one order shows no trend, so the night ends the episode when the drop is over."""
 
 
-KIND = DaySignalKind(
+KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     name="margin_erosion",
     version="1",
     trigger=Trigger.CUSTOMER_DAY,
