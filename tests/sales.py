@@ -69,7 +69,7 @@ def rows_of(expression: ibis.Table) -> Sequence[dict[str, Any]]:
 
 def judged(
     candidates: Callable[[Trade, datetime], ibis.Table], cases: Mapping[str, Iterable[dict[str, Any]]]
-) -> dict[str, dict[str, Any] | None]:
+) -> dict[str, Any]:
     """Judge many cases in one query, each with customers and products of its own.
 
     Returned is the row of each case's customer, None where there was not enough to judge.
