@@ -1,8 +1,8 @@
-"""How well margin erosion is found: discounts that creep up a point a month, injected into a real wholesaler's orders.
+"""How well margin erosion is found: `python -m bench.margin_quality`.
 
-Thirty of its regular customers leak for the last six months, on all of their items or on half of them. The kind's own
-candidates judge the changed orders; precision is of everybody they name, the customers whose prices really slip in
-the data included.
+Discounts that creep up a point a month are injected into a real wholesaler's orders: thirty of its regular customers
+leak for the last six months, on all of their items or on half of them. The kind's own candidates judge the changed
+orders; precision is of everybody they name, the customers whose prices really slip in the data included.
 """
 
 import random
@@ -14,7 +14,8 @@ from statistics import fmean
 
 import ibis
 
-from bench.figures import Figure, Goal
+from bench.figures import Figure, Goal, goals, table
+from bench.history import REFERENCE
 from services.scoring.engine import Engine, open_engine
 from services.scoring.signals import margin_erosion
 
@@ -137,3 +138,8 @@ def figures(lines: Path) -> list[Figure]:
             )
         )
     return found
+
+
+if __name__ == "__main__":
+    measured = figures(REFERENCE)
+    print(table(measured), goals(measured), sep="\n\n")
