@@ -13,7 +13,7 @@ from datetime import timedelta
 from sqlalchemy import Connection
 
 from services.scoring.apply import ResolvedLine, ResolvedOrder
-from services.scoring.facts import Assumptions, LineFacts, OrderFacts, PastOrder, fold
+from services.scoring.facts import FEW_PURCHASES, Assumptions, LineFacts, OrderFacts, PastOrder, fold
 from services.scoring.store import items, orders
 from services.scoring.store.catalogue import Catalogue
 from services.scoring.value import readable
@@ -41,6 +41,10 @@ class _Known:
     history: items.History = field(default_factory=dict)
     bought: frozenset[int] = frozenset()
     past: list[PastOrder] = field(default_factory=list)
+
+    def regulars(self) -> items.History:
+        """What was bought time and again."""
+        return {product: each for product, each in self.history.items() if len(each) >= FEW_PURCHASES}
 
     def add(self, earlier: ResolvedOrder) -> None:
         """Add what an earlier order of the batch bought."""
@@ -94,6 +98,7 @@ def gather(
         for each in of_customer[customer_id]:
             if each.order.ordered_at < as_of:
                 before.add(each)
+    catalogue.load(connection, {product for before in known.values() for product in before.regulars()})
     return [
         _order_facts(each, known[moment], past.get(moment, ()), catalogue, assumptions)
         for each, moment in zip(sales, moments, strict=True)
@@ -106,7 +111,9 @@ def _known_from_state(
     """Return the state as it is, of customers whose every order of the batch comes after it."""
     pairs = {(each.customer_id, line.product.id) for each in sales for line in each.lines if line.product}
     histories: dict[int, items.History] = defaultdict(dict)
-    for (customer_id, product_id), history in items.histories(connection, pairs).items():
+    last = {each.customer_id: each.order.ordered_at for each in sales}  # in time order: the latest stays
+    found = items.due(connection, last) | items.histories(connection, pairs)
+    for (customer_id, product_id), history in found.items():
         histories[customer_id][product_id] = history
     known = {}
     for each in sales:
@@ -122,14 +129,15 @@ def _known_from_lines(
     if not sales:
         return {}
     moments = {(each.customer_id, each.order.ordered_at) for each in sales}
+    bought = items.bought_before(connection, moments, NEVER_BOUGHT, batch_ids)
     asked = {
         (each.customer_id, line.product.id, each.order.ordered_at)
         for each in sales
         for line in each.lines
         if line.product
     }
+    asked |= {(customer, product, at) for (customer, at), products in bought.items() for product in products}
     histories = items.histories_before(connection, asked, batch_ids) if asked else {}
-    bought = items.bought_before(connection, moments, NEVER_BOUGHT, batch_ids)
     return {moment: _Known(histories.get(moment, {}), bought.get(moment, frozenset())) for moment in moments}
 
 
@@ -143,6 +151,9 @@ def _order_facts(
     order, customer = resolved.order, resolved.customer
     if customer is None:
         raise ValueError("a guest's order has no facts")
+    basket = {
+        each.product.id for each in resolved.lines if each.product is not None and each.line.quantity > 0
+    }
     return OrderFacts(
         order_id=resolved.order_id,
         version=resolved.revision.version,
@@ -160,6 +171,7 @@ def _order_facts(
         rate=resolved.rate,
         base_net=resolved.base_net,
         bought=known.bought,
+        regulars={product: each for product, each in known.regulars().items() if product not in basket},
         past_orders=(*known.past, *past),
         candidates=catalogue.candidates_of(customer.id),
         products=catalogue,

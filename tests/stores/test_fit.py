@@ -30,7 +30,6 @@ LEARNT = {
     " latest_price FROM price_band WHERE model_run_id = :run ORDER BY 1, 2, 3, 4",
     "breaks": "SELECT product_id, currency, min_quantity, unit_price, usual_price, buyers FROM usual_break"
     " WHERE model_run_id = :run ORDER BY 1, 2, 3",
-    "sizes": "SELECT segment, customers, p60, p75 FROM order_size WHERE model_run_id = :run ORDER BY 1",
 }
 
 
@@ -237,17 +236,6 @@ def test_a_quantity_from_which_accounts_pay_less_is_a_usual_break(
     assert learnt(database, LEARNT["breaks"]) == [(company.products["MAT"], "EUR", 10, 6.75, 7.95, 6)]
 
 
-def test_order_sizes_are_those_of_customers_not_of_orders(
-    database: Database, company: Company, fit_it: Fit
-) -> None:
-    for number in range(5):
-        company.customer(f"shop {number}", segment="retail")
-        for day in range(number + 1):
-            company.order(f"shop {number}", days_ago(10 + day), ("DRILL", 1, 100 * (number + 1)))
-    fit_it()
-    assert learnt(database, LEARNT["sizes"]) == [("*", 5, 340, 400), ("retail", 5, 340, 400)]
-
-
 def test_a_company_with_few_orders_is_told_that_cross_sell_cannot_be_judged(
     company: Company, fit_it: Fit
 ) -> None:
@@ -359,10 +347,18 @@ def test_a_derived_table_is_made_from_what_its_model_writes(
     """A table of an older version of the model, with other columns, is made anew."""
     sell_drills(company)
     company.connection.execute(
-        text("CREATE TABLE order_size (model_run_id bigint, segment text, p50 float8)")
+        text("CREATE TABLE usual_break (model_run_id bigint, product_id bigint, p50 float8)")
     )
     fit_it()
-    columns = "SELECT column_name FROM information_schema.columns WHERE table_name = 'order_size' ORDER BY 1"
+    columns = "SELECT column_name FROM information_schema.columns WHERE table_name = 'usual_break' ORDER BY 1"
     with database.transaction() as connection:
         found = list(connection.execute(text(columns)).scalars())
-    assert found == ["customers", "model_run_id", "p60", "p75", "segment"]
+    assert found == [
+        "buyers",
+        "currency",
+        "min_quantity",
+        "model_run_id",
+        "product_id",
+        "unit_price",
+        "usual_price",
+    ]

@@ -146,18 +146,11 @@ class Catalogue(Mapping[int, ProductFacts]):
 
 def _fit(connection: Connection) -> FitFacts:
     rows = connection.execute(text("SELECT model, id, as_of, grade FROM model_run WHERE state = 'current'"))
-    runs = {row.model: ModelRun(row.id, row.as_of, row.grade) for row in rows}
-    sizes = runs.get("order_sizes")
-    if sizes is None:
-        return FitFacts(runs)
-    rows = connection.execute(
-        text("SELECT segment, p60, p75 FROM order_size WHERE model_run_id = :id"), {"id": sizes.id}
-    )
-    return FitFacts(runs, {row.segment: (_amount(row.p60), _amount(row.p75)) for row in rows})
+    return FitFacts({row.model: ModelRun(row.id, row.as_of, row.grade) for row in rows})
 
 
 _MASTER = text(
-    "SELECT product.id, product.name, product.category, status, stock, floor_margin,"
+    "SELECT product.id, product.name, product.category, status, stock, floor_margin, list_price, currency,"
     " (SELECT min(external_id) FROM product_ref WHERE product_id = product.id) AS sku"
     " FROM product WHERE id = ANY(:ids)"
 )
@@ -238,6 +231,8 @@ def _product(row: Row[Any], lists: Lists) -> ProductFacts:
         is_active=row.status == "active",
         stock=row.stock,
         floor_margin=row.floor_margin,
+        list_price=row.list_price,
+        list_currency=row.currency,
         substitutes=frozenset(each.substitute_id for each in rows("substitutes")),
         breaks=tuple(PriceBreak(*tuple(each)[1:]) for each in rows("breaks"))
         or tuple(
