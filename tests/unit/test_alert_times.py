@@ -5,7 +5,8 @@ from uuid import uuid4
 
 import pytest
 
-from services.alerts import message, words
+from services.alerts import message
+from services.alerts import view as words
 from services.alerts.episode import bucket
 from services.alerts.policy import Reason
 from services.alerts.schedule import (
