@@ -7,7 +7,7 @@ import pytest
 
 from services.alerts import message
 from services.alerts import view as words
-from services.alerts.episode import bucket
+from services.alerts.decide import bucket
 from services.alerts.policy import Reason
 from services.alerts.schedule import (
     next_monday_morning,
