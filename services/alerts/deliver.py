@@ -13,9 +13,8 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from services.alerts import message
-from services.alerts.channel import OutboundMessage, Rejected, Sending, Unavailable
+from services.alerts.channel import OutboundMessage, Rejected, Sending, TryAgain, Unavailable, after_failure
 from services.alerts.dispatch import Dispatcher, Endpoint, NotSent, Outcome
-from services.alerts.schedule import TryAgain, after_failure
 from services.alerts.store import deliveries, fresh_plans, views
 from services.alerts.store.deliveries import Ending, Held
 from services.alerts.view import AlertView

@@ -8,8 +8,8 @@ import pytest
 from services.alerts import message
 from services.alerts import view as words
 from services.alerts.decide import bucket
-from services.alerts.policy import Reason
-from services.alerts.schedule import (
+from services.alerts.policy import (
+    Reason,
     next_monday_morning,
     next_morning,
     real_delay,
