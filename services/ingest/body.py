@@ -21,8 +21,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from services.ingest.source import InvalidOrder, NotJson
-from shared.domain.money import CURRENCIES, LARGEST_AMOUNT
-from shared.domain.order import CustomerStatus, LineKind, OrderKind, OrderStatus
+from shared.domain.order import CURRENCIES, LARGEST_AMOUNT, CustomerStatus, LineKind, OrderKind, OrderStatus
 from shared.faults import Fault, JsonFault, faults_of, load_json
 
 Id = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
