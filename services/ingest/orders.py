@@ -6,7 +6,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from services.ingest import bulk
 from services.ingest.compare import Comparison
-from services.ingest.entry_points import OUTCOME, STATUS, IngestService, answer, unprocessable
+from services.ingest.hooks import OUTCOME, STATUS, IngestService, answer, unprocessable
 from services.ingest.normalise import read_order
 from services.ingest.source import InvalidOrder
 from services.ingest.store import Event, conflict, prepare, store
