@@ -12,7 +12,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --
 # Parallel test processes.
 WORKERS ?= 2
 
-.PHONY: help setup run test unit check format bench realday chaos browser lock secrets clean
+.PHONY: help setup run test unit check format bench quality realday chaos browser lock secrets clean
 
 help:  ## List what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ format: $(READY)  ## Format the code and fix what can be fixed safely
 
 bench: $(READY)  ## Measure, beside peers in the same run; writes docs/benchmarks.md. QUICK=1: a short trial
 	@$(BIN)/python -m bench $(if $(QUICK),--quick)
+
+quality: $(READY)  ## Judge the signals on real orders; writes docs/signal-quality.md; needs the reference data
+	@$(BIN)/python -m bench.quality
 
 realday: $(READY)  ## Play one real day from import to mail; needs the reference data (TIPOFF_REFERENCE)
 	@$(BIN)/python -m bench.real_day

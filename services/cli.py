@@ -24,6 +24,7 @@ COMMANDS = {
     "sending": "services.alerts.commands",
     "serve": "services.processes",
     "settings": "services.administration",
+    "signals": "services.scoring.commands",
     "token": "services.administration",
     "work": "services.processes",
 }
@@ -32,7 +33,10 @@ COMMANDS = {
 
 EXTRAS = {
     **dict.fromkeys(("apiflask", "flask", "waitress", "werkzeug"), "web"),
-    **dict.fromkeys(("adbc_driver_postgresql", "duckdb", "ibis", "pyarrow", "requests"), "worker"),
+    **dict.fromkeys(
+        ("adbc_driver_postgresql", "duckdb", "ibis", "numpy", "pyarrow", "requests", "scipy", "sklearn"),
+        "worker",
+    ),
 }
 """Which extra of the package brings a library that not every installation has."""
 

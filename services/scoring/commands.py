@@ -1,10 +1,13 @@
-"""Scoring's part of the command line: `tipoff fit`."""
+"""Scoring's part of the command line: `tipoff fit` and `tipoff signals export`."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import click
 
+from services.scoring.export import LISTINGS, export, write
 from services.scoring.fit.run import ModelsFailed, NothingToFit, fit
 from services.scoring.store import items
 
@@ -20,7 +23,9 @@ def fit_command(context: "Context", as_of: datetime | None) -> None:
     items.refresh_if_asked(context.database, context.settings.base_currency)
     moment = as_of.replace(tzinfo=UTC) if as_of else context.clock()
     try:
-        report = fit(context.settings.database_url.get_secret_value(), moment)
+        report = fit(
+            context.settings.database_url.get_secret_value(), moment, zone=context.settings.time_zone
+        )
     except ModelsFailed as fault:
         for line in fault.report.lines():
             click.echo(line)
@@ -31,4 +36,30 @@ def fit_command(context: "Context", as_of: datetime | None) -> None:
         click.echo(line)
 
 
-commands = (fit_command,)
+@click.group("signals")
+def signals_group() -> None:
+    """What the kinds find."""
+
+
+@signals_group.command("export")
+@click.option("--as-of", type=click.DateTime(), required=True, help="the day; facts before it alone are used")
+@click.option("--kind", type=click.Choice(sorted(LISTINGS)), required=True)
+@click.option(
+    "--top", type=click.IntRange(min=1), default=100, show_default=True, help="of each customer, for items"
+)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="a CSV file")
+@click.pass_obj
+def export_command(context: "Context", as_of: datetime, kind: str, top: int, out: Path) -> None:
+    """Rank all a kind finds as of a day, fitted on what was known by then, and write it as CSV.
+
+    Nothing becomes current or is stored; quality gates, floors and open episodes play no part.
+    """
+    moment = as_of.replace(tzinfo=ZoneInfo(context.settings.time_zone))
+    refresh.what_waits(context.database, context.settings.base_currency)
+    address = context.settings.database_url.get_secret_value()
+    rows = export(address, moment, kind, top=top, zone=context.settings.time_zone)
+    write(out, rows)
+    click.echo(f"{len(rows):,} rows of {kind} as of {as_of:%Y-%m-%d} are in {out}")
+
+
+commands = (fit_command, signals_group)

@@ -139,7 +139,10 @@ def fitter(database: Database, settings: Settings, clock: Clock) -> Run:
         items.refresh_if_asked(database, settings.base_currency)
         try:
             report = fit(
-                settings.database_url.get_secret_value(), clock(), names=set() if "" in named else named
+                settings.database_url.get_secret_value(),
+                clock(),
+                names=set() if "" in named else named,
+                zone=settings.time_zone,
             )
         except NothingToFit as nothing:
             log.info("%s", nothing)

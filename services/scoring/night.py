@@ -33,7 +33,7 @@ def evaluate(
     named = {task.key.rpartition(":")[2] for task in batch}
     by_name = {kind.name: kind for kind in kinds if kind.name in named}
     day = as_of.astimezone(ZoneInfo(settings.time_zone)).date()
-    found = _find(settings.database_url.get_secret_value(), list(by_name.values()), as_of)
+    found = _find(settings, list(by_name.values()), as_of)
     with database.transaction() as connection:
         catalogue = Catalogue(settings.base_currency)
         catalogue.refresh(connection)
@@ -54,12 +54,13 @@ def evaluate(
     return Tally(Counter(("signals", each.kind) for each in new))
 
 
-def _find(database_url: str, kinds: DayKinds, as_of: datetime) -> list[Signal]:
+def _find(settings: Settings, kinds: DayKinds, as_of: datetime) -> list[Signal]:
     """Read the facts once, and return what each kind finds in them. A signal without facts of its own keeps its row."""
     if not kinds:
         return []
-    with open_engine(threads=2, memory="900MB") as engine, connected(database_url) as connection:
-        facts = read_facts(engine, connection, as_of)
+    url = settings.database_url.get_secret_value()
+    with open_engine(threads=2, memory="900MB") as engine, connected(url) as connection:
+        facts = read_facts(engine, connection, as_of, zone=settings.time_zone)
         found = []
         for kind in kinds:
             candidates = kind.candidates(facts, as_of)

@@ -7,7 +7,7 @@ import pytest
 
 from services.scoring import signals
 from services.scoring.facts import Neighbour, OrderFacts
-from shared.domain.signal import OrderSignalKind, Signal
+from shared.domain.signal import OrderSignalKind, Signal, SignalKind
 from shared.plugins import discover
 from tests.order_facts import (
     BIT,
@@ -22,7 +22,11 @@ from tests.order_facts import (
     facts,
 )
 
-KINDS: dict[str, OrderSignalKind[OrderFacts]] = discover(signals, "KIND", OrderSignalKind)
+KINDS: dict[str, OrderSignalKind[OrderFacts]] = {
+    name: kind
+    for name, kind in discover(signals, "KIND", SignalKind).items()
+    if isinstance(kind, OrderSignalKind)
+}
 
 BITS = a_product(DRILL, breaks=(a_break(1, 5), a_break(12, 4.9)), neighbours=(Neighbour(BIT, 0.5, 120, 45),))
 SITUATIONS = [

@@ -4,7 +4,10 @@ from services.scoring.jobs import periodic
 from shared.db import Database
 from tests.scoring_orders import Worker, order, rows, score, settings
 
-MODELS = ["item_facts", "neighbours", "order_sizes", "price_bands", "usual_breaks"]
+MODELS = [
+    "going_quiet", "item_facts", "neighbours", "order_sizes", "price_bands", "reorder", "spend_drop",
+    "stopped_category", "stopped_item", "usual_breaks",
+]  # fmt: skip
 
 
 def put(database: Database) -> list[str]:

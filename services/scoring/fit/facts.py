@@ -1,13 +1,17 @@
 """Read the facts a fit may know: trade before `as_of`, nothing at or after it.
 
-A purchase is one product in one confirmed sale: its lines summed, quantity and net above zero. Merged customers
-count as the one they were merged into; a guest has no customer; internal accounts are no trade.
+A purchase is one product in one confirmed sale: its priced lines summed, less what was given back of them by then, in
+the sale or in a return that names it. What is left must have a quantity and a price above zero; goods that came free
+are no purchase. Merged customers count as the one they were merged into; a guest has no customer; internal accounts
+are no trade; freight and fees are no products. Days are those of the company's zone.
 """
 
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import ibis
+import pyarrow as pa
 from adbc_driver_postgresql import dbapi
 
 from services.scoring.engine import Engine
@@ -16,18 +20,33 @@ REMEMBERED = timedelta(days=730)
 """Two years: older habits say little about what a customer buys now."""
 
 # Numeric would arrive as text, so it is cast here; four decimals are exact in a double up to 10^11.
+# `told_at` is when a line itself was ordered or given back, the other times are those of the sale it belongs to.
 _LINES = """
-SELECT sale.id AS order_id, line.product_id, account.id AS customer_id,
-       line.ordered_at AT TIME ZONE 'UTC' AS at, (line.ordered_at AT TIME ZONE 'UTC')::date AS day,
+SELECT coalesce(original.id, sale.id) AS order_id, line.product_id, account.id AS customer_id,
+       line.ordered_at AT TIME ZONE 'UTC' AS told_at, (line.ordered_at AT TIME ZONE {zone})::date AS told_day,
+       coalesce(original.ordered_at, line.ordered_at) AT TIME ZONE 'UTC' AS at,
+       (coalesce(original.ordered_at, line.ordered_at) AT TIME ZONE {zone})::date AS day,
        line.quantity::float8, line.net::float8, line.base_net::float8, line.base_unit_cost::float8 AS unit_cost,
-       coalesce(sale.channel, account.channel, '') AS channel, sale.currency
+       coalesce(original.channel, sale.channel, account.channel, '') AS channel, sale.currency,
+       original.id IS NOT NULL OR sale.kind = 'sale' AS is_of_sale
 FROM order_line AS line
 JOIN sales_order AS sale ON sale.id = line.order_id
+LEFT JOIN sales_order AS original
+       ON original.source = sale.source
+      AND original.external_id = coalesce(line.returns_order_id, sale.original_order_id)
+      AND line.quantity < 0 AND original.id <> sale.id AND original.kind = 'sale' AND original.is_counted
+      AND original.ordered_at <= line.ordered_at
 LEFT JOIN customer AS named ON named.id = line.customer_id
 LEFT JOIN customer AS account ON account.id = coalesce(named.merged_into_id, named.id)
-WHERE line.ordered_at < {as_of} AND line.ordered_at >= {since}
-  AND line.is_counted AND line.kind = 'product' AND line.product_id IS NOT NULL AND sale.kind = 'sale'
+WHERE line.ordered_at < {as_of} AND line.ordered_at >= {since} {received}
+  AND line.is_counted AND line.kind = 'product' AND line.product_id IS NOT NULL
+  AND sale.kind IN ('sale', 'return', 'credit')
   AND (account.id IS NULL OR NOT account.is_internal)
+"""
+
+# What an import brought was history already; what came live was known from the moment it was received.
+_RECEIVED = """
+  AND (sale.is_history OR EXISTS (SELECT FROM event WHERE event.id = sale.event_id AND event.received_at < {by}))
 """
 
 # Right after an import the planner has no statistics and would look up every line's order one by one.
@@ -48,9 +67,13 @@ LEFT JOIN (
 ) AS titled ON titled.product_id = product.id
 """
 
-_CUSTOMERS = (
-    "SELECT id AS customer_id, coalesce(segment, '') AS segment FROM customer WHERE merged_into_id IS NULL"
-)
+# Branches count for the head office that is named for them, unless that one was merged away.
+_CUSTOMERS = """
+SELECT customer.id AS customer_id, coalesce(customer.segment, '') AS segment,
+       coalesce(head.merged_into_id, head.id, customer.id) AS head_id, customer.status = 'active' AS is_active
+FROM customer LEFT JOIN customer AS head ON head.id = customer.parent_id
+WHERE customer.merged_into_id IS NULL
+"""
 
 
 _OWNERS = """
@@ -58,7 +81,7 @@ SELECT customer.id AS customer_id, owner.rep_id
 FROM customer
 CROSS JOIN LATERAL (
     SELECT rep_id FROM assignment
-    WHERE valid_from <= ({as_of} AT TIME ZONE 'UTC')::date
+    WHERE valid_from <= ({as_of} AT TIME ZONE {zone})::date
       AND (customer_id = customer.id OR territory_id = customer.territory_id)
     ORDER BY customer_id IS NULL, valid_from DESC LIMIT 1
 ) AS owner
@@ -67,53 +90,118 @@ WHERE customer.merged_into_id IS NULL
 
 
 @dataclass(frozen=True, slots=True)
+class Predictions:
+    """What the models learnt, as tables: those of their current runs, or those a fit that stays unpublished made."""
+
+    engine: Engine
+    connection: dbapi.Connection | None
+    made: dict[str, ibis.Table] = field(default_factory=dict)
+
+    def table(self, name: str) -> ibis.Table | None:
+        """Return a derived table; None where no run of its model is current, or it has never been written."""
+        if name not in self.made and self.connection is not None:
+            rows = self._current(self.connection, name)
+            if rows is not None:
+                self.made[name] = self.engine.load(name, rows)
+        return self.made.get(name)
+
+    @staticmethod
+    def _current(connection: dbapi.Connection, name: str) -> pa.RecordBatchReader | None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT to_regclass($1) IS NOT NULL", (name,))
+            if cursor.fetchone() != (True,):
+                return None
+            cursor.execute(
+                f'SELECT held.* FROM "{name}" AS held JOIN model_run AS run ON run.id = held.model_run_id'  # noqa: S608 (names are ours)
+                " WHERE run.state = 'current'"
+            )
+            rows: pa.RecordBatchReader = cursor.fetch_record_batch()
+            return rows
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What models and day kinds are built from.
 
-    `history` has a row per account and product, `owners` the rep of each customer that somebody looks after; times
-    are UTC without a zone.
+    `lines` are products sold and given back, `history` has a row per account and product, `order_days` one per
+    customer and day, `owners` the rep of each customer that somebody looks after. Times are UTC without a zone, days
+    those of `zone`.
     """
 
     engine: Engine
     as_of: datetime
+    zone: str
+    lines: ibis.Table
     purchases: ibis.Table
     history: ibis.Table
+    order_days: ibis.Table
     products: ibis.Table
     customers: ibis.Table
     owners: ibis.Table
+    predictions: Predictions
 
     @property
     def accounts(self) -> ibis.Table:
         """Purchases by known customers: guests are no peers."""
         return self.purchases.filter(self.purchases.customer_id.notnull())
 
+    @property
+    def today(self) -> date:
+        """The day of `as_of` in the company's zone: what is of that day and known is of its morning."""
+        return self.as_of.astimezone(ZoneInfo(self.zone)).date()
 
-def read_facts(engine: Engine, connection: dbapi.Connection, as_of: datetime) -> Facts:
-    """Stream the facts before `as_of` from PostgreSQL (an ADBC connection) into the engine."""
+
+def read_facts(
+    engine: Engine,
+    connection: dbapi.Connection,
+    as_of: datetime,
+    *,
+    zone: str = "UTC",
+    received_by: datetime | None = None,
+) -> Facts:
+    """Stream the facts before `as_of` from PostgreSQL (an ADBC connection) into the engine.
+
+    With `received_by`, only what had been received by then: to judge a day long past as it was.
+    """
+    received = "" if received_by is None else _RECEIVED.format(by=literal(received_by))
+    words = {
+        "as_of": literal(as_of),
+        "since": literal(as_of - REMEMBERED),
+        "zone": "'" + ZoneInfo(zone).key.replace("'", "''") + "'",
+        "received": received,
+    }
 
     def load(name: str, query: str) -> ibis.Table:
         with connection.cursor() as cursor:
-            cursor.execute(query.format(as_of=literal(as_of), since=literal(as_of - REMEMBERED)))
+            cursor.execute(query.format(**words))
             return engine.load(name, cursor.fetch_record_batch())
 
     with connection.cursor() as cursor:
         for setting in _PLANNED:
             cursor.execute(setting)
-    purchases = engine.keep("purchase", purchases_of(load("line", _LINES)))
-    engine.drop("line")
+    lines = load("line", _LINES)
+    purchases = engine.keep("purchase", purchases_of(lines))
     return Facts(
         engine=engine,
         as_of=as_of,
+        zone=zone,
+        lines=lines,
         purchases=purchases,
         history=engine.keep("history", history_of(purchases)),
+        order_days=engine.keep("order_day", order_days_of(lines, purchases)),
         products=load("product", _PRODUCTS),
         customers=load("customer", _CUSTOMERS),
         owners=load("owner", _OWNERS),
+        predictions=Predictions(engine, connection),
     )
 
 
 def purchases_of(lines: ibis.Table) -> ibis.Table:
-    """Sum the lines of a product in an order. `base_net` is NULL where the rate of any of them is unknown."""
+    """Sum the lines of a product in a sale, with what was given back of them.
+
+    `base_net` is NULL where the rate of any of them is unknown.
+    """
+    lines = lines.filter(lines.is_of_sale & ((lines.net != 0) | (lines.quantity < 0)))
 
     def total(column: str) -> ibis.Value:
         return lines[column].sum().round(4)  # a sum of floats depends on their order, but not so far
@@ -129,6 +217,30 @@ def purchases_of(lines: ibis.Table) -> ibis.Table:
     return summed.filter((summed.quantity > 0) & (summed.net > 0))
 
 
+def order_days_of(lines: ibis.Table, purchases: ibis.Table) -> ibis.Table:
+    """Return per customer and day how many orders and products were bought, and the net in base currency.
+
+    `net` counts what was given back on the day it was, whatever sale it belongs to: sums over any span are those that
+    were known at its end. A day of returns alone has no orders.
+    """
+    bought = purchases.filter(purchases.customer_id.notnull())
+    orders = bought.group_by("customer_id", "day").agg(
+        orders=bought.order_id.nunique(), items=bought.product_id.nunique()
+    )
+    known = lines.filter(lines.customer_id.notnull())
+    # in ten-thousandths: sums of integers do not depend on their order
+    net = (known.base_net * 10_000).round().cast("int64").sum().cast("float64") / 10_000
+    money = known.group_by("customer_id", day=known.told_day).agg(net=net.fill_null(0.0))
+    both = money.outer_join(orders, ["customer_id", "day"])
+    return both.select(
+        customer_id=both.customer_id.coalesce(both.customer_id_right),
+        day=both.day.coalesce(both.day_right),
+        orders=both.orders.fill_null(0),
+        items=both["items"].fill_null(0),
+        net=both.net.fill_null(0.0),
+    )
+
+
 def literal(moment: datetime) -> str:
     """Return the moment as SQL: drivers differ in how they bind a time, and a datetime cannot hold a quote."""
     return f"TIMESTAMPTZ '{moment.isoformat()}'"
@@ -142,10 +254,17 @@ def naive(moment: datetime) -> datetime:
 def before(facts: Facts, as_of: datetime) -> Facts:
     """Return the facts as they stood at an earlier moment, to judge a model on what came after."""
     engine = facts.engine
-    rows = facts.purchases
-    purchases = engine.keep("earlier_purchase", rows.filter(rows.at < naive(as_of)))
-    history = engine.keep("earlier_history", history_of(purchases))
-    return Facts(engine, as_of, purchases, history, facts.products, facts.customers, facts.owners)
+    lines = facts.lines.filter(facts.lines.told_at < naive(as_of))
+    purchases = engine.keep("earlier_purchase", purchases_of(lines))
+    return replace(
+        facts,
+        as_of=as_of,
+        lines=lines,
+        purchases=purchases,
+        history=engine.keep("earlier_history", history_of(purchases)),
+        order_days=engine.keep("earlier_order_day", order_days_of(lines, purchases)),
+        predictions=Predictions(engine, None),
+    )
 
 
 def history_of(purchases: ibis.Table) -> ibis.Table:

@@ -79,10 +79,13 @@ def fit(
     as_of: datetime,
     *,
     names: Collection[str] = (),
+    zone: str = "UTC",
     threads: int = 2,
     memory: str = "900MB",
 ) -> FitReport:
     """Fit these models, or all, on the facts before `as_of`, each current as soon as it is written.
+
+    Days are those of the company's `zone`.
 
     Safe to run at any time, twice too. Raises NothingToFit, and ModelsFailed when all others are done.
     """
@@ -92,7 +95,7 @@ def fit(
     done: dict[str, ModelReport] = {}
     failed: dict[str, str] = {}
     with open_engine(threads=threads, memory=memory) as engine, connected(database_url) as connection:
-        facts = read_facts(engine, connection, as_of)
+        facts = read_facts(engine, connection, as_of, zone=zone)
         connection.commit()
         scope = _scope(facts)
         if not scope["purchases"]:

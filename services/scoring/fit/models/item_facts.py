@@ -78,7 +78,7 @@ def _repeats(facts: Facts) -> ibis.Table:
     """Further order days in the 90 days after a first purchase, among first purchases that had their 90 days."""
     within = ibis.interval(days=REPEATS_WITHIN_DAYS)
     history = facts.history
-    ripe = history.filter(history.first_day + within <= ibis.literal(facts.as_of.date()))
+    ripe = history.filter(history.first_day + within <= ibis.literal(facts.today))
     lines = facts.accounts.join(
         ripe.select("customer_id", "product_id", "first_day"), ["customer_id", "product_id"]
     )

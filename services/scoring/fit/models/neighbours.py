@@ -65,7 +65,7 @@ def build(facts: Facts) -> Iterator[Derived]:
     pieces = 1 + engine.count(facts.history) * NEIGHBOURS // LINKS_A_PIECE
     for piece in range(pieces):
         share = facts.history.filter(facts.history.customer_id % pieces == piece)
-        weighted = share.mutate(says=by_age(share, facts.as_of.date()))
+        weighted = share.mutate(says=by_age(share, facts.today))
         yield Derived("customer_candidate", _lists(best(weighted, links, CANDIDATES)))
 
 
@@ -254,7 +254,7 @@ def _tallies(
     facts: Facts, judged: ibis.Table, links: ibis.Table, bought: ibis.Table, trade: ibis.Table
 ) -> list[Tally]:
     history = facts.history.semi_join(judged, "customer_id")
-    ours = best(history.mutate(says=by_age(history, facts.as_of.date())), links, OFFERS)
+    ours = best(history.mutate(says=by_age(history, facts.today)), links, OFFERS)
     hits = _hits(ours, bought, "hits")
     popular = _hits(_best_sellers(trade, judged, history), bought, "popular_hits")
     each = judged.select("customer_id").left_join(hits, "customer_id").drop("customer_id_right")
@@ -281,9 +281,9 @@ def _best_sellers(trade: ibis.Table, judged: ibis.Table, history: ibis.Table) ->
 
 def _bins(facts: Facts, known: ibis.Table, links: ibis.Table, bought: ibis.Table) -> ibis.Table:
     """Return tenths of past offers by score, to customers who had just ordered: that is when offers are made."""
-    recent = known.filter(known.latest >= ibis.literal((facts.as_of - JUST_ORDERED).date()))
+    recent = known.filter(known.latest >= ibis.literal(facts.today - JUST_ORDERED))
     history = facts.history.join(recent.select("customer_id", "latest"), "customer_id")
-    aged = by_age(history, facts.as_of.date())
+    aged = by_age(history, facts.today)
     weighted = history.mutate(says=ibis.ifelse(history.last_day == history.latest, BASKET_WEIGHT, aged))
     offers = best(weighted, links, OFFERS_CALIBRATED)
     outcome = offers.left_join(bought.mutate(hit=1), ["customer_id", "product_id"])

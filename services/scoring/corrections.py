@@ -1,0 +1,179 @@
+"""Corrections: what the kinds that find goods sold too cheaply have in common.
+
+Each finds items of a customer whose price should be put right. What an item loses in a quarter is `loss`, in the
+currency of its prices; acting is expected to win (p1 - p0) x the loss, which is capped at the customer's own
+90th percentile of a quarter's margin.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from textwrap import shorten
+from typing import Any
+
+import ibis
+
+from services.scoring.effects import ASSUMED_MARGIN, EFFECTS, after_acting, valuation
+from services.scoring.price_gaps import QUARTER, Sales, priced_after
+from services.scoring.value import CENT, HORIZON, exact, number
+from shared.domain.signal import Evidence, Signal
+
+P0 = 0.20
+"""Chance that a price is put right although nobody acts: assumed until measured."""
+
+LEAST_GAIN = 3.0
+"""What a correction costs, in base currency."""
+
+NAMED = 3
+"""How many items a message names."""
+
+SHOWS_FOR = timedelta(days=30)
+LONGEST_NAME = 40
+HALF = 0.5
+_BAND = ("product_id", "min_quantity")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The words of a signal about a customer's prices."""
+
+    kind: str
+    cause: str
+    headline: str
+    question: str
+    evidence: tuple[Evidence, ...]
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+def usual_quarter(purchases: ibis.Table) -> ibis.Table:
+    """Return per customer `quarter_margin`, the 90th percentile of a quarter's margin, in base currency.
+
+    `purchases` are priced ones; where a cost is unknown, its margin is assumed.
+    """
+    cost_share = purchases.unit_cost * purchases.quantity / purchases.net
+    known = purchases.base_net * (1 - cost_share)
+    margin = ibis.coalesce(known, purchases.base_net * ASSUMED_MARGIN)
+    quarter = (purchases.age / QUARTER).floor()
+    rows = purchases.select("customer_id", quarter=quarter, margin=margin)
+    quarters = rows.group_by("customer_id", "quarter").agg(margin=rows.margin.sum())
+    cap = quarters.group_by("customer_id").agg(quarter_margin=quarters.margin.quantile(0.9))
+    return cap.mutate(quarter_margin=ibis.greatest(cap.quarter_margin, 0.0))
+
+
+def valued(rows: ibis.Table, kind: str) -> ibis.Table:
+    """Add `p0`, `stake` and `gain` to rows with `found`, `loss` (own currency), `rate` (to base), `quarter_margin`.
+
+    What is found `fires` where it is worth a correction.
+    """
+    stake = ibis.least(ibis.greatest(rows.loss, 0.0) * rows.rate, rows.quarter_margin)
+    gain = stake * (after_acting(P0, EFFECTS[kind]) - P0)
+    return rows.mutate(
+        p0=ibis.literal(P0, "float64"), stake=stake, gain=gain, fires=rows.found & (gain >= LEAST_GAIN)
+    )
+
+
+def without_agreed(rows: ibis.Table, agreements: ibis.Table | None, as_of: date) -> ibis.Table:
+    """Leave out the items whose price is agreed with the customer on that day: an agreed price is no leak.
+
+    `agreements` has customer_id, product_id, valid_from and valid_to (NULL: open); None while no such facts exist.
+    """
+    if agreements is None:
+        return rows
+    day = ibis.literal(as_of)
+    valid = agreements.filter(
+        (agreements.valid_from <= day) & (agreements.valid_to.isnull() | (agreements.valid_to >= day))
+    )
+    return rows.anti_join(valid, ["customer_id", "product_id"])
+
+
+def listed(items: ibis.Table, products: ibis.Table, columns: Sequence[str]) -> ibis.Table:
+    """Return per customer the list `items`, the greatest loss first: product, name, band and the columns."""
+    named = items.left_join(products.select("product_id", "name"), "product_id").drop("product_id_right")
+    told = ["product_id", "name", "min_quantity", "loss", *columns]
+    rows = ibis.struct({name: named[name] for name in told}).collect(
+        order_by=[ibis.desc(named.loss), named.product_id, named.min_quantity]
+    )
+    return named.group_by("customer_id").agg(items=rows)
+
+
+def put_right(facts: Sales, as_of: datetime, rows: ibis.Table) -> ibis.Table:
+    """Return per customer of a kind's `rows` of `as_of` whether the prices were put right in the 90 days after.
+
+    `facts` reach over those days. `happened`: at least half, by money, of what was bought again of the items that lost
+    was at `right_price` or above; NULL where none was bought again, so that nobody knows.
+    """
+    after = priced_after(facts, as_of.date())
+    each = rows.select("customer_id", item=rows["items"].unnest())
+    wrong = each.select("customer_id", **{name: each.item[name] for name in (*_BAND, "loss", "right_price")})
+    again = wrong.filter(wrong.loss > 0).join(after, ["customer_id", *_BAND])
+    right = ibis.coalesce(again.net.sum(where=again.price >= again.right_price), 0.0) / again.net.sum()
+    judged = again.group_by("customer_id").agg(happened=right >= HALF)
+    return rows.select("customer_id").left_join(judged, "customer_id").select("customer_id", "happened")
+
+
+def signal(row: Mapping[str, Any], told: Told) -> Signal:
+    """Return the signal of a row in these words, valued by its `stake` and `p0`."""
+    p0 = float(row["p0"])  # DuckDB returns a literal as a decimal
+    won = valuation(told.kind, p0, row["stake"])
+    return Signal(
+        kind=told.kind,
+        customer_id=row["customer_id"],
+        subject="prices",
+        cause=told.cause,
+        probability=p0,
+        basis="prior",
+        stake=won.stake,
+        value=won.gain,
+        low=won.low,
+        high=won.high,
+        horizon=HORIZON,
+        headline=told.headline,
+        question=told.question,
+        evidence=told.evidence,
+        as_of=row["as_of"],
+        expires_at=row["as_of"] + SHOWS_FOR,
+        revenue=_cents(row["net_recent"] * row["rate"]),
+        detail=told.detail,
+    )
+
+
+def lost(row: Mapping[str, Any]) -> float:
+    """Return what is at stake in the currency of the prices."""
+    return float(row["stake"] / row["rate"])
+
+
+def money(amount: float, currency: str) -> str:
+    """An amount of the currency, to the cent below ten."""
+    value = Decimal(str(amount))
+    return (
+        exact(value, currency)
+        if value < 10
+        else exact(value.quantize(Decimal(1)), currency).removesuffix(".00")
+    )
+
+
+def price(amount: float, currency: str) -> str:
+    """A unit price."""
+    return exact(_cents(amount), currency)
+
+
+def on(day: date | datetime) -> str:
+    """A day as people write it."""
+    return f"{day:%-d %b %Y}"
+
+
+def name_of(item: Mapping[str, Any]) -> str:
+    """The item's name, at most forty characters; its number where nobody named it."""
+    return shorten(
+        " ".join((item["name"] or f"item {item['product_id']}").split()), LONGEST_NAME, placeholder="…"
+    )
+
+
+def units(quantity: float) -> str:
+    """A quantity in words."""
+    return number(Decimal(str(round(quantity, 1 if quantity < 10 else 0))))
+
+
+def _cents(amount: float) -> Decimal:
+    return Decimal(str(amount)).quantize(CENT, ROUND_HALF_UP)

@@ -1,0 +1,87 @@
+"""Re-order: what each customer buys again and again, best first, and how often such an item is bought within 90 days.
+
+A customer's own purchases of an item, each counting half after 240 days, times a mild power of how many bought it in
+the last 60 days. On a gift wholesaler: nDCG@10 .43 over all items, against .42 by own frequency then popularity, and
+.425 by TIFU-KNN (cutoff 2010-12-01).
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from math import inf
+
+import ibis
+import pyarrow as pa
+
+from services.scoring.fit.calibration import Bin, Step, calibrate
+from services.scoring.fit.facts import Facts, before, naive
+from services.scoring.fit.model import Derived, Model
+
+HALF_LIFE_DAYS = 240
+SELLING = timedelta(days=60)
+POPULARITY = 0.3
+HORIZON = timedelta(days=90)
+KEPT = 40
+BINS = 20
+
+
+def build(facts: Facts) -> Iterator[Derived]:
+    """Yield the best items of each customer, with the chance that each is bought within 90 days."""
+    best = facts.engine.keep("reorder", best_of(facts))
+    steps = facts.engine.load("reorder_step", _steps(facts).to_reader())
+    usual = facts.accounts.group_by("customer_id", "product_id").agg(
+        quantity=facts.accounts.quantity.median(),
+        unit_price=(facts.accounts.base_net / facts.accounts.quantity).median(),
+        order_days=facts.accounts.day.nunique(),
+        span=facts.accounts.day.max().delta(facts.accounts.day.min(), unit="day"),
+    )
+    reached = best.join(steps, (best.score >= steps.least) & (best.score < steps.until)).drop(
+        "least", "until"
+    )
+    joined = reached.join(usual, ["customer_id", "product_id"])
+    yield Derived("reorder_item", joined.mutate(span=joined.span.cast("int64")))
+
+
+def best_of(facts: Facts) -> ibis.Table:
+    """Return customer_id, product_id, score and place (from 0) of each customer's best items."""
+    bought = facts.accounts.select("customer_id", "product_id", "day").distinct()
+    age = ibis.literal(facts.today).delta(bought.day, unit="day")
+    own = bought.group_by("customer_id", "product_id").agg(
+        own=ibis.literal(0.5).pow(age / HALF_LIFE_DAYS).sum().round(9)
+    )
+    scored = own.left_join(selling(facts), "product_id").drop("product_id_right")
+    scored = scored.mutate(score=(scored.own * (scored.buyers.fill_null(0) + 1).pow(POPULARITY)).round(9))
+    first = ibis.window(group_by="customer_id", order_by=[ibis.desc("score"), "product_id"])
+    placed = scored.mutate(place=ibis.row_number().over(first))
+    return placed.filter(placed.place < KEPT).select("customer_id", "product_id", "score", "place")
+
+
+def selling(facts: Facts) -> ibis.Table:
+    """Return how many customers bought each product in the last 60 days."""
+    lately = facts.accounts.filter(facts.accounts.at >= naive(facts.as_of - SELLING))
+    return lately.group_by("product_id").agg(buyers=lately.customer_id.nunique())
+
+
+def _steps(facts: Facts) -> pa.Table:
+    """Return bands of score, and how often such items were bought in the 90 days before `as_of`."""
+    earlier = before(facts, facts.as_of - HORIZON)
+    later = facts.accounts.filter(facts.accounts.at >= naive(earlier.as_of))
+    bought = later.select("customer_id", "product_id").distinct().mutate(hit=1)
+    offers = best_of(earlier).left_join(bought, ["customer_id", "product_id"])
+    rising = ibis.window(order_by=["score", "customer_id", "product_id"])
+    binned = offers.mutate(part=ibis.ntile(BINS).over(rising))
+    bins = binned.group_by("part").agg(
+        least=binned.score.min(), offers=binned.count(), bought=binned.hit.count()
+    )
+    rows = facts.engine.rows(bins.order_by("part").drop("part"))
+    steps = calibrate([Bin(**row) for row in rows]) or (Step(0.0, 0.0, 0),)
+    ends = [*(step.least for step in steps[1:]), inf]
+    return pa.table(
+        {
+            "least": pa.array([0.0, *(step.least for step in steps[1:])]),
+            "until": pa.array(ends),
+            "p0": pa.array([step.probability for step in steps]),
+        }
+    )
+
+
+MODEL = Model("reorder", build, keys={"reorder_item": ("customer_id", "product_id")})

@@ -1,0 +1,152 @@
+"""Stopped: what a live customer always took and no longer takes, and the chance that they take it again by themselves.
+
+The same for an item and for a category. On a gift wholesaler 30 to 42 % of such items are bought again within 90 days.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
+
+import ibis
+import numpy as np
+import pyarrow as pa
+
+from services.scoring.effects import ASSUMED_MARGIN, EFFECTS
+from services.scoring.fit import rhythm
+from services.scoring.fit.chance import Matrix, learn, matrix
+from services.scoring.fit.facts import Facts
+from services.scoring.fit.model import Derived
+
+FEWEST_CUSTOMER_DAYS = 6
+LIVE_WITHIN_DAYS = 45
+FEWEST_DAYS = 5
+GAPS_ABSENT = 3
+ORDERS_ABSENT = 3
+ABSENT_DAYS = (45, 240)
+STILL_BOUGHT_BY = 5
+"""Others who bought it in the last 45 days: without them a fifth of what seems stopped is no longer sold."""
+
+FEATURES = {
+    "silent_days": -1, "gap": 0, "gaps_absent": -1, "days": 1, "orders_since": -1, "buyers": 0, "quarter": 0,
+    "customer_days": 0, "customer_silent": 0, "share": 0,
+}  # fmt: skip
+
+
+def rows_of(facts: Facts, key: str, table: str) -> Iterator[Derived]:
+    """Yield customer and `key` (product_id or category) of what is stopped, with p0, revenue at stake and gain."""
+    pairs = _pair_days(facts, key)
+    span = facts.engine.rows(pairs.agg(first=pairs.day.min()))[0]["first"]
+    if span is None:
+        return
+    moments = rhythm.training_moments(rhythm.EPOCH + timedelta(days=span), facts.today)
+    if not moments:
+        return
+    past, _ = _standing(facts, pairs, key, moments)
+    learnt = learn(_features(past), past["bought_again"], list(FEATURES.values()))
+    if learnt is None:
+        return
+    now, keys = _standing(facts, pairs, key, [facts.today])
+    back = learnt.predict(_features(now))
+    revenue = np.maximum(now["quarter"], 0)
+    inside = np.clip(back, 1e-6, 1 - 1e-6)
+    after = 1 / (1 + np.exp(-(np.log(inside / (1 - inside)) + EFFECTS[table])))
+    rows = {
+        "customer_id": pa.array(now["customer_id"].astype(np.int64)),
+        key: keys,
+        **{
+            name: pa.array(now[name].astype(np.int64))
+            for name in ("silent_days", "days", "orders_since", "buyers")
+        },
+        "usual_days": pa.array(now["gap"]),
+        "p0": pa.array(back),
+        "revenue": pa.array(revenue),
+        "gain": pa.array((after - back) * revenue * ASSUMED_MARGIN),
+    }
+    yield Derived(table, facts.engine.load(f"{table}_rows", pa.table(rows).to_reader()))
+
+
+def _pair_days(facts: Facts, key: str) -> ibis.Table:
+    """Return the days on which a customer bought of a key they bought on five days or more, days as numbers."""
+    sold = facts.accounts.join(facts.products.select("product_id", "category", "is_active"), "product_id")
+    sold = sold.filter(sold[key].notnull() & (sold.is_active if key == "product_id" else True))
+    day = sold.day.delta(ibis.literal(rhythm.EPOCH), unit="day").cast("int64")
+    return facts.engine.keep(
+        "pair_day",
+        sold.group_by("customer_id", key, day=day).agg(net=sold.base_net.sum().fill_null(0.0)),
+    )
+
+
+def _standing(
+    facts: Facts, pairs: ibis.Table, key: str, moments: Sequence[date]
+) -> tuple[rhythm.Columns, pa.ChunkedArray]:
+    """Return what was stopped on the morning of each day, and the keys; `bought_again` is known 90 days later."""
+    engine = facts.engine
+    days = pa.table({"moment": pa.array([rhythm.number(each) for each in moments], pa.int64())})
+    moment = engine.load("stop_moment", days.to_reader())
+    often = pairs.group_by("customer_id", key).agg(times=pairs.count())
+    regular = pairs.semi_join(often.filter(often.times >= FEWEST_DAYS), ["customer_id", key])
+    known = regular.join(moment, regular.day < moment.moment)
+    stood = known.group_by("moment", "customer_id", key).agg(
+        days=known.count(), first=known.day.min(), last=known.day.max(), net=known.net.sum()
+    )
+    stood = stood.mutate(
+        silent_days=stood.moment - stood["last"], gap=(stood["last"] - stood["first"]) / (stood.days - 1)
+    )
+    absent = engine.keep(
+        "absent",
+        stood.filter(
+            (stood.days >= FEWEST_DAYS)
+            & stood.silent_days.between(*ABSENT_DAYS)
+            & (stood.silent_days >= GAPS_ABSENT * stood.gap)
+        ),
+    )
+    visits = pairs.select("customer_id", visit="day").distinct()
+    seen = absent.join(visits, "customer_id")
+    seen = seen.filter(seen.visit < seen.moment)
+    customers = seen.group_by("moment", "customer_id", key).agg(
+        customer_days=seen.visit.nunique(),
+        customer_last=seen.visit.max(),
+        orders_since=(seen.visit > seen["last"]).cast("int64").sum(),
+        orders_from_first=(seen.visit >= seen["first"]).cast("int64").sum(),
+    )
+    selling = pairs.join(
+        moment, (pairs.day < moment.moment) & (pairs.day >= moment.moment - LIVE_WITHIN_DAYS)
+    )
+    buyers = selling.group_by("moment", key).agg(buyers=selling.customer_id.nunique())
+    later = pairs.join(
+        moment, (pairs.day >= moment.moment) & (pairs.day < moment.moment + rhythm.HORIZON_DAYS)
+    )
+    again = later.select("moment", "customer_id", key).distinct().mutate(bought_again=1.0)
+    pair = ["moment", "customer_id", key]
+    whole = absent.join(customers, pair).join(buyers, ["moment", key])
+    whole = whole.filter(
+        (whole.customer_days >= FEWEST_CUSTOMER_DAYS)
+        & (whole.moment - whole.customer_last <= LIVE_WITHIN_DAYS)
+        & (whole.orders_since >= ORDERS_ABSENT)
+        & (whole.buyers >= STILL_BOUGHT_BY)
+    )
+    labelled = whole.left_join(again, pair).select(
+        *(whole[name] for name in whole.columns), bought_again=again.bought_again.fill_null(0.0)
+    )
+    found = engine.stream(labelled.order_by(pair)).read_all()
+    engine.drop("stop_moment")
+    keys = found.column(key)
+    numbers = found.drop_columns([key])
+    columns = {
+        name: np.asarray(numbers.column(name).cast(pa.float64()).to_numpy(), dtype=np.float64)
+        for name in numbers.column_names
+    }
+    return columns | _derived(columns), keys
+
+
+def _derived(stood: rhythm.Columns) -> rhythm.Columns:
+    span = np.maximum(stood["last"] - stood["first"] + stood["gap"], rhythm.HORIZON_DAYS)
+    return {
+        "gaps_absent": stood["silent_days"] / np.maximum(stood["gap"], 1),
+        "quarter": stood["net"] / span * rhythm.HORIZON_DAYS,
+        "customer_silent": stood["moment"] - stood["customer_last"],
+        "share": stood["days"] / np.maximum(stood["orders_from_first"], 1),
+    }
+
+
+def _features(stood: rhythm.Columns) -> Matrix:
+    return matrix(stood, list(FEATURES))

@@ -1,0 +1,90 @@
+"""Going quiet: a live customer has been silent well beyond their own rhythm, and may not come back by themselves."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from services.scoring.effects import ASSUMED_MARGIN, in_ten, valuation
+from services.scoring.facts import OrderFacts
+from shared.domain.signal import DaySignalKind, Episode, Evidence, Signal, Trigger
+
+MODEL = "going_quiet"
+HORIZON = timedelta(days=90)
+SHOWS_FOR = timedelta(days=7)
+
+OVERDUE = 1.5
+"""Times the usual gap: sooner, "no order for 24 days, usually 22" tells a rep nothing."""
+
+SHORTEST_SILENCE_DAYS = 14
+FEWEST_ORDER_DAYS = 5
+LEAST_GAIN = 10.0
+"""What a call costs."""
+
+
+def candidates(facts: Any, as_of: datetime) -> Any:  # noqa: ANN401, ARG001 - an ibis table; it was made as of then
+    """Return every live customer with the chance that they are lost; those fire who are overdue and worth a call."""
+    rows = facts.predictions.table(MODEL)
+    if rows is None:
+        return facts.customers.limit(0).mutate(fires=facts.customers.customer_id < 0)
+    fires = (
+        (rows.silent_days >= SHORTEST_SILENCE_DAYS)
+        & (rows.silent_days >= OVERDUE * rows.usual_days)
+        & (rows.order_days >= FEWEST_ORDER_DAYS)
+        & (rows.is_off_season == 0)
+        & (rows.gain >= LEAST_GAIN)
+    )
+    return rows.mutate(fires=fires, score=rows.p_lost)
+
+
+def tell(row: Mapping[str, Any]) -> Signal:
+    """Word a customer who fires: the fact, then how many such customers come back by themselves."""
+    silent, usual = row["silent_days"], round(row["usual_days"])
+    worth = valuation("going_quiet", row["p0"], max(row["revenue"], 0.0) * ASSUMED_MARGIN)
+    estimated = " (estimated: the first year this season is seen)" if row["is_estimated"] else ""
+    return Signal(
+        kind=KIND.name,
+        customer_id=row["customer_id"],
+        subject="orders",
+        cause="silence",
+        probability=row["p0"],
+        basis="prior" if row["is_estimated"] else "measured",
+        stake=worth.stake,
+        value=worth.gain,
+        low=worth.low,
+        high=worth.high,
+        horizon=HORIZON,
+        headline=f"No order for {silent} days, usually {usual}",
+        question="What has changed since their last order?",
+        evidence=(
+            Evidence(
+                "Their rhythm",
+                f"{row['order_days']} order days, usually {usual} days apart; {silent} days since the last.",
+            ),
+            Evidence(
+                "Customers like this",
+                f"{in_ten(row['p0']).capitalize()} order again within 90 days by themselves{estimated}.",
+            ),
+        ),
+        as_of=row["as_of"],
+        expires_at=row["as_of"] + SHOWS_FOR,
+        assumed_margin=True,
+        detail={"silent_days": silent, "usual_days": usual, "p0": round(row["p0"], 4)},
+    )
+
+
+def ends(facts: OrderFacts, episode: Episode) -> str | None:  # noqa: ARG001 - every order answers the question
+    """End with any order."""
+    return "they ordered"
+
+
+KIND: DaySignalKind[OrderFacts] = DaySignalKind(
+    name="going_quiet",
+    version="1",
+    trigger=Trigger.CUSTOMER_DAY,
+    candidates=candidates,
+    tell=tell,
+    ends=ends,
+    episode_ttl=timedelta(days=60),
+    is_selling=False,
+    needs_model=MODEL,
+)

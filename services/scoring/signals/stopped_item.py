@@ -1,0 +1,87 @@
+"""Stopped item: a customer who still orders no longer takes an item they always took, though others do."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from services.scoring.effects import ASSUMED_MARGIN, in_ten, valuation
+from services.scoring.facts import OrderFacts
+from shared.domain.signal import DaySignalKind, Episode, Evidence, Signal, Trigger
+
+MODEL = "stopped_item"
+HORIZON = timedelta(days=90)
+SHOWS_FOR = timedelta(days=14)
+LEAST_GAIN = 10.0
+"""What a call costs."""
+
+
+def candidates(facts: Any, as_of: datetime) -> Any:  # noqa: ANN401, ARG001 - an ibis table; it was made as of then
+    """Return all that live customers stopped taking, with p0; what merits a call fires."""
+    rows = facts.predictions.table(MODEL)
+    if rows is None:
+        return facts.customers.limit(0).mutate(fires=facts.customers.customer_id < 0)
+    rows = rows.join(facts.products.select("product_id", "name"), "product_id")
+    return rows.mutate(fires=rows.gain >= LEAST_GAIN, score=rows.revenue)
+
+
+def tell(row: Mapping[str, Any]) -> Signal:
+    """Word what was stopped: since when, beside how often it was taken."""
+    name = _short(row["name"])
+    silent, usual = row["silent_days"], max(1, round(row["usual_days"]))
+    worth = valuation("stopped_item", row["p0"], max(row["revenue"], 0.0) * ASSUMED_MARGIN)
+    return Signal(
+        kind=KIND.name,
+        customer_id=row["customer_id"],
+        subject=f"product:{row['product_id']}",
+        cause="absence",
+        probability=row["p0"],
+        basis="measured",
+        stake=worth.stake,
+        value=worth.gain,
+        low=worth.low,
+        high=worth.high,
+        horizon=HORIZON,
+        headline=f"No {name} for {silent} days",
+        question=f"Where do you get {name} now?",
+        evidence=(
+            Evidence(
+                "What they took",
+                f"{name} on {row['days']} days, usually {usual} days apart; {silent} days since the last.",
+            ),
+            Evidence("They still order", f"{row['orders_since']} order days since, all without it."),
+            Evidence("Others", f"{row['buyers']} other customers bought it in the last 45 days."),
+            Evidence(
+                "Cases like this",
+                f"{in_ten(row['p0']).capitalize()} take it again within 90 days by themselves.",
+            ),
+        ),
+        as_of=row["as_of"],
+        expires_at=row["as_of"] + SHOWS_FOR,
+        assumed_margin=True,
+        product_id=row["product_id"],
+        detail={"silent_days": silent, "usual_days": usual, "p0": round(row["p0"], 4)},
+    )
+
+
+def _short(name: str | None) -> str:
+    """Return a name that fits a headline."""
+    words = " ".join((name or "it").split())
+    return words if len(words) <= 36 else words[:35].rsplit(" ", 1)[0] + "…"
+
+
+def ends(facts: OrderFacts, episode: Episode) -> str | None:
+    """End when the customer buys the item."""
+    return "the customer bought it" if episode.product_id in facts.basket else None
+
+
+KIND: DaySignalKind[OrderFacts] = DaySignalKind(
+    name="stopped_item",
+    version="1",
+    trigger=Trigger.CUSTOMER_DAY,
+    candidates=candidates,
+    tell=tell,
+    ends=ends,
+    episode_ttl=timedelta(days=90),
+    is_selling=True,
+    needs_model=MODEL,
+)

@@ -1,0 +1,71 @@
+"""What every kind that looks at days promises: rows of its model in, honest signals out; silent without a model."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from services.scoring import signals
+from services.scoring.effects import EFFECTS, after_acting, valuation
+from services.scoring.facts import OrderFacts
+from services.scoring.signals.going_quiet import KIND as GOING_QUIET
+from shared.domain.signal import DaySignalKind, SignalKind
+from shared.plugins import discover
+from tests.model_facts import AS_OF, Bought, facts_of
+
+KINDS: dict[str, DaySignalKind[OrderFacts]] = {
+    name: kind
+    for name, kind in discover(signals, "KIND", SignalKind).items()
+    if isinstance(kind, DaySignalKind)
+}
+ROW: dict[str, Any] = {
+    "customer_id": 1, "silent_days": 61, "usual_days": 21.6, "order_days": 12, "days": 9, "orders_since": 4,
+    "buyers": 14, "tail": 0.02, "p_lost": 0.7, "p0": 0.3, "revenue": 900.0, "gain": 27.0, "is_estimated": 0,
+    "is_off_season": 0, "product_id": 1, "category": "Lanterns", "usual_quarter": 2000.0, "last_quarter": 900.0,
+    "deviation": -2.5, "drop": 0.55, "orders_quarter": 5,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
+def test_a_kind_without_a_model_finds_nobody(kind: DaySignalKind[OrderFacts]) -> None:
+    with facts_of([Bought(1, AS_OF.date() - timedelta(days=5))]) as facts:
+        assert facts.engine.rows(kind.candidates(facts, AS_OF)) == []
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
+def test_a_kind_tells_what_fires(kind: DaySignalKind[OrderFacts]) -> None:
+    assert kind.needs_model is not None
+    with facts_of([Bought(1, AS_OF.date() - timedelta(days=5))]) as facts:
+        rows = pa.Table.from_pylist([ROW, ROW | {"customer_id": 2, "gain": 3.0}])
+        facts.predictions.made[kind.needs_model] = facts.engine.load(kind.needs_model, rows.to_reader())
+        found = kind.candidates(facts, AS_OF)
+        fired = facts.engine.rows(found.filter(found.fires))
+    (signal,) = [kind.tell(row | {"as_of": AS_OF}) for row in fired]
+    assert signal.kind == kind.name
+    assert signal.customer_id == 1
+    assert signal.as_of < signal.expires_at
+    assert Decimal(0) <= signal.low <= signal.value <= signal.high <= signal.stake
+    assert signal.probability == 0.3
+    assert len(signal.headline) <= 60
+    assert signal.question.endswith("?")
+    assert all(each.label and each.text for each in signal.evidence)
+
+
+def test_going_quiet_states_the_fact_and_then_how_many_come_back() -> None:
+    signal = GOING_QUIET.tell(ROW | {"as_of": AS_OF})
+    assert signal.headline == "No order for 61 days, usually 22"
+    assert signal.evidence[-1].text == "3 in 10 order again within 90 days by themselves."
+
+
+def test_acting_moves_most_where_it_hangs_in_the_balance() -> None:
+    effect = EFFECTS["going_quiet"]
+    moved = [after_acting(p0, effect) - p0 for p0 in (0.02, 0.45, 0.98)]
+    assert moved[1] > 5 * max(moved[0], moved[2])
+    assert after_acting(0.30, effect) == pytest.approx(0.40, abs=0.005)
+
+
+def test_the_interval_holds_half_and_twice_the_effect() -> None:
+    worth = valuation("going_quiet", 0.3, 100.0)
+    assert (worth.low, worth.gain, worth.high) == (Decimal("5.04"), Decimal("10.44"), Decimal("21.82"))

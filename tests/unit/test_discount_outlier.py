@@ -1,0 +1,118 @@
+"""Discount outlier: fires where one account pays far less than the others that buy like quantities."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from services.scoring.corrections import without_agreed
+from services.scoring.signals.discount_outlier import candidates, outcome, tell
+from tests.sales import APART, AS_OF, CUSTOMER, bought, day_of, judged, rows_of, trade
+
+OTHERS, ITEM = range(2, 14), 10
+
+
+def others(
+    price: float = 10, item: int = ITEM, accounts: Iterable[int] = OTHERS, quantity: float = 10
+) -> list[dict[str, Any]]:
+    """What other accounts pay: nearly all the same."""
+    return [
+        bought(customer, item, 40, price=price + 0.01 * (customer % 3), quantity=quantity)
+        for customer in accounts
+    ]
+
+
+def pays(price: float, days_ago: int = 30, item: int = ITEM, quantity: float = 10) -> list[dict[str, Any]]:
+    """What the customer pays."""
+    return [bought(CUSTOMER, item, days_ago, price=price, quantity=quantity)]
+
+
+def together(*purchases: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The purchases of one case."""
+    return [each for several in purchases for each in several]
+
+
+SIX = range(20, 26)
+FIRES = {
+    "a fifth less than twelve others": [*pays(8), *others()],
+    "six points less, where nobody else gets any discount": [*pays(9.4), *others()],
+    "a fifth less on one item, the usual price on six": [
+        *pays(8), *others(), *together(*([*pays(10, item=item), *others(item=item)] for item in SIX))
+    ],
+}  # fmt: skip
+QUIET = {
+    "two points less": [*pays(9.8), *others()],
+    "a fifth less than seven others: too few": [*pays(8), *others(accounts=range(2, 9))],
+    "a price that two others have too": [*pays(8), *others(), *(bought(n, ITEM, 30, price=8) for n in (20, 21))],
+    "a larger quantity than the others buy": [*pays(8, quantity=48), *others()],
+    "a price of four months ago": [*pays(8, days_ago=120), *others()],
+    "a fifth less on everything: their terms": together(
+        *([*pays(8, item=item), *others(item=item)] for item in SIX)
+    ),
+    "less than half: another pack, not a discount": [*pays(3), *others()],
+    "a price within what others pay, which differs widely": [
+        *pays(8), *(bought(n, ITEM, 30, price=7 + n / 3) for n in OTHERS)
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """Every case, judged."""
+    return judged(candidates, FIRES | QUIET)
+
+
+@pytest.mark.parametrize("case", FIRES)
+def test_it_finds(rows, case: str) -> None:
+    assert rows[case]["found"]
+    assert [item["product_id"] % APART for item in rows[case]["items"]] == [ITEM]
+
+
+@pytest.mark.parametrize("case", QUIET)
+def test_it_finds_nothing_in(rows, case: str) -> None:
+    assert rows[case] is None or not rows[case]["found"]
+
+
+def test_what_is_found_is_told_where_it_is_worth_a_correction(rows) -> None:
+    small, large = (
+        rows["a fifth less than twelve others"],
+        judged(candidates, {"": [*pays(800), *others(1000)]})[""],
+    )
+    assert (small["found"], small["fires"]) == (True, False)
+    assert (large["found"], large["fires"]) == (True, True)
+
+
+def test_it_names_the_customers_price_and_that_of_the_others(rows) -> None:
+    signal = tell(rows["a fifth less than twelve others"] | {"as_of": AS_OF})
+    assert signal.headline == "Pays 20% less than others on one item"
+    assert signal.question == "Is €8.00 for Item 10 agreed, or left from an offer?"
+    assert signal.evidence[0].text == (
+        "€8.00, last on 31 Jan 2026; 13 accounts buying like quantities usually pay €10.01 (20% less; about 4.9 in 90"
+        " days)."
+    )
+    assert 0 < signal.value < signal.stake
+
+
+def test_an_agreed_price_is_no_outlier() -> None:
+    facts = trade(pays(8), others())
+    rows = candidates(facts, AS_OF)
+    items = rows.filter(rows.found).select("customer_id", product_id=rows.customer_id * 0 + ITEM)
+    agreed = (
+        trade(pays(8)).accounts.select("customer_id", "product_id", valid_from="day").mutate(valid_to=None)
+    )
+    assert rows_of(without_agreed(items, agreed, AS_OF.date())) == []
+    assert rows_of(without_agreed(items, agreed, day_of(60))) == [
+        {"customer_id": CUSTOMER, "product_id": ITEM}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("price", "happened"),
+    [pytest.param(10, True, id="put right"), pytest.param(8, False, id="not put right")],
+)
+def test_its_outcome_is_the_next_price(price, happened) -> None:
+    rows = candidates(trade(pays(8), others()), AS_OF)
+    later = trade(pays(8), others(), pays(price, days_ago=-20))
+    assert rows_of(outcome(later, AS_OF, rows.filter(rows.found))) == [
+        {"customer_id": CUSTOMER, "happened": happened}
+    ]

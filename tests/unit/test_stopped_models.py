@@ -1,0 +1,59 @@
+"""What live customers stopped taking, and what they re-order: rows of small companies whose answers are known."""
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from random import Random
+
+from services.scoring.fit.models import reorder, stopped_item
+from tests.model_facts import AS_OF, Bought, facts_of
+
+TODAY = AS_OF.date()
+STAPLE, SIDE = 1, 2
+
+
+def ago(days: int) -> date:
+    return TODAY - timedelta(days=days)
+
+
+def trade() -> Iterator[Bought]:
+    """Customers who order every ten days. Their side item they drop now and then, for a while or for good."""
+    chance = Random(3)
+    for customer in range(240):
+        side_until, back_at = 540, 540
+        for days in range(540, 0, -10):
+            yield Bought(customer, ago(days), product=STAPLE)
+            if days > side_until or days <= back_at:
+                yield Bought(customer, ago(days), product=SIDE, net=40)
+            if days <= back_at and chance.random() < 0.03:
+                side_until, back_at = days, days - chance.choice([60, 70, 120, 300, 600])
+
+
+def test_what_stopped_is_found_with_its_chance_to_come_back() -> None:
+    with facts_of(list(trade())) as facts:
+        (piece,) = stopped_item.MODEL.build(facts)
+        rows = facts.engine.rows(piece.rows)
+    assert {row["product_id"] for row in rows} == {SIDE}
+    for row in rows:
+        assert 45 <= row["silent_days"] <= 240
+        assert row["orders_since"] >= 3
+        assert 0 < row["p0"] < 1
+        assert 0 < row["gain"] < row["revenue"] * 0.3
+
+
+def test_what_nobody_buys_any_more_has_not_been_stopped_by_anyone() -> None:
+    orders = [each for each in trade() if each.product == STAPLE or each.day < ago(60)]
+    with facts_of(orders) as facts:
+        assert [
+            row for piece in stopped_item.MODEL.build(facts) for row in facts.engine.rows(piece.rows)
+        ] == []
+
+
+def test_items_bought_often_and_lately_are_re_ordered_first() -> None:
+    orders = [Bought(1, ago(days), product=10) for days in (20, 80, 140)]
+    orders += [Bought(1, ago(days), product=11) for days in (300, 400, 500)]
+    orders += [Bought(1, ago(30), product=12), Bought(2, ago(30), product=12)]
+    with facts_of(orders) as facts:
+        rows = facts.engine.rows(
+            reorder.best_of(facts).filter(lambda row: row.customer_id == 1).order_by("place")
+        )
+    assert [row["product_id"] for row in rows] == [10, 12, 11]
