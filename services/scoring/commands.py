@@ -55,7 +55,7 @@ def export_command(context: "Context", as_of: datetime, kind: str, top: int, out
     Nothing becomes current or is stored; quality gates, floors and open episodes play no part.
     """
     moment = as_of.replace(tzinfo=ZoneInfo(context.settings.time_zone))
-    refresh.what_waits(context.database, context.settings.base_currency)
+    items.refresh_if_asked(context.database, context.settings.base_currency)
     address = context.settings.database_url.get_secret_value()
     rows = export(address, moment, kind, top=top, zone=context.settings.time_zone)
     write(out, rows)
