@@ -7,7 +7,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from hashlib import sha256
 
-from services.alerts.policy import Candidate, EpisodeKey, Policy, Reason, Verdict
+from services.alerts.policy import WHY_HELD, Candidate, EpisodeKey, Policy, Reason, Verdict
 from shared.domain.signal import Severity
 
 BUCKETS = 100
@@ -187,6 +187,8 @@ def _falls_away(candidate: Candidate, now: datetime) -> Reason | None:
         return Reason.SUPERSEDED
     if not candidate.is_contactable:
         return Reason.CUSTOMER_NOT_CONTACTABLE
+    if candidate.is_selling and candidate.hold is not None:
+        return WHY_HELD.get(candidate.hold, Reason.ON_HOLD)
     if now >= candidate.expires_at:
         return Reason.EXPIRED
     return None

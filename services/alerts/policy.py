@@ -46,16 +46,24 @@ class Reason(StrEnum):
     DISMISSED_BY_REP = "dismissed_by_rep"
     SNOOZED_BY_REP = "snoozed_by_rep"
     CUSTOMER_NOT_CONTACTABLE = "customer_not_contactable"
+    OPEN_COMPLAINT = "open_complaint"
+    CREDIT_HOLD = "credit_hold"
+    ON_HOLD = "on_hold"
     EXPIRED = "expired"
     SUPERSEDED = "superseded"
     WITHDRAWN = "withdrawn"
+
+
+WHY_HELD = {"complaint": Reason.OPEN_COMPLAINT, "credit_hold": Reason.CREDIT_HOLD}
+"""The reason by the kind of hold; others have one together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A signal that waits for its decision. `value` is the expected margin in base currency.
 
-    It is about a customer, or about a rep (`rep_id`). `send_after` None: its message goes at once.
+    It is about a customer, or about a rep (`rep_id`). `send_after` None: its message goes at once. `hold` is the kind
+    of hold open on the customer, during which nothing is sold to it.
     """
 
     signal_id: int
@@ -78,6 +86,7 @@ class Candidate:
     is_withdrawn: bool = False
     is_superseded: bool = False
     is_contactable: bool = True
+    hold: str | None = None
     is_default_owner: bool = False
     product_id: int | None = None
 

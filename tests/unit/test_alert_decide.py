@@ -100,6 +100,22 @@ def verdicts(plan: Plan) -> list[tuple[int, str, str]]:
             id="a blocked customer is left alone",
         ),
         pytest.param(
+            {"hold": "complaint"},
+            History(),
+            ("suppressed", "open_complaint"),
+            id="nothing is sold while a complaint is open",
+        ),
+        pytest.param(
+            {"hold": "credit_hold"}, History(), ("suppressed", "credit_hold"), id="nor on credit hold"
+        ),
+        pytest.param({"hold": "strike"}, History(), ("suppressed", "on_hold"), id="nor on any other hold"),
+        pytest.param(
+            {"hold": "complaint", "is_selling": False},
+            History(),
+            ("notify", "first_time"),
+            id="a mistake is told all the same",
+        ),
+        pytest.param(
             {},
             history_of(an_episode()),
             ("suppressed", "within_repeat_interval"),
