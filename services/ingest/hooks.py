@@ -14,9 +14,8 @@ from flask import Response, request
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import UnsupportedMediaType
 
-from services.ingest.compare import Comparison
 from services.ingest.source import InvalidOrder, NotJson, ReadContext, Source, read_event
-from services.ingest.store import QUEUE, Event, Stored, prepare, store, store_unreadable
+from services.ingest.store import QUEUE, Comparison, Event, Stored, prepare, store, store_unreadable
 from shared.clock import Clock
 from shared.db import Database
 from shared.metrics import Metrics
