@@ -24,8 +24,8 @@ INSERT INTO product (name, category) VALUES ('Drill', 'Tools'), ('Saw', 'Tools')
 """
 
 
-def agree(database: Database, price: float, since: date = date(2026, 1, 1), **terms: object) -> None:
-    values = {
+def agree(database: Database, price: float, since: date = date(2026, 1, 1), **terms: Any) -> None:
+    values: dict[str, Any] = {
         "customer_id": None,
         "segment": None,
         "product_id": None,
@@ -68,18 +68,15 @@ def price(
 def test_the_nearest_agreement_holds(company: Database) -> None:
     """Each one that is nearer takes the place of the one before."""
     assert price(company) is None
-    terms: dict[str, object]
-    for nearer, terms in enumerate(
-        (
-            {"segment": "trade", "category": "Tools"},
-            {"segment": "trade", "product_id": DRILL},
-            {"customer_id": HEAD, "category": "Tools"},
-            {"customer_id": HEAD, "product_id": DRILL},
-            {"customer_id": BRANCH, "category": "Tools"},
-            {"customer_id": BRANCH, "product_id": DRILL},
-        ),
-        start=1,
-    ):
+    ladder: list[dict[str, Any]] = [
+        {"segment": "trade", "category": "Tools"},
+        {"segment": "trade", "product_id": DRILL},
+        {"customer_id": HEAD, "category": "Tools"},
+        {"customer_id": HEAD, "product_id": DRILL},
+        {"customer_id": BRANCH, "category": "Tools"},
+        {"customer_id": BRANCH, "product_id": DRILL},
+    ]
+    for nearer, terms in enumerate(ladder, start=1):
         agree(company, nearer, **terms)
         assert price(company) == nearer
     assert [price(company, BRANCH, SAW), price(company, HEAD), price(company, HEAD, SAW)] == [5, 4, 3]
