@@ -80,7 +80,10 @@ def gather(
     if not sales:
         return []
     batch_ids = [each.order_id for each in resolved]
-    catalogue.load_candidates(connection, {each.customer_id for each in sales})
+    seen = [_seen(connection, each, catalogue) for each in sales]
+    for edition in {id(each): each for each in seen}.values():
+        its_sales = [each for each, other in zip(sales, seen, strict=True) if other is edition]
+        edition.load_candidates(connection, {each.customer_id for each in its_sales})
     moments = [(each.customer_id, each.order.ordered_at) for each in sales]
     past = orders.past_orders(connection, moments, batch_ids)
     added_to = [each for each in sales if each.customer_id not in states.needs_rebuild]
@@ -95,9 +98,17 @@ def gather(
             if each.order.ordered_at < as_of:
                 before.add(each)
     return [
-        _order_facts(each, known[moment], past.get(moment, ()), catalogue, assumptions)
-        for each, moment in zip(sales, moments, strict=True)
+        _order_facts(each, known[moment], past.get(moment, ()), edition, assumptions)
+        for each, moment, edition in zip(sales, moments, seen, strict=True)
     ]
+
+
+def _seen(connection: Connection, sale: ResolvedOrder, catalogue: Catalogue) -> Catalogue:
+    """Return the catalogue as the models before the sale know it, with the sale's products."""
+    edition = catalogue.before(connection, sale.order.ordered_at)
+    if edition is not catalogue:
+        edition.load(connection, {line.product.id for line in sale.lines if line.product})
+    return edition
 
 
 def _known_from_state(
@@ -152,7 +163,7 @@ def _order_facts(
         status=order.status,
         kind=order.kind,
         customer=customer,
-        lines=_line_facts(resolved.lines, known.history),
+        lines=_line_facts(resolved.lines, known.history, catalogue),
         assumptions=assumptions,
         has_manual_total=any(
             each.line.kind == LineKind.MANUAL and each.line.net > 0 for each in resolved.lines
@@ -167,7 +178,9 @@ def _order_facts(
     )
 
 
-def _line_facts(lines: Sequence[ResolvedLine], history: items.History) -> tuple[LineFacts, ...]:
+def _line_facts(
+    lines: Sequence[ResolvedLine], history: items.History, catalogue: Catalogue
+) -> tuple[LineFacts, ...]:
     """Return the product lines with a quantity. A product without a name is called what this order calls it."""
     return tuple(
         LineFacts(
@@ -182,5 +195,6 @@ def _line_facts(lines: Sequence[ResolvedLine], history: items.History) -> tuple[
             history=history.get(product.id, ()),
         )
         for each in lines
-        if (product := each.product) is not None and each.line.quantity > 0
+        if each.product is not None and each.line.quantity > 0
+        for product in (catalogue[each.product.id],)
     )
