@@ -120,7 +120,7 @@ def rows(kinds: Kinds, facts: OrderFacts, signals: Sequence[Signal], business_no
     """Return the signals of an order as they are stored."""
     order = {"order_id": facts.order_id, "order_version": facts.version}
     return [
-        row(kinds[each.kind], each, f"order:{facts.order_id}", facts.fit, business_now)
+        row(kinds[each.kind], each, f"order:{facts.order_id}", facts.fit, min(facts.as_of, business_now))
         | order
         | {"facts": each.facts or made_from(facts, each)}
         for each in signals
@@ -152,6 +152,7 @@ def made_from(facts: OrderFacts, signal: Signal) -> Row:
                 "net": each.line.net,
                 "base_net": each.base_net,
                 "base_unit_cost": each.base_unit_cost,
+                "agreed_price": each.agreed_price,
                 "history": each.history if own else (),
             }
             for each in own or facts.lines

@@ -136,7 +136,7 @@ class ProductFacts:
 
 @dataclass(frozen=True, slots=True)
 class CustomerFacts:
-    """The account an order counts for, after the merge map."""
+    """The account an order counts for, after the merge map. `holds`: the kinds of hold open on the order's day."""
 
     id: int
     name: str | None = None
@@ -144,12 +144,13 @@ class CustomerFacts:
     is_internal: bool = False
     segment: str | None = None
     channel: str | None = None
+    holds: frozenset[str] = frozenset()
 
 
 class LineFacts(msgspec.Struct, frozen=True):
     """One product line of the order. `history` is the customer's last purchases of it, newest first.
 
-    `agreed_price` is what was agreed with the customer for a unit, in the order's currency, where somebody told us.
+    `agreed_price`: what was agreed with the customer for a base unit on the order's day, in the order's currency.
     """
 
     number: int
