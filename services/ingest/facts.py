@@ -18,9 +18,9 @@ from sqlalchemy import Connection, text
 from werkzeug.exceptions import UnsupportedMediaType
 
 from services.ingest.body import Body, Currency, Id, MaybeId, Moment, Number, Words, parse
-from services.ingest.entry_points import IngestService
+from services.ingest.hooks import IngestService, status_of
 from services.ingest.imports.entities import ENTITIES, POSTGRES_TYPES, Entity
-from services.ingest.source import InvalidOrder, NotJson
+from services.ingest.source import InvalidOrder
 from shared.bearer import require_scope
 from shared.faults import Fault, fault_at
 from shared.problems import Problem
@@ -219,7 +219,7 @@ def add(app: APIFlask, service: IngestService, find_token: FindToken) -> None:
             kind = parse(_KIND, raw).kind
             sent = parse(_READERS[kind], raw)
         except InvalidOrder as invalid:
-            raise _refused(invalid.faults, 400 if isinstance(invalid, NotJson) else 422) from None
+            raise _refused(invalid.faults, status_of(invalid)) from None
         rows = [_row(number, each, service) for number, each in enumerate(sent.rows)]
         with service.database.transaction() as connection:
             faults = [

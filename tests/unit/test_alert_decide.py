@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.alerts.decide import History, Plan, decide
-from services.alerts.episode import Episode
+from services.alerts.decide import Episode, History, Plan, decide
 from services.alerts.policy import Candidate, Policy, Reason, Verdict, standard_policy
 from shared.domain.signal import Severity
 

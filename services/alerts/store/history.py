@@ -9,10 +9,8 @@ from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection, text
 
-from services.alerts.decide import History
-from services.alerts.episode import Episode
-from services.alerts.policy import Candidate
-from services.alerts.schedule import next_morning, working_day
+from services.alerts.decide import Episode, History
+from services.alerts.policy import Candidate, next_morning, working_day
 from shared.domain.signal import Severity
 
 NOBODY = "nobody"
