@@ -6,6 +6,7 @@ database's and gives leases, retries and limits (see `shared.tasks`). Signatures
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 Clock = Callable[[], datetime]
 
@@ -21,3 +22,8 @@ def business_clock(fixed_at: datetime | None) -> Clock:
         return real_now
     moment = fixed_at.astimezone(UTC)
     return lambda: moment
+
+
+def start_of_day(moment: datetime, time_zone: str) -> datetime:
+    """Return when the day of a moment began in a zone."""
+    return moment.astimezone(ZoneInfo(time_zone)).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -98,7 +98,7 @@ def rows(kinds: Kinds, facts: OrderFacts, signals: Sequence[Signal], business_no
     """Return the signals of an order as they are stored."""
     order = {"order_id": facts.order_id, "order_version": facts.version}
     return [
-        row(kinds[each.kind], each, f"order:{facts.order_id}", facts.fit, business_now)
+        row(kinds[each.kind], each, f"order:{facts.order_id}", facts.fit, min(facts.as_of, business_now))
         | order
         | {"facts": each.facts or made_from(facts, each)}
         for each in signals

@@ -81,7 +81,10 @@ def gather(
     if not sales:
         return []
     batch_ids = [each.order_id for each in resolved]
-    catalogue.load_candidates(connection, {each.customer_id for each in sales})
+    seen = [_seen(connection, each, catalogue) for each in sales]
+    for edition in {id(each): each for each in seen}.values():
+        its_sales = [each for each, other in zip(sales, seen, strict=True) if other is edition]
+        edition.load_candidates(connection, {each.customer_id for each in its_sales})
     moments = [(each.customer_id, each.order.ordered_at) for each in sales]
     past = orders.past_orders(connection, moments, batch_ids)
     added_to = [each for each in sales if each.customer_id not in states.needs_rebuild]
@@ -96,10 +99,18 @@ def gather(
             if each.order.ordered_at < as_of:
                 before.add(each)
     found = [
-        _order_facts(each, known[moment], past.get(moment, ()), catalogue, assumptions)
-        for each, moment in zip(sales, moments, strict=True)
+        _order_facts(each, known[moment], past.get(moment, ()), edition, assumptions)
+        for each, moment, edition in zip(sales, moments, seen, strict=True)
     ]
     return _with_dealings(connection, found)
+
+
+def _seen(connection: Connection, sale: ResolvedOrder, catalogue: Catalogue) -> Catalogue:
+    """Return the catalogue as the models before the sale know it, with the sale's products."""
+    edition = catalogue.before(connection, sale.order.ordered_at)
+    if edition is not catalogue:
+        edition.load(connection, {line.product.id for line in sale.lines if line.product})
+    return edition
 
 
 def _known_from_state(
@@ -154,7 +165,7 @@ def _order_facts(
         status=order.status,
         kind=order.kind,
         customer=customer,
-        lines=_line_facts(resolved.lines, known.history),
+        lines=_line_facts(resolved.lines, known.history, catalogue),
         assumptions=assumptions,
         has_manual_total=any(
             each.line.kind == LineKind.MANUAL and each.line.net > 0 for each in resolved.lines
@@ -198,7 +209,9 @@ def _with_dealings(connection: Connection, found: list[OrderFacts]) -> list[Orde
     ]
 
 
-def _line_facts(lines: Sequence[ResolvedLine], history: items.History) -> tuple[LineFacts, ...]:
+def _line_facts(
+    lines: Sequence[ResolvedLine], history: items.History, catalogue: Catalogue
+) -> tuple[LineFacts, ...]:
     """Return the product lines with a quantity. A product without a name is called what this order calls it."""
     return tuple(
         LineFacts(
@@ -213,5 +226,6 @@ def _line_facts(lines: Sequence[ResolvedLine], history: items.History) -> tuple[
             history=history.get(product.id, ()),
         )
         for each in lines
-        if (product := each.product) is not None and each.line.quantity > 0
+        if each.product is not None and each.line.quantity > 0
+        for product in (catalogue[each.product.id],)
     )

@@ -16,7 +16,7 @@ from services.scoring.scorer import Notify, Scorer, Shard
 from services.scoring.store import items
 from services.scoring.store.catalogue import Catalogue
 from shared import tasks
-from shared.clock import Clock
+from shared.clock import Clock, start_of_day
 from shared.db import Database
 from shared.domain.signal import DaySignalKind, SignalKind
 from shared.metrics import Metrics
@@ -129,7 +129,10 @@ def refresher(database: Database, base_currency: str) -> Run:
 
 
 def fitter(database: Database, settings: Settings, clock: Clock) -> Run:
-    """Return how models are fitted, from facts before the business now: a task for each, done together."""
+    """Return how models are fitted, from facts before the business day: a task for each, done together.
+
+    An order of the day may be scored with them: they know nothing of it.
+    """
 
     def run(batch: Sequence[Task]) -> Tally:
         from services.scoring.fit.run import NothingToFit, fit  # noqa: PLC0415 - DuckDB and Ibis: a second and 100 MB, once a night
@@ -140,7 +143,7 @@ def fitter(database: Database, settings: Settings, clock: Clock) -> Run:
         try:
             report = fit(
                 settings.database_url.get_secret_value(),
-                clock(),
+                start_of_day(clock(), settings.time_zone),
                 names=set() if "" in named else named,
                 zone=settings.time_zone,
             )

@@ -366,3 +366,35 @@ def test_a_derived_table_is_made_from_what_its_model_writes(
     with database.transaction() as connection:
         found = list(connection.execute(text(columns)).scalars())
     assert found == ["customers", "model_run_id", "p60", "p75", "segment"]
+
+
+def test_a_fit_as_of_a_past_day_does_not_become_current(
+    database: Database, company: Company, fit_it: Fit, database_url: str
+) -> None:
+    sell_drills(company)
+    now = fit_it().models["order_sizes"]
+    past = fit(database_url, AS_OF - timedelta(days=10), names={"order_sizes"}).models["order_sizes"]
+    assert (now.state, past.state) == ("current", "superseded")
+    assert learnt(database, LEARNT["sizes"])
+
+
+@pytest.mark.parametrize(
+    ("days_later", "kept"),
+    [
+        pytest.param([1], [True, True], id="an order may still come that is older than the newest run"),
+        pytest.param([1, 7], [False, True, True], id="no order comes so late: the next run serves them all"),
+        pytest.param([9], [True, True], id="the run before the newest, however old it is"),
+    ],
+)
+def test_superseded_runs_keep_their_rows_for_late_orders(
+    database: Database, company: Company, database_url: str, days_later: list[int], kept: list[bool]
+) -> None:
+    sell_drills(company)
+    company.connection.commit()
+    runs = []
+    for days in [0, *days_later, days_later[-1] + 0.01]:
+        report = fit(database_url, AS_OF + timedelta(days=days), names={"order_sizes"})
+        runs.append(report.models["order_sizes"].run_id)
+    with database.transaction() as connection:
+        held = set(connection.execute(text("SELECT model_run_id FROM order_size")).scalars())
+    assert [run in held for run in runs[:-1]] == kept

@@ -321,3 +321,30 @@ def test_a_new_fit_replaces_what_a_worker_remembers(database: Database) -> None:
     assert not found.is_proven
     assert found.unproven_reason == "too few"
     assert found.model_run_id is not None
+
+
+@pytest.mark.parametrize(
+    ("days_ago", "run"),
+    [
+        pytest.param(0, "newest", id="after the newest run"),
+        pytest.param(1.5, "earlier", id="late: the newest run knows it, the one before does not"),
+        pytest.param(2.5, None, id="before every run: nothing is said from models"),
+    ],
+)
+def test_an_order_is_scored_with_the_newest_run_before_it(
+    database: Database, days_ago: float, run: str | None
+) -> None:
+    score(database, *CUSTOMER_BUYS_FORTY)
+    ids = {}
+    with database.transaction() as connection:
+        for name, state, days in (("earlier", "superseded", 2), ("newest", "current", 1)):
+            ids[name] = connection.scalar(
+                text(
+                    "INSERT INTO model_run (model, state, as_of, version)"
+                    " VALUES ('reorder', :state, :as_of, '1') RETURNING id"
+                ),
+                {"state": state, "as_of": NOW - timedelta(days=days)},
+            )
+    score(database, order("late", line("DRILL", 10, 5), days_ago=days_ago))
+    ((kept,),) = rows(database, "SELECT facts->'runs' FROM signal")
+    assert kept == ({"reorder": ids[run]} if run else {})

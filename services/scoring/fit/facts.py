@@ -15,6 +15,7 @@ import pyarrow as pa
 from adbc_driver_postgresql import dbapi
 
 from services.scoring.engine import Engine
+from services.scoring.runs import USABLE
 
 REMEMBERED = timedelta(days=730)
 """Two years: older habits say little about what a customer buys now."""
@@ -89,34 +90,36 @@ WHERE customer.merged_into_id IS NULL
 """
 
 
+_NO_LIMIT = datetime(9999, 12, 31, tzinfo=UTC)
+
+
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What the models learnt, as tables: those of their current runs, or those a fit that stays unpublished made."""
+    """What the models learnt, as tables: of their newest runs as of a moment, or what an unpublished fit made."""
 
     engine: Engine
     connection: dbapi.Connection | None
     made: dict[str, ibis.Table] = field(default_factory=dict)
+    as_of: datetime = _NO_LIMIT
 
     def table(self, name: str) -> ibis.Table | None:
-        """Return a derived table; None where no run of its model is current, or it has never been written."""
+        """Return a derived table; None where it has never been written."""
         if name not in self.made and self.connection is not None:
-            rows = self._current(self.connection, name)
-            if rows is not None:
-                self.made[name] = self.engine.load(name, rows)
+            self._load_newest(self.connection, name)
         return self.made.get(name)
 
-    @staticmethod
-    def _current(connection: dbapi.Connection, name: str) -> pa.RecordBatchReader | None:
+    def _load_newest(self, connection: dbapi.Connection, name: str) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT to_regclass($1) IS NOT NULL", (name,))
             if cursor.fetchone() != (True,):
-                return None
+                return
             cursor.execute(
-                f'SELECT held.* FROM "{name}" AS held JOIN model_run AS run ON run.id = held.model_run_id'  # noqa: S608 (names are ours)
-                " WHERE run.state = 'current'"
+                f'SELECT held.* FROM "{name}" AS held WHERE model_run_id = ('  # noqa: S608 (names are ours)
+                f" SELECT run.id FROM ({USABLE}) AS run WHERE run.as_of <= {literal(self.as_of)} AND run.model = ("
+                f'  SELECT model FROM "{name}" AS any_row JOIN model_run ON model_run.id = model_run_id LIMIT 1)'
+                " ORDER BY run.as_of DESC, run.id DESC LIMIT 1)"
             )
-            rows: pa.RecordBatchReader = cursor.fetch_record_batch()
-            return rows
+            self.made[name] = self.engine.load(name, cursor.fetch_record_batch())
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +195,7 @@ def read_facts(
         products=load("product", _PRODUCTS),
         customers=load("customer", _CUSTOMERS),
         owners=load("owner", _OWNERS),
-        predictions=Predictions(engine, connection),
+        predictions=Predictions(engine, connection, as_of=as_of),
     )
 
 

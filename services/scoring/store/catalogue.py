@@ -1,7 +1,7 @@
 """The catalogue: products with costs and price breaks, rates and the current fit, cached in process memory.
 
 It is read on first use and forgotten when a fit or an import finishes, so that a batch of orders costs no query for
-what has not changed.
+what has not changed. An order that is older than the newest runs of the models is scored with those before it.
 """
 
 from collections import defaultdict
@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
+from services.scoring import runs
 from services.scoring.facts import (
     Cost,
     FitFacts,
@@ -36,6 +37,7 @@ class _Version:
     """What the cache was read from: it is forgotten when any of it changes."""
 
     runs: tuple[int, ...]
+    last_run: int | None
     imported_at: datetime | None
     breaks: int
     """Connections broken so far. A crash of the database may lose the last commits, and give their ids to others."""
@@ -48,6 +50,9 @@ class Catalogue(Mapping[int, ProductFacts]):
     base_currency: str
     fit: FitFacts | None = None
     _version: _Version | None = None
+    _runs: tuple[tuple[str, ModelRun], ...] = ()
+    _fitted_at: datetime | None = None
+    _earlier: dict[frozenset[int], "Catalogue"] = field(default_factory=dict)
     _products: dict[int, ProductFacts] = field(default_factory=dict)
     _rates: dict[tuple[str, date], Decimal | None] = field(default_factory=dict)
     _candidates: dict[int, tuple[tuple[int, float], ...]] = field(default_factory=dict)
@@ -67,17 +72,32 @@ class Catalogue(Mapping[int, ProductFacts]):
         row = connection.execute(
             text(
                 "SELECT array(SELECT id FROM model_run WHERE state = 'current' ORDER BY id) AS runs,"
-                " (SELECT max(finished_at) FROM import_run) AS imported_at"
+                " (SELECT max(id) FROM model_run) AS last_run, (SELECT max(finished_at) FROM import_run) AS imported_at"
             )
         ).one()
-        version = _Version(tuple(row.runs), row.imported_at, breaks)
+        version = _Version(tuple(row.runs), row.last_run, row.imported_at, breaks)
         if version == self._version:
             return
         for cache in (self._products, self._rates, self._candidates):
             cache.clear()
         self._with_neighbours.clear()
-        self.fit = _fit(connection) if row.runs else None
+        self._earlier.clear()
+        held = connection.execute(text(runs.USABLE)).all() if row.runs else ()
+        self._runs = tuple((each.model, ModelRun(each.id, each.as_of, each.grade)) for each in held)
+        self._fitted_at = max((run.as_of for _, run in self._runs), default=None)
+        current = {model: run for model, run in self._runs if run.id in row.runs}
+        self.fit = _fit(connection, current) if current else None
         self._version = version
+
+    def before(self, connection: Connection, moment: datetime) -> "Catalogue":
+        """Return the catalogue as an order of that moment may see it: fitted on facts before it."""
+        if self._fitted_at is None or self._fitted_at < moment:
+            return self
+        fitted = runs.before(self._runs, moment)
+        key = frozenset(run.id for run in fitted.values())
+        if key not in self._earlier:
+            self._earlier[key] = Catalogue(self.base_currency, _fit(connection, fitted) if fitted else None)
+        return self._earlier[key]
 
     def load(self, connection: Connection, product_ids: Collection[int]) -> None:
         """Read and keep these products, and the neighbours of each."""
@@ -144,16 +164,14 @@ class Catalogue(Mapping[int, ProductFacts]):
         return in_base(cost.cost, self.rate(cost.currency, day))
 
 
-def _fit(connection: Connection) -> FitFacts:
-    rows = connection.execute(text("SELECT model, id, as_of, grade FROM model_run WHERE state = 'current'"))
-    runs = {row.model: ModelRun(row.id, row.as_of, row.grade) for row in rows}
-    sizes = runs.get("order_sizes")
+def _fit(connection: Connection, fitted: Mapping[str, ModelRun]) -> FitFacts:
+    sizes = fitted.get("order_sizes")
     if sizes is None:
-        return FitFacts(runs)
+        return FitFacts(fitted)
     rows = connection.execute(
         text("SELECT segment, p60, p75 FROM order_size WHERE model_run_id = :id"), {"id": sizes.id}
     )
-    return FitFacts(runs, {row.segment: (_amount(row.p60), _amount(row.p75)) for row in rows})
+    return FitFacts(fitted, {row.segment: (_amount(row.p60), _amount(row.p75)) for row in rows})
 
 
 _MASTER = text(
