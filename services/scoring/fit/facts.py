@@ -11,7 +11,6 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import ibis
-import pyarrow as pa
 from adbc_driver_postgresql import dbapi
 
 from services.scoring.engine import Engine
