@@ -25,6 +25,7 @@ class Trade:
 
     accounts: ibis.Table
     products: ibis.Table
+    agreements: ibis.Table | None = None
 
 
 def day_of(days_ago: float) -> date:

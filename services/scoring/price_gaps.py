@@ -29,6 +29,10 @@ class Sales(Protocol):
     def products(self) -> ibis.Table:
         """Products by id."""
 
+    @property
+    def agreements(self) -> ibis.Table | None:
+        """What is bought at prices agreed, and when these hold; None where none was ever agreed."""
+
 
 def priced(facts: Sales, as_of: date, days: int) -> ibis.Table:
     """Return the purchases by accounts of the `days` before, with price, quantity band and age in days."""

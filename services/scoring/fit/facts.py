@@ -89,6 +89,13 @@ WHERE customer.merged_into_id IS NULL
 """
 
 
+_AGREEMENTS = """
+SELECT coalesce(customer.merged_into_id, customer.id) AS customer_id, agreement.segment, agreement.product_id,
+       agreement.category, valid_from, valid_to
+FROM price_agreement AS agreement LEFT JOIN customer ON customer.id = agreement.customer_id
+"""
+
+
 _NO_LIMIT = datetime(9999, 12, 31, tzinfo=UTC)
 
 
@@ -127,7 +134,8 @@ class Facts:
 
     `lines` are products sold and given back, `history` has a row per account and product, `order_days` one per
     customer and day, `owners` the rep of each customer that somebody looks after. Times are UTC without a zone, days
-    those of `zone`.
+    those of `zone`. `agreements` has what customers bought at prices agreed with them, and when these hold; None where
+    none was ever agreed.
     """
 
     engine: Engine
@@ -141,6 +149,7 @@ class Facts:
     customers: ibis.Table
     owners: ibis.Table
     predictions: Predictions
+    agreements: ibis.Table | None = None
 
     @property
     def accounts(self) -> ibis.Table:
@@ -183,18 +192,24 @@ def read_facts(
             cursor.execute(setting)
     lines = load("line", _LINES)
     purchases = engine.keep("purchase", purchases_of(lines))
+    history = engine.keep("history", history_of(purchases))
+    products, customers = load("product", _PRODUCTS), load("customer", _CUSTOMERS)
+    agreed = load("price_agreement", _AGREEMENTS)
     return Facts(
         engine=engine,
         as_of=as_of,
         zone=zone,
         lines=lines,
         purchases=purchases,
-        history=engine.keep("history", history_of(purchases)),
+        history=history,
         order_days=engine.keep("order_day", order_days_of(lines, purchases)),
-        products=load("product", _PRODUCTS),
-        customers=load("customer", _CUSTOMERS),
+        products=products,
+        customers=customers,
         owners=load("owner", _OWNERS),
         predictions=Predictions(engine, connection, as_of=as_of),
+        agreements=engine.keep("agreed", agreements_of(history, customers, products, agreed))
+        if engine.count(agreed)
+        else None,
     )
 
 
@@ -217,6 +232,26 @@ def purchases_of(lines: ibis.Table) -> ibis.Table:
         **told, quantity=total("quantity"), net=total("net"), base_net=base_net
     )
     return summed.filter((summed.quantity > 0) & (summed.net > 0))
+
+
+def agreements_of(
+    history: ibis.Table, customers: ibis.Table, products: ibis.Table, agreed: ibis.Table
+) -> ibis.Table:
+    """Return the pairs of customer and product bought whose price is agreed, and from when to when.
+
+    It is agreed with the customer, its head office or its segment, for the product or its category.
+    """
+    pairs = history.select("customer_id", "product_id")
+    pairs = pairs.join(customers.select("customer_id", "head_id", "segment"), "customer_id")
+    pairs = pairs.join(products.select("product_id", "category"), "product_id")
+    found = [
+        pairs.join(
+            agreed, [pairs[own] == agreed[party], pairs[thing] == agreed[thing]], rname="agreed_{name}"
+        ).select("customer_id", "product_id", "valid_from", "valid_to")
+        for own, party in (("customer_id", "customer_id"), ("head_id", "customer_id"), ("segment", "segment"))
+        for thing in ("product_id", "category")
+    ]
+    return ibis.union(*found, distinct=True)
 
 
 def order_days_of(lines: ibis.Table, purchases: ibis.Table) -> ibis.Table:
