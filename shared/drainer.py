@@ -56,6 +56,7 @@ class Drainer:
         self._running: dict[str, _Running] = {}
         self._left: deque[tuple[UUID, timedelta | None]] = deque()
         self._completed: deque[UUID] = deque(maxlen=RECENT_TOKENS)
+        self._has_just_broken = False
         self._breaks_seen = database.breaks
         self._recovery_lock = threading.Lock()
         self._looked_for_expired_at = float("-inf")
@@ -190,10 +191,15 @@ class Drainer:
             log.warning("%s", lost)
             self._count(handler, "lease_lost", len(batch))
             self._left.append((token, None))
-        except DATABASE_ERRORS:  # the batch may itself be what breaks the connection
-            self._left.append((token, handler.isolation_delay(batch[0].attempts if len(batch) == 1 else 1)))
+        except DATABASE_ERRORS:
+            # Once is an accident. Alone, or twice in a row, the batch may itself be what breaks the connection.
+            attempts = batch[0].attempts if len(batch) == 1 else 1
+            is_suspect = len(batch) == 1 or self._has_just_broken
+            self._left.append((token, handler.isolation_delay(attempts) if is_suspect else None))
+            self._has_just_broken = True
             raise
         else:
+            self._has_just_broken = False
             self._completed.append(token)
         finally:
             del self._running[handler.kind]
