@@ -183,4 +183,5 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     ends=ends,
     episode_ttl=timedelta(days=45),
     is_selling=False,
+    needs=("orders", "history", "costs"),
 )
