@@ -28,6 +28,7 @@ NOUNS = (
     "products",
     "costs",
     "price-breaks",
+    "price-agreements",
     "exchange-rates",
     "targets",
     "orders",

@@ -9,7 +9,7 @@ from services.alerts.decide import decide
 from services.alerts.deliver import LEASE, Delivering, DeliveryBatch
 from services.alerts.dispatch import Dispatcher
 from services.alerts.policy import Policy, standard_policy
-from services.alerts.store import closing, fresh_plans, history
+from services.alerts.store import closing, history
 from services.alerts.store.closing import QUEUE
 from services.alerts.store.record import record
 from shared import tasks
@@ -57,8 +57,7 @@ def decide_batch(
     now = clock()
     occasions = sorted({task.key.partition("@")[0] for task in batch})
     orders = sorted(int(each.removeprefix("order:")) for each in occasions if each.startswith("order:"))
-    with database.transaction() as connection:
-        fresh_plans(connection)
+    with database.transaction(fresh_plans=True) as connection:
         history.ensure_users(connection)
         recipients = history.recipients_of(connection, occasions, orders, now.date())
         history.lock(connection, recipients)

@@ -10,7 +10,7 @@ from uuid import UUID
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from services.alerts import words
+from services.alerts import view as words
 from services.alerts.view import AlertView
 
 LONGEST_NAME = 60

@@ -1,4 +1,7 @@
-"""The policy: a table of rules read from top to bottom. The first that fits a signal holds, the last fits all."""
+"""The policy: a table of rules read from top to bottom. The first that fits a signal holds, the last fits all.
+
+Working days and mornings where the recipient lives say when to send.
+"""
 
 import json
 from dataclasses import asdict, dataclass
@@ -7,8 +10,11 @@ from decimal import Decimal
 from enum import StrEnum
 from hashlib import sha256
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from shared.domain.signal import Severity
+
+SATURDAY = 5
 
 EpisodeKey = tuple[int | None, int | None, str, str]
 """(customer, rep, kind, subject): what an episode is about. The rep is None where there is a customer."""
@@ -40,16 +46,24 @@ class Reason(StrEnum):
     DISMISSED_BY_REP = "dismissed_by_rep"
     SNOOZED_BY_REP = "snoozed_by_rep"
     CUSTOMER_NOT_CONTACTABLE = "customer_not_contactable"
+    OPEN_COMPLAINT = "open_complaint"
+    CREDIT_HOLD = "credit_hold"
+    ON_HOLD = "on_hold"
     EXPIRED = "expired"
     SUPERSEDED = "superseded"
     WITHDRAWN = "withdrawn"
+
+
+WHY_HELD = {"complaint": Reason.OPEN_COMPLAINT, "credit_hold": Reason.CREDIT_HOLD}
+"""The reason by the kind of hold; others have one together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A signal that waits for its decision. `value` is the expected margin in base currency.
 
-    It is about a customer, or about a rep (`rep_id`). `send_after` None: its message goes at once.
+    It is about a customer, or about a rep (`rep_id`). `send_after` None: its message goes at once. `hold` is the kind
+    of hold open on the customer, during which nothing is sold to it.
     """
 
     signal_id: int
@@ -72,6 +86,7 @@ class Candidate:
     is_withdrawn: bool = False
     is_superseded: bool = False
     is_contactable: bool = True
+    hold: str | None = None
     is_default_owner: bool = False
     product_id: int | None = None
 
@@ -153,3 +168,43 @@ def standard_policy(
         messages_per_rep=messages_per_rep,
         is_shadow=is_shadow,
     )
+
+
+def working_day(now: datetime, time_zone: str) -> date:
+    """Return the day a message counts for. What comes at the weekend is read, and counted, on Monday."""
+    day = now.astimezone(ZoneInfo(time_zone)).date()
+    if day.weekday() >= SATURDAY:
+        return day + timedelta(days=7 - day.weekday())
+    return day
+
+
+def next_morning(now: datetime, time_zone: str) -> datetime:
+    """The first seven o'clock of a working day that is not past: when alerts about a day are sent."""
+    local = now.astimezone(ZoneInfo(time_zone))
+    this_morning = _morning(working_day(local, time_zone), time_zone)
+    return this_morning if now <= this_morning else tomorrow_morning(now, time_zone)
+
+
+def real_delay(send_after: datetime | None, now: datetime, *, is_clock_fixed: bool) -> timedelta:
+    """How long to wait in real time for a business time. Not at all where a setting fixes the business clock: it
+    would never come.
+    """
+    if send_after is None or is_clock_fixed:
+        return timedelta(0)
+    return max(send_after - now, timedelta(0))
+
+
+def tomorrow_morning(now: datetime, time_zone: str) -> datetime:
+    """Seven o'clock on the next working day: when a snoozed alert comes back."""
+    local = now.astimezone(ZoneInfo(time_zone))
+    return _morning(working_day(local + timedelta(days=1), time_zone), time_zone)
+
+
+def next_monday_morning(now: datetime, time_zone: str) -> datetime:
+    """Seven o'clock on the Monday after this day."""
+    local = now.astimezone(ZoneInfo(time_zone)).date()
+    return _morning(local + timedelta(days=7 - local.weekday()), time_zone)
+
+
+def _morning(day: date, time_zone: str) -> datetime:
+    return datetime(day.year, day.month, day.day, 7, tzinfo=ZoneInfo(time_zone))

@@ -9,7 +9,7 @@ from redis import Redis
 
 from services.ingest import events, hooks, orders
 from services.ingest.describe import describe_bodies
-from services.ingest.entry_points import OUTCOME, IngestService
+from services.ingest.hooks import OUTCOME, IngestService
 from services.ingest.replay import quarantined_by_source
 from services.ingest.source import all_sources
 from shared import migrations

@@ -125,6 +125,7 @@ def made_from(facts: OrderFacts, signal: Signal) -> Row:
                 "net": each.line.net,
                 "base_net": each.base_net,
                 "base_unit_cost": each.base_unit_cost,
+                "agreed_price": each.agreed_price,
                 "history": each.history if own else (),
             }
             for each in own or facts.lines

@@ -133,7 +133,7 @@ class ProductFacts:
 
 @dataclass(frozen=True, slots=True)
 class CustomerFacts:
-    """The account an order counts for, after the merge map."""
+    """The account an order counts for, after the merge map. `holds`: the kinds of hold open on the order's day."""
 
     id: int
     name: str | None = None
@@ -141,10 +141,14 @@ class CustomerFacts:
     is_internal: bool = False
     segment: str | None = None
     channel: str | None = None
+    holds: frozenset[str] = frozenset()
 
 
 class LineFacts(msgspec.Struct, frozen=True):
-    """One product line of the order. `history` is the customer's last purchases of it, newest first."""
+    """One product line of the order. `history` is the customer's last purchases of it, newest first.
+
+    `agreed_price`: what was agreed with the customer for a base unit on the order's day, in the order's currency.
+    """
 
     number: int
     line: Line
@@ -153,6 +157,7 @@ class LineFacts(msgspec.Struct, frozen=True):
     base_net: Decimal | None = None
     base_unit_cost: Decimal | None = None
     history: tuple[Purchase, ...] = ()
+    agreed_price: Decimal | None = None
 
 
 class PastOrder(NamedTuple):

@@ -10,11 +10,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+import msgspec
 from sqlalchemy import Connection
 
 from services.scoring.apply import ResolvedLine, ResolvedOrder
-from services.scoring.facts import Assumptions, LineFacts, OrderFacts, PastOrder, fold
-from services.scoring.store import items, orders
+from services.scoring.facts import Assumptions, LineFacts, OrderFacts, PastOrder, day_of, fold
+from services.scoring.store import dealings, items, orders
 from services.scoring.store.catalogue import Catalogue
 from services.scoring.value import readable
 from shared.domain.order import LineKind
@@ -97,10 +98,11 @@ def gather(
         for each in of_customer[customer_id]:
             if each.order.ordered_at < as_of:
                 before.add(each)
-    return [
+    found = [
         _order_facts(each, known[moment], past.get(moment, ()), edition, assumptions)
         for each, moment, edition in zip(sales, moments, seen, strict=True)
     ]
+    return _with_dealings(connection, found)
 
 
 def _seen(connection: Connection, sale: ResolvedOrder, catalogue: Catalogue) -> Catalogue:
@@ -176,6 +178,35 @@ def _order_facts(
         products=catalogue,
         fit=catalogue.fit,
     )
+
+
+def _with_dealings(connection: Connection, found: list[OrderFacts]) -> list[OrderFacts]:
+    """Return the facts with the prices agreed for their lines, and the holds open on their customers."""
+
+    def price_key(facts: OrderFacts, line: LineFacts) -> dealings.PriceKey:
+        return facts.customer.id, line.product.id, facts.currency, day_of(facts.as_of)
+
+    known = dealings.load(
+        connection,
+        {price_key(facts, line) for facts in found for line in facts.lines},
+        {(facts.customer.id, day_of(facts.as_of)) for facts in found},
+    )
+    if not known.prices and not known.holds:
+        return found
+    return [
+        replace(
+            facts,
+            customer=replace(
+                facts.customer,
+                holds=known.holds.get((facts.customer.id, day_of(facts.as_of)), frozenset()),
+            ),
+            lines=tuple(
+                msgspec.structs.replace(line, agreed_price=known.prices.get(price_key(facts, line)))
+                for line in facts.lines
+            ),
+        )
+        for facts in found
+    ]
 
 
 def _line_facts(

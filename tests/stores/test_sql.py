@@ -29,7 +29,7 @@ STATEMENT = re.compile(r"\s*(WITH|SELECT|INSERT|UPDATE|DELETE)\b")
 RUNS_SQL = ("text", "exec_driver_sql", "execute_prepared")
 """Calls that have PostgreSQL run their first argument."""
 
-DATES = re.compile(r"\{(as_of|since)\}")
+WRITTEN_IN = {"{as_of}": "now()", "{since}": "now()", "{zone}": "'UTC'", "{received}": ""}
 """What the fit writes into its texts, as its driver takes no moment."""
 
 CONSTANT = (ast.Constant, ast.Name, ast.JoinedStr, ast.FormattedValue, ast.BinOp, ast.Add, ast.Load)
@@ -105,9 +105,7 @@ def constants(value: object) -> Iterator[str]:
     """Find the texts in a value of a module."""
     if isinstance(value, TextClause):
         yield value.text
-    elif (
-        isinstance(value, str) and STATEMENT.match(value) and not re.search(r"\{\w*\}", DATES.sub("", value))
-    ):
+    elif isinstance(value, str) and STATEMENT.match(value) and not re.search(r"\{\w*\}", filled(value)):
         yield value
     elif isinstance(value, dict | tuple | list):
         for each in value.values() if isinstance(value, dict) else value:
@@ -124,9 +122,16 @@ def value_of(argument: ast.expr, module: ModuleType) -> object:
         return None
 
 
+def filled(sql: str) -> str:
+    """Return a text with what the fit writes into it."""
+    for place, written in WRITTEN_IN.items():
+        sql = sql.replace(place, written)
+    return sql
+
+
 def numbered(sql: str) -> tuple[str, list[str]]:
     """Return a text with numbered placeholders, and the type of each."""
-    sql = DATES.sub("now()", sql)
+    sql = filled(sql)
     if (highest := max(map(int, re.findall(r"\$(\d+)", sql)), default=0)) > 0:
         return sql, ["unknown"] * highest
     if "%s" in sql or "%b" in sql:

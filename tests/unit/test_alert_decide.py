@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.alerts.decide import History, Plan, decide
-from services.alerts.episode import Episode
+from services.alerts.decide import Episode, History, Plan, decide
 from services.alerts.policy import Candidate, Policy, Reason, Verdict, standard_policy
 from shared.domain.signal import Severity
 
@@ -99,6 +98,22 @@ def verdicts(plan: Plan) -> list[tuple[int, str, str]]:
             History(),
             ("suppressed", "customer_not_contactable"),
             id="a blocked customer is left alone",
+        ),
+        pytest.param(
+            {"hold": "complaint"},
+            History(),
+            ("suppressed", "open_complaint"),
+            id="nothing is sold while a complaint is open",
+        ),
+        pytest.param(
+            {"hold": "credit_hold"}, History(), ("suppressed", "credit_hold"), id="nor on credit hold"
+        ),
+        pytest.param({"hold": "strike"}, History(), ("suppressed", "on_hold"), id="nor on any other hold"),
+        pytest.param(
+            {"hold": "complaint", "is_selling": False},
+            History(),
+            ("notify", "first_time"),
+            id="a mistake is told all the same",
         ),
         pytest.param(
             {},

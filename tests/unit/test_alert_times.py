@@ -5,10 +5,11 @@ from uuid import uuid4
 
 import pytest
 
-from services.alerts import message, words
-from services.alerts.episode import bucket
-from services.alerts.policy import Reason
-from services.alerts.schedule import (
+from services.alerts import message
+from services.alerts import view as words
+from services.alerts.decide import bucket
+from services.alerts.policy import (
+    Reason,
     next_monday_morning,
     next_morning,
     real_delay,

@@ -9,10 +9,8 @@ from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection, text
 
-from services.alerts.decide import History
-from services.alerts.episode import Episode
-from services.alerts.policy import Candidate
-from services.alerts.schedule import next_morning, working_day
+from services.alerts.decide import Episode, History
+from services.alerts.policy import Candidate, next_morning, working_day
 from shared.domain.signal import Severity
 
 NOBODY = "nobody"
@@ -120,7 +118,10 @@ _WAITING = text(
     " signal.value, signal.quiet_days, signal.as_of, signal.expires_at, signal.severity, signal.is_selling,"
     " signal.is_proven, signal.product_id, signal.withdrawn_at IS NOT NULL AS is_withdrawn,"
     " coalesce(signal.order_version < sales_order.version, false) AS is_superseded,"
-    " coalesce(customer.status = 'active' AND NOT customer.is_internal, true) AS is_contactable"
+    " coalesce(customer.status = 'active' AND NOT customer.is_internal, true) AS is_contactable,"
+    # Of several, the complaint: by name it comes first.
+    " (SELECT min(hold.kind) FROM hold WHERE hold.customer_id = signal.customer_id"
+    "  AND hold.valid_from <= :day AND coalesce(hold.valid_to >= :day, true)) AS hold"
     " FROM signal LEFT JOIN customer ON customer.id = signal.customer_id"
     " LEFT JOIN sales_order ON sales_order.id = signal.order_id"
     " WHERE signal.occasion = ANY(:occasions) AND NOT EXISTS (SELECT FROM decision WHERE signal_id = signal.id)"
@@ -136,7 +137,7 @@ def waiting(
     What is about an order is sent at once; what is about a day, at seven in the recipient's morning.
     """
     found = []
-    for row in connection.execute(_WAITING, {"occasions": list(occasions)}).mappings():
+    for row in connection.execute(_WAITING, {"occasions": list(occasions), "day": now.date()}).mappings():
         recipient = recipients.of(row["customer_id"], row["rep_id"])
         send_after = next_morning(now, recipient.time_zone) if row["order_id"] is None else None
         values = {name: row[name] for name in row if name not in ("quiet_days", "severity")}

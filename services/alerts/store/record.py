@@ -11,8 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services.alerts.channel import Sending
 from services.alerts.decide import Plan
-from services.alerts.policy import EpisodeKey, Policy, Reason, Verdict
-from services.alerts.schedule import real_delay
+from services.alerts.policy import EpisodeKey, Policy, Reason, Verdict, real_delay
 from services.alerts.store.deliveries import Notice, save_deliveries
 from shared import tasks
 from shared.clock import real_now

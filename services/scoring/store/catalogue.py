@@ -26,7 +26,7 @@ from services.scoring.facts import (
     cost_on,
 )
 from services.scoring.value import readable
-from shared.domain.money import in_base
+from shared.domain.order import in_base
 
 CANDIDATES_KEPT = 50_000
 """Customers whose candidates are kept; a company with more forgets and reads again."""
