@@ -49,6 +49,7 @@ class Reason(StrEnum):
     OPEN_COMPLAINT = "open_complaint"
     CREDIT_HOLD = "credit_hold"
     ON_HOLD = "on_hold"
+    INHIBITED = "inhibited"
     EXPIRED = "expired"
     SUPERSEDED = "superseded"
     WITHDRAWN = "withdrawn"
@@ -128,11 +129,34 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class Inhibition:
+    """While a question of the kind `by` is open about a customer, these kinds are not spoken of, nor what sells."""
+
+    by: str
+    kinds: tuple[str, ...]
+    is_selling_inhibited: bool = False
+
+    def fits(self, candidate: Candidate) -> bool:
+        """Whether it hides that signal; what is urgent is never hidden."""
+        if candidate.is_urgent or candidate.kind == self.by:
+            return False
+        return candidate.kind in self.kinds or (self.is_selling_inhibited and candidate.is_selling)
+
+
+INHIBITIONS = (
+    Inhibition("going_quiet", ("spend_drop", "stopped_item", "stopped_category"), is_selling_inhibited=True),
+    Inhibition("margin_erosion", ("discount_outlier", "cost_not_passed_on")),
+)
+"""Who may be leaving is asked why, not sold to; who pays too little for everything is not told item by item."""
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """The rules, and the limits that hold across signals."""
 
     rules: tuple[Rule, ...]
     messages_per_rep: int
+    inhibitions: tuple[Inhibition, ...] = INHIBITIONS
     points_per_message: int = 3
     resend_growth: Decimal = Decimal("1.5")
     is_shadow: bool = False

@@ -209,6 +209,7 @@ class _DecisionRow:
     rank: int | None
     verdict: str
     reason: str
+    inhibited_by: str | None
     holdout_bucket: int | None
 
 
@@ -219,6 +220,7 @@ _DECISION = {
     "rank": "smallint",
     "verdict": "text",
     "reason": "text",
+    "inhibited_by": "text",
     "holdout_bucket": "smallint",
 }
 
@@ -247,6 +249,7 @@ def _save_decisions(
             rank=each.rank,
             verdict=each.verdict.value,
             reason=each.reason.value,
+            inhibited_by=each.inhibited_by,
             holdout_bucket=buckets.get(each.candidate.key),
         )
         for each in plan.decisions
