@@ -84,6 +84,7 @@ class Wholesaler:
 
     accounts: ibis.Table
     products: ibis.Table
+    agreements: ibis.Table | None = None
 
 
 def facts_of(engine: Engine) -> Wholesaler:
