@@ -25,6 +25,7 @@ class Trade:
 
     accounts: ibis.Table
     products: ibis.Table
+    assumed_margin: float = 0.30
 
 
 def day_of(days_ago: float) -> date:

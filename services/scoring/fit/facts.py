@@ -14,6 +14,7 @@ import ibis
 import pyarrow as pa
 from adbc_driver_postgresql import dbapi
 
+from services.scoring.effects import ASSUMED_MARGIN
 from services.scoring.engine import Engine
 from services.scoring.runs import USABLE
 
@@ -131,7 +132,7 @@ class Facts:
 
     `lines` are products sold and given back, `history` has a row per account and product, `order_days` one per
     customer and day, `owners` the rep of each customer that somebody looks after. Times are UTC without a zone, days
-    those of `zone`.
+    those of `zone`. `assumed_margin` is the margin rate where no cost is known.
     """
 
     engine: Engine
@@ -145,6 +146,7 @@ class Facts:
     customers: ibis.Table
     owners: ibis.Table
     predictions: Predictions
+    assumed_margin: float = ASSUMED_MARGIN
 
     @property
     def accounts(self) -> ibis.Table:
