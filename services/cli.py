@@ -20,6 +20,7 @@ COMMANDS = {
     "import": "services.ingest.commands",
     "migrate": "services.administration",
     "quarantine": "services.ingest.commands",
+    "readiness": "services.scoring.readiness",
     "send": "services.ingest.commands",
     "sending": "services.alerts.commands",
     "serve": "services.processes",

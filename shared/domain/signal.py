@@ -84,6 +84,8 @@ class Episode:
 class SignalKind(Generic[Facts]):
     """A signal kind: one file in `services/scoring/signals`, discovered by its `KIND`.
 
+    `needs` names what of the data it rests on, by the words of `services.scoring.readiness`.
+
     `ends` returns why an order ends an open episode, or None. An episode without new evidence ends after
     `episode_ttl`. `needs_model` names the model whose current run must pass its quality gate before the kind may be
     sent.
@@ -94,6 +96,7 @@ class SignalKind(Generic[Facts]):
     ends: Callable[[Facts, Episode], str | None]
     episode_ttl: timedelta
     is_selling: bool
+    needs: tuple[str, ...] = ("orders",)
     needs_model: str | None = None
 
 

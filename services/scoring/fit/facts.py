@@ -11,7 +11,6 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import ibis
-import pyarrow as pa
 from adbc_driver_postgresql import dbapi
 
 from services.scoring.effects import ASSUMED_MARGIN
@@ -106,24 +105,21 @@ class Predictions:
     def table(self, name: str) -> ibis.Table | None:
         """Return a derived table; None where it has never been written."""
         if name not in self.made and self.connection is not None:
-            rows = self._newest(self.connection, name)
-            if rows is not None:
-                self.made[name] = self.engine.load(name, rows)
+            self._load_newest(self.connection, name)
         return self.made.get(name)
 
-    def _newest(self, connection: dbapi.Connection, name: str) -> pa.RecordBatchReader | None:
+    def _load_newest(self, connection: dbapi.Connection, name: str) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT to_regclass($1) IS NOT NULL", (name,))
             if cursor.fetchone() != (True,):
-                return None
+                return
             cursor.execute(
                 f'SELECT held.* FROM "{name}" AS held WHERE model_run_id = ('  # noqa: S608 (names are ours)
                 f" SELECT run.id FROM ({USABLE}) AS run WHERE run.as_of <= {literal(self.as_of)} AND run.model = ("
                 f'  SELECT model FROM "{name}" AS any_row JOIN model_run ON model_run.id = model_run_id LIMIT 1)'
                 " ORDER BY run.as_of DESC, run.id DESC LIMIT 1)"
             )
-            rows: pa.RecordBatchReader = cursor.fetch_record_batch()
-            return rows
+            self.made[name] = self.engine.load(name, cursor.fetch_record_batch())
 
 
 @dataclass(frozen=True, slots=True)

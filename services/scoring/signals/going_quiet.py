@@ -88,5 +88,6 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     ends=ends,
     episode_ttl=timedelta(days=60),
     is_selling=False,
+    needs=("orders", "history", "regulars"),
     needs_model=MODEL,
 )

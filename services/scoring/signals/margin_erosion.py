@@ -365,4 +365,5 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     ends=ends,
     episode_ttl=timedelta(days=45),
     is_selling=False,
+    needs=("orders", "history"),
 )

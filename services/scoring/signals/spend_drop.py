@@ -77,5 +77,6 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     ends=ends,
     episode_ttl=timedelta(days=90),
     is_selling=True,
+    needs=("orders", "history", "regulars"),
     needs_model=MODEL,
 )

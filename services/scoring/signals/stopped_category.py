@@ -83,5 +83,6 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     ends=ends,
     episode_ttl=timedelta(days=90),
     is_selling=True,
+    needs=("orders", "history", "regulars", "categories"),
     needs_model=MODEL,
 )
