@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import ibis
 from adbc_driver_postgresql import dbapi
 
+from services.scoring.effects import ASSUMED_MARGIN
 from services.scoring.engine import Engine
 from services.scoring.runs import USABLE
 
@@ -135,7 +136,7 @@ class Facts:
     `lines` are products sold and given back, `history` has a row per account and product, `order_days` one per
     customer and day, `owners` the rep of each customer that somebody looks after. Times are UTC without a zone, days
     those of `zone`. `agreements` has what customers bought at prices agreed with them, and when these hold; None where
-    none was ever agreed.
+    none was ever agreed. `assumed_margin` is the margin rate where no cost is known.
     """
 
     engine: Engine
@@ -150,6 +151,7 @@ class Facts:
     owners: ibis.Table
     predictions: Predictions
     agreements: ibis.Table | None = None
+    assumed_margin: float = ASSUMED_MARGIN
 
     @property
     def accounts(self) -> ibis.Table:

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from services.scoring.effects import ASSUMED_MARGIN, in_ten, valuation
+from services.scoring.effects import in_ten, valuation
 from services.scoring.facts import OrderFacts
+from services.scoring.margins import at_own_margin
 from shared.domain.signal import DaySignalKind, Episode, Evidence, Signal, Trigger
 
 MODEL = "stopped_category"
@@ -20,6 +21,7 @@ def candidates(facts: Any, as_of: datetime) -> Any:  # noqa: ANN401, ARG001 - an
     rows = facts.predictions.table(MODEL)
     if rows is None:
         return facts.customers.limit(0).mutate(fires=facts.customers.customer_id < 0)
+    rows = at_own_margin(facts, rows)
     return rows.mutate(fires=rows.gain >= LEAST_GAIN, score=rows.revenue)
 
 
@@ -27,7 +29,7 @@ def tell(row: Mapping[str, Any]) -> Signal:
     """Word what was stopped: since when, beside how often it was taken."""
     name = _short(row["category"])
     silent, usual = row["silent_days"], max(1, round(row["usual_days"]))
-    worth = valuation("stopped_category", row["p0"], max(row["revenue"], 0.0) * ASSUMED_MARGIN)
+    worth = valuation("stopped_category", row["p0"], max(row["revenue"], 0.0) * row["margin_rate"])
     return Signal(
         kind=KIND.name,
         customer_id=row["customer_id"],
@@ -56,7 +58,7 @@ def tell(row: Mapping[str, Any]) -> Signal:
         ),
         as_of=row["as_of"],
         expires_at=row["as_of"] + SHOWS_FOR,
-        assumed_margin=True,
+        assumed_margin=row["is_margin_assumed"],
         detail={"silent_days": silent, "usual_days": usual, "p0": round(row["p0"], 4)},
     )
 
