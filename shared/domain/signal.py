@@ -114,9 +114,13 @@ class DaySignalKind(SignalKind[Facts]):
 
     `candidates` takes the facts of the night (`services.scoring.fit.facts.Facts`) and its moment, and returns an
     ibis table of everybody eligible, with a boolean column `fires`. `tell` makes the signal of one row that fires; the
-    row also carries `as_of`.
+    row also carries `as_of`. `outcome` takes facts that reach 90 days further, the moment, and what `candidates` gave
+    then; its rows are named by their columns (customer, and item or category) and say in `happened` whether the good
+    outcome came although nobody acted (NULL: nobody knows), and in `confirmed`, where that is not the opposite, whether
+    what was said stayed true.
     """
 
     trigger: Trigger
     candidates: Callable[[Any, datetime], Any]
     tell: Callable[[Mapping[str, Any]], Signal]
+    outcome: Callable[[Any, datetime, Any], Any] | None = None

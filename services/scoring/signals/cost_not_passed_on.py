@@ -181,6 +181,7 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     candidates=candidates,
     tell=tell,
     ends=ends,
+    outcome=outcome,
     episode_ttl=timedelta(days=45),
     is_selling=False,
     needs=("orders", "history", "costs"),
