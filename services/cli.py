@@ -20,6 +20,7 @@ COMMANDS = {
     "import": "services.ingest.commands",
     "migrate": "services.administration",
     "quarantine": "services.ingest.commands",
+    "readiness": "services.scoring.readiness",
     "send": "services.ingest.commands",
     "sending": "services.alerts.commands",
     "serve": "services.processes",
@@ -62,7 +63,8 @@ class Context:
     @cached_property
     def clock(self) -> Clock:
         """The business clock."""
-        return business_clock(self.settings.business_time)
+        told = self.settings
+        return business_clock(told.business_time, told.business_begun, told.business_rate)
 
 
 class LazyGroup(click.Group):

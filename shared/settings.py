@@ -72,6 +72,13 @@ class Settings(BaseSettings):
     business_time: datetime | None = Field(
         default=None, description="fixes the business clock at this moment (with offset), to replay history"
     )
+    business_begun: datetime | None = Field(
+        default=None,
+        description="the real moment (with offset) at which the business clock was TIPOFF_BUSINESS_TIME: it runs since",
+    )
+    business_rate: float = Field(
+        default=1.0, gt=0, description="how fast a business clock that was begun runs: 1440 is a day a minute"
+    )
     hook_secrets: Annotated[dict[str, tuple[SecretStr, ...]], NoDecode] = Field(
         default_factory=dict,
         description='signing secrets of inbound hooks by connection: {"standard": ["whsec_..."]}; any one verifies',
@@ -179,12 +186,25 @@ class Settings(BaseSettings):
             rules.check_secret(secret.get_secret_value())
         return value
 
-    @field_validator("business_time")
+    @field_validator("business_time", "business_begun")
     @classmethod
-    def _has_offset(cls, value: datetime | None) -> datetime | None:
+    def _has_offset(cls, value: datetime | None, info: ValidationInfo) -> datetime | None:
         if value is not None and value.tzinfo is None:
             raise ValueError("give it an offset, as 2011-02-28T18:00:00+00:00")
+        if (
+            value is not None
+            and info.field_name == "business_begun"
+            and info.data.get("business_time") is None
+        ):
+            raise ValueError("a business clock that runs needs a start: TIPOFF_BUSINESS_TIME")
         return value
+
+    @property
+    def clock_pace(self) -> float:
+        """How much faster than real time business time passes; 0 where it is fixed."""
+        if self.business_time is None:
+            return 1.0
+        return self.business_rate if self.business_begun is not None else 0.0
 
     @classmethod
     def settings_customise_sources(

@@ -43,9 +43,13 @@ class Episode:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What went before: the newest episode of each key, the occasions somebody was notified of, today's messages."""
+    """What went before: the newest episode of each key, the occasions somebody was notified of, today's messages.
+
+    `open_kinds`: (customer, kind) of open episodes that may hide what else is found of the customer.
+    """
 
     episodes: Mapping[EpisodeKey, Episode] = field(default_factory=dict)
+    open_kinds: frozenset[tuple[int, str]] = frozenset()
     occasions_notified: frozenset[str] = frozenset()
     messages_today: Mapping[int, int] = field(default_factory=dict)
     customers_sold_to_today: frozenset[int] = frozenset()
@@ -53,12 +57,16 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What becomes of one signal. `rank` is its place among the points of its message, from 1."""
+    """What becomes of one signal. `rank` is its place among the points of its message, from 1.
+
+    `inhibited_by` is the kind that hides it, where one does.
+    """
 
     candidate: Candidate
     verdict: Verdict
     reason: Reason
     rank: int | None = None
+    inhibited_by: str | None = None
 
     @property
     def is_notified(self) -> bool:
@@ -100,8 +108,11 @@ class Plan:
 
 def decide(candidates: Sequence[Candidate], policy: Policy, history: History, now: datetime) -> Plan:
     """Decide about each signal as if it were alone, then about the messages they make, the most valuable first."""
-    episodes = _episodes(candidates, policy, history, now)
-    alone = [_decide_alone(each, policy, history, episodes.get(each.key), now) for each in candidates]
+    inhibited = _inhibited(candidates, policy, history, now)
+    standing = [each for each in candidates if each.signal_id not in inhibited]
+    episodes = _episodes(standing, policy, history, now)
+    alone = [*inhibited.values()]
+    alone += [_decide_alone(each, policy, history, episodes.get(each.key), now) for each in standing]
     passed = [each for each in alone if each.verdict is Verdict.NOTIFY]
     decisions = {each.candidate.signal_id: each for each in alone}
     for decision in within_limits(_once_per_episode(passed, decisions), policy, history):
@@ -122,6 +133,38 @@ def decide(candidates: Sequence[Candidate], policy: Policy, history: History, no
             for key, episode in episodes.items()
         ),
     )
+
+
+def _inhibited(
+    candidates: Sequence[Candidate], policy: Policy, history: History, now: datetime
+) -> dict[int, Decision]:
+    """The decisions of signals that a graver question about the customer hides. They open no episode: when it closes,
+    what is still so is found anew.
+    """
+    found = {
+        (each.customer_id, each.kind)
+        for each in candidates
+        if each.is_proven and _falls_away(each, now) is None and not _is_dismissed(each, history)
+    }
+    graver = found | history.open_kinds
+    hidden: dict[int, Decision] = {}
+    for each in candidates:
+        by = next(
+            (
+                rule.by
+                for rule in policy.inhibitions
+                if (each.customer_id, rule.by) in graver and rule.fits(each)
+            ),
+            None,
+        )
+        if by is not None and _falls_away(each, now) is None:
+            hidden[each.signal_id] = Decision(each, Verdict.SUPPRESSED, Reason.INHIBITED, inhibited_by=by)
+    return hidden
+
+
+def _is_dismissed(candidate: Candidate, history: History) -> bool:
+    past = history.episodes.get(candidate.key)
+    return past is not None and past.is_open and past.is_dismissed
 
 
 def _episodes(

@@ -45,9 +45,9 @@ def handlers(
     )
 
 
-def periodic(_settings: Settings) -> tuple[Periodic, ...]:
-    """Return what puts tasks by the clock: tidying, once a day."""
-    return (closing.put_tidy,)
+def periodic(_settings: Settings, clock: Clock) -> tuple[Periodic, ...]:
+    """Return what puts tasks by the business clock: tidying, once a day."""
+    return (lambda connection: closing.put_tidy(connection, clock().date()),)
 
 
 def decide_batch(
@@ -64,7 +64,7 @@ def decide_batch(
         closing.amend(connection, orders, now)
         candidates = history.waiting(connection, occasions, recipients, now)
         closing.close_answered(connection, list(recipients.by_customer), now)
-        plan = decide(candidates, policy, history.load_history(connection, candidates), now)
+        plan = decide(candidates, policy, history.load_history(connection, candidates, policy), now)
         is_any_due = record(connection, plan, policy, sending, now)
         tasks.complete(connection, batch)
     if is_any_due:
@@ -98,7 +98,7 @@ def sending_of(settings: Settings) -> Sending:
         recipients=settings.recipients,
         config=config_of(settings),
         channels=installed_channels(),
-        is_clock_fixed=settings.business_time is not None,
+        clock_pace=settings.clock_pace,
     )
 
 

@@ -16,6 +16,7 @@ from services.alerts.view import AlertView
 LONGEST_SUBJECT = 50
 """What a phone shows."""
 LONGEST_NAME = 20
+LONGEST_UNIT = 2
 SHORTEST_HEAD = 8
 """So much of a headline's beginning stays; the rest of its room goes to its end, where the figures stand."""
 NOT_FOR_MAILS = str.maketrans({"\r": " ", "\n": " ", "\x00": None})
@@ -83,6 +84,8 @@ def squeezed(text: str, longest: int) -> str:
     head, tail = text.split(" "), list[str]()
     while head and len(" ".join([head[-1], *tail])) <= longest - SHORTEST_HEAD - 1:
         tail.insert(0, head.pop())
+    while tail and tail[0].isalpha() and len(tail[0]) <= LONGEST_UNIT:
+        head.append(tail.pop(0))  # the "mm" of a name, cut from its number
     end = " ".join(tail)
     return f"{shortened(' '.join(head), longest - len(end) - 1)} {end}".strip()
 
@@ -91,7 +94,10 @@ def shortened(text: str, longest: int) -> str:
     """Cut at a word, with an ellipsis."""
     if len(text) <= longest:
         return text
-    return text[: longest - 1].rsplit(" ", 1)[0].rstrip(" ,;:-") + "…"
+    kept = text[: longest - 1]
+    if text[longest - 1] != " ":
+        kept = kept.rsplit(" ", 1)[0]
+    return kept.rstrip(" ,;:-") + "…"
 
 
 @cache

@@ -50,6 +50,7 @@ class Reason(StrEnum):
     OPEN_COMPLAINT = "open_complaint"
     CREDIT_HOLD = "credit_hold"
     ON_HOLD = "on_hold"
+    INHIBITED = "inhibited"
     EXPIRED = "expired"
     SUPERSEDED = "superseded"
     WITHDRAWN = "withdrawn"
@@ -134,6 +135,28 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class Inhibition:
+    """While a question of the kind `by` is open about a customer, these kinds are not spoken of, nor what sells."""
+
+    by: str
+    kinds: tuple[str, ...]
+    is_selling_inhibited: bool = False
+
+    def fits(self, candidate: Candidate) -> bool:
+        """Whether it hides that signal; what is urgent is never hidden."""
+        if candidate.is_urgent or candidate.kind == self.by:
+            return False
+        return candidate.kind in self.kinds or (self.is_selling_inhibited and candidate.is_selling)
+
+
+INHIBITIONS = (
+    Inhibition("going_quiet", ("spend_drop", "stopped_item", "stopped_category"), is_selling_inhibited=True),
+    Inhibition("margin_erosion", ("discount_outlier", "cost_not_passed_on")),
+)
+"""Who may be leaving is asked why, not sold to; who pays too little for everything is not told item by item."""
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """The rules, and the limits that hold across signals. The costs of a call and a correction: base currency."""
 
@@ -141,6 +164,7 @@ class Policy:
     messages_per_rep: int
     call_cost: Decimal
     correction_cost: Decimal
+    inhibitions: tuple[Inhibition, ...] = INHIBITIONS
     points_per_message: int = 3
     resend_growth: Decimal = Decimal("1.5")
     is_shadow: bool = False
@@ -211,13 +235,14 @@ def next_morning(now: datetime, time_zone: str) -> datetime:
     return this_morning if now <= this_morning else tomorrow_morning(now, time_zone)
 
 
-def real_delay(send_after: datetime | None, now: datetime, *, is_clock_fixed: bool) -> timedelta:
-    """How long to wait in real time for a business time. Not at all where a setting fixes the business clock: it
-    would never come.
+def real_delay(send_after: datetime | None, now: datetime, pace: float) -> timedelta:
+    """How long to wait in real time for a business time, which passes `pace` times as fast.
+
+    Not at all where the business clock is fixed (0): that time would never come.
     """
-    if send_after is None or is_clock_fixed:
+    if send_after is None or not pace:
         return timedelta(0)
-    return max(send_after - now, timedelta(0))
+    return max(send_after - now, timedelta(0)) / pace
 
 
 def tomorrow_morning(now: datetime, time_zone: str) -> datetime:

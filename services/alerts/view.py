@@ -35,6 +35,7 @@ WHY = {
     Reason.OPEN_COMPLAINT: "the customer has a complaint that is not settled",
     Reason.CREDIT_HOLD: "the customer is on credit hold",
     Reason.ON_HOLD: "nothing is to be sold to the customer for now",
+    Reason.INHIBITED: "a graver question about the customer is open",
     Reason.EXPIRED: "it came too late to act on",
     Reason.SUPERSEDED: "a newer version of the order was looked at instead",
     Reason.WITHDRAWN: "the order was changed, and it no longer holds",

@@ -94,6 +94,8 @@ class Episode:
 class SignalKind(Generic[Facts]):
     """A signal kind: one file in `services/scoring/signals`, discovered by its `KIND`.
 
+    `needs` names what of the data it rests on, by the words of `services.scoring.readiness`.
+
     `ends` returns why an order ends an open episode, or None. An episode without new evidence ends after
     `episode_ttl`. `needs_model` names the model whose current run must pass its quality gate before the kind may be
     sent. `action` is what it asks for: a finding that brings less than that costs is not kept.
@@ -104,6 +106,7 @@ class SignalKind(Generic[Facts]):
     ends: Callable[[Facts, Episode], str | None]
     episode_ttl: timedelta
     is_selling: bool
+    needs: tuple[str, ...] = ("orders",)
     needs_model: str | None = None
     action: Action = Action.CALL
 
@@ -122,9 +125,13 @@ class DaySignalKind(SignalKind[Facts]):
 
     `candidates` takes the facts of the night (`services.scoring.fit.facts.Facts`) and its moment, and returns an
     ibis table of everybody eligible, with a boolean column `fires`. `tell` makes the signal of one row that fires; the
-    row also carries `as_of`.
+    row also carries `as_of`. `outcome` takes facts that reach 90 days further, the moment, and what `candidates` gave
+    then; its rows are named by their columns (customer, and item or category) and say in `happened` whether the good
+    outcome came although nobody acted (NULL: nobody knows), and in `confirmed`, where that is not the opposite, whether
+    what was said stayed true.
     """
 
     trigger: Trigger
     candidates: Callable[[Any, datetime], Any]
     tell: Callable[[Mapping[str, Any]], Signal]
+    outcome: Callable[[Any, datetime, Any], Any] | None = None

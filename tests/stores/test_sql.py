@@ -57,7 +57,7 @@ ASSEMBLED = {
     "services.ingest.imports.runs.take_statistics": "no names of columns",
     "services.ingest.store._id": "is given constants that are prepared",
     "services.scoring.store.catalogue._by_product": "is given constants that are prepared",
-    "services.scoring.store.catalogue.refresh": "a constant of services.scoring.runs",
+    "services.scoring.store.catalogue.refresh": "is given a constant that is prepared",
     "shared.partitions._make": "the name of a month: test_applying_orders",
 }
 """Functions that put a text together, and what holds it to the tables instead."""

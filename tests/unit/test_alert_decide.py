@@ -394,3 +394,63 @@ def test_small_points_may_stand_beside_a_large_one_but_not_alone() -> None:
         (2, "notify", "first_time"),
         (3, "inbox_only", "too_weak"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("by", "hidden", "told"),
+    [
+        pytest.param(
+            {"kind": "going_quiet", "is_selling": False},
+            {"kind": "stopped_item"},
+            Reason.INHIBITED,
+            id="who goes quiet: what they stopped",
+        ),
+        pytest.param(
+            {"kind": "going_quiet", "is_selling": False},
+            {"kind": "cross_sell"},
+            Reason.INHIBITED,
+            id="who goes quiet: whatever sells",
+        ),
+        pytest.param(
+            {"kind": "going_quiet", "is_selling": False},
+            {"kind": "margin_erosion", "is_selling": False},
+            Reason.FIRST_TIME,
+            id="who goes quiet: not what their prices lose",
+        ),
+        pytest.param(
+            {"kind": "going_quiet", "is_selling": False},
+            {"kind": "below_floor", "severity": Severity.URGENT},
+            Reason.FIRST_TIME,
+            id="nothing hides what is urgent",
+        ),
+        pytest.param(
+            {"kind": "margin_erosion", "is_selling": False},
+            {"kind": "discount_outlier", "is_selling": False},
+            Reason.INHIBITED,
+            id="a customer whose margin slips: its single prices",
+        ),
+        pytest.param(
+            {"kind": "going_quiet", "is_selling": False, "is_proven": False},
+            {"kind": "cross_sell"},
+            Reason.FIRST_TIME,
+            id="an unproven model hides nothing",
+        ),
+    ],
+)
+def test_a_graver_question_hides(by: dict[str, Any], hidden: dict[str, Any], told: Reason) -> None:
+    graver = a_candidate(1, order_id=None, occasion="customer:1:2011-02-28", **by)
+    other = a_candidate(2, customer_id=1, **hidden)
+    plan = decide([other, graver], a_policy(), History(), NOW)
+    (decision,) = [each for each in plan.decisions if each.candidate is other]
+    assert decision.reason is told
+    assert decision.inhibited_by == (by["kind"] if told is Reason.INHIBITED else None)
+    assert (other.key in {each.key for each in plan.episodes}) == (told is not Reason.INHIBITED)
+
+
+def test_an_open_question_of_an_earlier_day_hides_too() -> None:
+    history = History(open_kinds=frozenset({(1, "going_quiet")}))
+    plan = decide([a_candidate(1), a_candidate(2)], a_policy(), history, NOW)
+    assert [(each.reason, each.inhibited_by) for each in plan.decisions] == [
+        (Reason.INHIBITED, "going_quiet"),
+        (Reason.FIRST_TIME, None),
+    ]

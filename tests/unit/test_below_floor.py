@@ -18,7 +18,7 @@ def test_a_line_below_its_floor_is_urgent_and_says_what_is_lost_on_this_order() 
     (signal,) = detect(facts(a_line(a_product(fitted=None), price=5, cost=6)))
     assert signal.severity is Severity.URGENT
     assert signal.stake == Decimal("10.00")  # ten units, one pound short of cost each
-    assert signal.headline == "Cordless drill sold at £5.00, cost £6.00"
+    assert signal.headline == "Cordless drill £5.00, cost £6.00"
     assert [each.text for each in signal.evidence] == [
         "Sold at £5.00; cost £6.00, floor £6.00.",
         "£10.00: £1.00 on each of 10. Can be put right until it is invoiced; shown until 5 March 2026.",

@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import Connection, text
 
 from services.alerts.decide import Episode, History
-from services.alerts.policy import Candidate, next_morning, working_day
+from services.alerts.policy import Candidate, Policy, next_morning, working_day
 from shared.domain.signal import Action, Severity
 
 NOBODY = "nobody"
@@ -204,7 +204,19 @@ _SOLD_TO = text(
 )
 
 
-def load_history(connection: Connection, candidates: Sequence[Candidate]) -> History:
+# Graver questions about these customers that are open: found by a model that has proven itself, and not dismissed.
+_OPEN_KINDS = text(
+    "SELECT episode.customer_id, episode.kind FROM episode"
+    " JOIN LATERAL (SELECT is_proven FROM signal WHERE signal.customer_id = episode.customer_id"
+    "  AND signal.kind = episode.kind AND signal.subject = episode.subject ORDER BY signal.id DESC LIMIT 1) AS last"
+    "  ON last.is_proven"
+    " WHERE episode.customer_id = ANY(:customers) AND episode.kind = ANY(:kinds) AND episode.closed_at IS NULL"
+    " AND NOT EXISTS (SELECT FROM decision JOIN alert ON alert.id = alert_id"
+    "  WHERE decision.episode_id = episode.id AND alert.state = 'dismissed')"
+)
+
+
+def load_history(connection: Connection, candidates: Sequence[Candidate], policy: Policy) -> History:
     """Return what went before for these signals. Lock the recipients first, so that it stays true."""
     keys = list({each.key for each in candidates})
     recipient_days = sorted({(each.recipient_id, each.business_day) for each in candidates})
@@ -224,7 +236,15 @@ def load_history(connection: Connection, candidates: Sequence[Candidate]) -> His
         _SOLD_TO,
         {"customers": [each[0] for each in customer_days], "days": [each[1] for each in customer_days]},
     )
+    open_kinds = connection.execute(
+        _OPEN_KINDS,
+        {
+            "customers": sorted({customer for customer, _ in customer_days}),
+            "kinds": [each.by for each in policy.inhibitions],
+        },
+    )
     return History(
+        open_kinds=frozenset((row.customer_id, row.kind) for row in open_kinds),
         episodes={each.key: each for each in (Episode(**row) for row in episodes.mappings())},
         occasions_notified=frozenset(notified),
         messages_today={row.recipient_id: row.messages for row in messages},

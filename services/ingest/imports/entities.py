@@ -12,6 +12,16 @@ ID, IDS, WORDS, AMOUNT, EXCHANGE_RATE, SHARE, DAY, MOMENT, FLAG = (
     "id", "ids", "words", "amount", "exchange rate", "share", "day", "moment", "flag",
 )  # fmt: skip
 
+POSTGRES_TYPES = {
+    AMOUNT: "numeric",
+    EXCHANGE_RATE: "numeric",
+    SHARE: "numeric",
+    DAY: "date",
+    MOMENT: "timestamptz",
+    FLAG: "boolean",
+}
+"""What PostgreSQL holds values of each kind as; others are text."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:

@@ -19,6 +19,7 @@ from services.ingest.imports.entities import (
     ID,
     IDS,
     MOMENT,
+    POSTGRES_TYPES,
     SHARE,
     Column,
     Entity,
@@ -29,14 +30,6 @@ from services.ingest.imports.table import FileTable, Rejects, identifier, open_t
 from shared.db import Database
 from shared.identities import lock_new_names
 
-POSTGRES_TYPES = {
-    AMOUNT: "numeric",
-    EXCHANGE_RATE: "numeric",
-    SHARE: "numeric",
-    DAY: "date",
-    MOMENT: "timestamptz",
-    FLAG: "boolean",
-}
 # With the decimals of the tables: what rounds to 0 there is 0 here. No currency is worth ten million of another.
 _NUMBERS = {AMOUNT: "DECIMAL(18, 4)", EXCHANGE_RATE: "DECIMAL(15, 8)", SHARE: "DECIMAL(6, 4)"}
 _PLAIN_NUMBER = r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?"

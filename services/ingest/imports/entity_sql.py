@@ -114,6 +114,7 @@ SELECT :source, staged.id, coalesce(customer.merged_into_id, customer.id), stage
 FROM staged
 JOIN customer_ref ON customer_ref.source = :source AND customer_ref.external_id = staged.customer_id
 JOIN customer ON customer.id = customer_ref.customer_id
+ORDER BY staged.id
 ON CONFLICT (source, external_id) DO UPDATE SET
     customer_id = excluded.customer_id, at = excluded.at, channel = coalesce(excluded.channel, contact.channel),
     made_by = coalesce(excluded.made_by, contact.made_by), result = coalesce(excluded.result, contact.result)

@@ -50,7 +50,7 @@ def _signal(facts: OrderFacts, line: LineFacts) -> Signal:
         low=worth.low,
         high=worth.high,
         horizon=THIS_ORDER,
-        headline=headline("", line.product.name, f"sold at {sold}, {measure}").strip(),
+        headline=headline("", line.product.name, f"{sold}, {measure}").strip(),
         question=f"Is the price of {shortened(line.product.name)} agreed, or an error we can still correct?",
         evidence=(
             Evidence("Below cost" if is_below_cost else "Below floor", text),

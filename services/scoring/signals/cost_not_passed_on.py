@@ -55,7 +55,7 @@ def candidates(facts: Sales, as_of: datetime) -> ibis.Table:
     """Return a row per customer who bought an item before and after its cost rose: what of it they pay."""
     day = as_of.date()
     sales = priced(facts, day, PERIOD + BEFORE)
-    items = without_agreed(_items(sales), None, day)
+    items = without_agreed(_items(sales), facts.agreements, day)
     accounts = items.group_by("customer_id").agg(
         currency=items.currency.max(),
         rate=items.base_net.sum() / items.net.sum(),
@@ -66,7 +66,7 @@ def candidates(facts: Sales, as_of: datetime) -> ibis.Table:
         loss=ibis.coalesce(items.loss.sum(where=items.fires), 0.0),
         found=items.fires.any(),
     )
-    rows = valued(accounts.join(usual_quarter(sales), "customer_id"), KIND.name)
+    rows = valued(accounts.join(usual_quarter(sales, facts.assumed_margin), "customer_id"), KIND.name)
     found = items.filter(items.fires)
     return rows.left_join(listed(found, facts.products, _TOLD), "customer_id").drop("customer_id_right")
 
@@ -181,6 +181,8 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     candidates=candidates,
     tell=tell,
     ends=ends,
+    outcome=outcome,
     episode_ttl=timedelta(days=45),
     is_selling=False,
+    needs=("orders", "history", "costs"),
 )
