@@ -268,8 +268,7 @@ def by_day(purchases: Collection[Purchase]) -> dict[date, Decimal]:
 
 def is_same_band(one: Decimal, other: Decimal) -> bool:
     """Are two quantities near enough that their prices may be compared?"""
-    smaller, larger = sorted((one, other))
-    return smaller * SAME_BAND >= larger
+    return one == other or (one * SAME_BAND >= other and other * SAME_BAND >= one)
 
 
 def order_days(orders: Collection[PastOrder]) -> dict[date, Decimal]:

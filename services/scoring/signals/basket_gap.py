@@ -5,7 +5,8 @@ order in five to seven of a wholesaler had such a gap; 10 % of the items were bo
 within 30.
 """
 
-from collections.abc import Collection, Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -20,7 +21,6 @@ from services.scoring.facts import (
     by_day,
     cost_on,
     day_of,
-    order_days,
 )
 from services.scoring.value import (
     THIS_ORDER,
@@ -68,7 +68,8 @@ def detect(facts: OrderFacts) -> Iterator[Signal]:
     """Find the usual items that are due and missing."""
     if not facts.regulars or facts.rate is None or facts.products is None or not facts.lines:
         return
-    days = sorted(order_days(facts.past_orders))
+    today = day_of(facts.as_of)
+    days = sorted({day for each in facts.past_orders if (day := day_of(each.at)) < today})
     missing = [
         each
         for product_id, history in facts.regulars.items()
@@ -86,20 +87,27 @@ def _may_be_missed(product: ProductFacts, facts: OrderFacts) -> bool:
 
 
 def _missing(
-    facts: OrderFacts, product: ProductFacts, history: tuple[Purchase, ...], order_days: Collection[date]
+    facts: OrderFacts, product: ProductFacts, history: tuple[Purchase, ...], order_days: Sequence[date]
 ) -> _Missing | None:
-    """The item as missed: usual, due by its own gap (a larger last quantity lasts longer), and earning something."""
-    bought, today = by_day(history), day_of(facts.as_of)
-    first, last = day_of(history[-1].at), day_of(history[0].at)
+    """The item as missed: usual, due by its own gap (a larger last quantity lasts longer), and earning something.
+
+    `order_days` are those before today, in order.
+    """
+    first, last, today = day_of(history[-1].at), day_of(history[0].at), day_of(facts.as_of)
+    of_days = len(order_days) - bisect_left(order_days, first)
+    if last >= today or len(history) < USUAL_SHARE * of_days:
+        return None
+    bought = by_day(history)
+    if len(bought) < FEW_PURCHASES:
+        return None
     quantity = median(bought.values())
     times = bought[last] / quantity
     lasts = times if times >= STOCKED_UP else Decimal(1)
     gap = Decimal((last - first).days) / max(len(bought) - 1, 1)
-    if len(bought) < FEW_PURCHASES or (today - last).days < max(DUE * gap * lasts, Decimal(1)):
+    if (today - last).days < DUE * gap * lasts:
         return None
-    since = [each for each in order_days if first <= each < today]
-    days = sum(each in bought for each in since)
-    if not since or days < FEW_PURCHASES or days < USUAL_SHARE * len(since):
+    days = len(bought.keys() & order_days[-of_days:]) if of_days else 0
+    if days < FEW_PURCHASES or days < USUAL_SHARE * of_days:
         return None
     if history[0].currency != facts.currency or facts.rate is None:
         return None
@@ -111,7 +119,7 @@ def _missing(
         margin, is_assumed = margin_of(revenue, product, facts.assumptions)
     if margin <= 0:
         return None
-    return _Missing(product, days, len(since), quantity, last, revenue, margin, is_assumed)
+    return _Missing(product, days, of_days, quantity, last, revenue, margin, is_assumed)
 
 
 def _signal(facts: OrderFacts, missing: list[_Missing]) -> Signal:
