@@ -63,7 +63,8 @@ class Context:
     @cached_property
     def clock(self) -> Clock:
         """The business clock."""
-        return business_clock(self.settings.business_time)
+        told = self.settings
+        return business_clock(told.business_time, told.business_begun, told.business_rate)
 
 
 class LazyGroup(click.Group):

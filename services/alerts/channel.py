@@ -156,7 +156,7 @@ class Sending:
     recipients: tuple[str, ...]
     config: ChannelConfig
     channels: Mapping[str, Channel]
-    is_clock_fixed: bool = False
+    clock_pace: float = 1.0
     """Whether a setting fixes the business clock, to replay history: then nothing waits for a business time."""
 
     def allows(self, address: str) -> bool:

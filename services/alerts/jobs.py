@@ -45,9 +45,9 @@ def handlers(
     )
 
 
-def periodic(_settings: Settings) -> tuple[Periodic, ...]:
-    """Return what puts tasks by the clock: tidying, once a day."""
-    return (closing.put_tidy,)
+def periodic(_settings: Settings, clock: Clock) -> tuple[Periodic, ...]:
+    """Return what puts tasks by the business clock: tidying, once a day."""
+    return (lambda connection: closing.put_tidy(connection, clock().date()),)
 
 
 def decide_batch(
@@ -97,7 +97,7 @@ def sending_of(settings: Settings) -> Sending:
         recipients=settings.recipients,
         config=config_of(settings),
         channels=installed_channels(),
-        is_clock_fixed=settings.business_time is not None,
+        clock_pace=settings.clock_pace,
     )
 
 

@@ -209,13 +209,14 @@ def next_morning(now: datetime, time_zone: str) -> datetime:
     return this_morning if now <= this_morning else tomorrow_morning(now, time_zone)
 
 
-def real_delay(send_after: datetime | None, now: datetime, *, is_clock_fixed: bool) -> timedelta:
-    """How long to wait in real time for a business time. Not at all where a setting fixes the business clock: it
-    would never come.
+def real_delay(send_after: datetime | None, now: datetime, pace: float) -> timedelta:
+    """How long to wait in real time for a business time, which passes `pace` times as fast.
+
+    Not at all where the business clock is fixed (0): that time would never come.
     """
-    if send_after is None or is_clock_fixed:
+    if send_after is None or not pace:
         return timedelta(0)
-    return max(send_after - now, timedelta(0))
+    return max(send_after - now, timedelta(0)) / pace
 
 
 def tomorrow_morning(now: datetime, time_zone: str) -> datetime:

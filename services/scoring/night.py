@@ -60,7 +60,10 @@ def _find(settings: Settings, kinds: DayKinds, as_of: datetime) -> list[Signal]:
         return []
     url = settings.database_url.get_secret_value()
     with open_engine(threads=2, memory="900MB") as engine, connected(url) as connection:
-        facts = read_facts(engine, connection, as_of, zone=settings.time_zone)
+        facts = replace(
+            read_facts(engine, connection, as_of, zone=settings.time_zone),
+            assumed_margin=float(settings.assumed_margin),
+        )
         found = []
         for kind in kinds:
             candidates = kind.candidates(facts, as_of)

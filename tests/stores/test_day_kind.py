@@ -194,13 +194,12 @@ def test_a_rep_is_evaluated_on_a_day_of_their_own(database: Database, install: A
 def test_the_evaluation_of_the_day_is_put_once_for_each_kind(database: Database, install: Any) -> None:
     install("gone_quiet", "book")
     a_company(database)
-    utc_hour = rows(database, "SELECT extract(hour FROM now() AT TIME ZONE 'UTC')")[0][0]
-    zone = "UTC" if utc_hour >= 3 else "Asia/Tokyo"  # where it is past three in the morning
-    _, put_days = periodic(settings(time_zone=zone))
+    evening = NOW.replace(hour=19)  # four in the morning in Tokyo
+    _, put_days = periodic(settings(time_zone="Asia/Tokyo"), lambda: evening)
     for _ in range(2):
         with database.transaction() as connection:
             put_days(connection)
-    ((today,),) = rows(database, "SELECT CAST((now() AT TIME ZONE :zone)::date AS text)", zone=zone)
+    today = evening.date() + timedelta(days=1)
     keys = [row.key for row in rows(database, "SELECT key FROM task WHERE kind = 'evaluate' ORDER BY key")]
     assert {f"{today}:book", f"{today}:gone_quiet"} <= set(keys)
     assert len(keys) == len(set(keys))

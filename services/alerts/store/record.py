@@ -91,8 +91,8 @@ def record(connection: Connection, plan: Plan, policy: Policy, sending: Sending,
         Notice(
             alert_id=alerts[each.occasion, each.recipient_id],
             send_after=each.send_after,
-            wait=real_delay(each.send_after, now, is_clock_fixed=sending.is_clock_fixed),
-            lasts=each.expires_at - now,
+            wait=real_delay(each.send_after, now, sending.clock_pace),
+            lasts=(each.expires_at - now) / (sending.clock_pace or 1.0),
         )
         for each in plan.alerts
         if each.notified_at is not None

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import ibis
 from adbc_driver_postgresql import dbapi
 
+from services.scoring.effects import ASSUMED_MARGIN
 from services.scoring.engine import Engine
 from services.scoring.runs import USABLE
 
@@ -28,7 +29,7 @@ SELECT coalesce(original.id, sale.id) AS order_id, line.product_id, account.id A
        (coalesce(original.ordered_at, line.ordered_at) AT TIME ZONE {zone})::date AS day,
        line.quantity::float8, line.net::float8, line.base_net::float8, line.base_unit_cost::float8 AS unit_cost,
        coalesce(original.channel, sale.channel, account.channel, '') AS channel, sale.currency,
-       original.id IS NOT NULL OR sale.kind = 'sale' AS is_of_sale
+       original.id IS NOT NULL OR sale.kind = 'sale' AS is_of_sale {receipt}
 FROM order_line AS line
 JOIN sales_order AS sale ON sale.id = line.order_id
 LEFT JOIN sales_order AS original
@@ -47,6 +48,12 @@ WHERE line.ordered_at < {as_of} AND line.ordered_at >= {since} {received}
 # What an import brought was history already; what came live was known from the moment it was received.
 _RECEIVED = """
   AND (sale.is_history OR EXISTS (SELECT FROM event WHERE event.id = sale.event_id AND event.received_at < {by}))
+"""
+
+# NULL: it was history already.
+_RECEIPT = """
+       , (SELECT received_at AT TIME ZONE 'UTC' FROM event WHERE event.id = sale.event_id AND NOT sale.is_history)
+       AS received_at
 """
 
 # Right after an import the planner has no statistics and would look up every line's order one by one.
@@ -135,7 +142,7 @@ class Facts:
     `lines` are products sold and given back, `history` has a row per account and product, `order_days` one per
     customer and day, `owners` the rep of each customer that somebody looks after. Times are UTC without a zone, days
     those of `zone`. `agreements` has what customers bought at prices agreed with them, and when these hold; None where
-    none was ever agreed.
+    none was ever agreed. `assumed_margin` is the margin rate where no cost is known.
     """
 
     engine: Engine
@@ -150,6 +157,7 @@ class Facts:
     owners: ibis.Table
     predictions: Predictions
     agreements: ibis.Table | None = None
+    assumed_margin: float = ASSUMED_MARGIN
 
     @property
     def accounts(self) -> ibis.Table:
@@ -169,15 +177,18 @@ def read_facts(
     *,
     zone: str = "UTC",
     received_by: datetime | None = None,
+    since: datetime | None = None,
 ) -> Facts:
     """Stream the facts before `as_of` from PostgreSQL (an ADBC connection) into the engine.
 
-    With `received_by`, only what had been received by then: to judge a day long past as it was.
+    With `received_by`, only what had been received by then: to judge a day long past as it was. With `since`, lines
+    reach back two years before that day and say when they were received: to judge many days (`backtest`).
     """
     received = "" if received_by is None else _RECEIVED.format(by=literal(received_by))
     words = {
         "as_of": literal(as_of),
-        "since": literal(as_of - REMEMBERED),
+        "since": literal((since or as_of) - REMEMBERED),
+        "receipt": "" if since is None else _RECEIPT,
         "zone": "'" + ZoneInfo(zone).key.replace("'", "''") + "'",
         "received": received,
     }

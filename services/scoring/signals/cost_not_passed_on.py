@@ -66,7 +66,7 @@ def candidates(facts: Sales, as_of: datetime) -> ibis.Table:
         loss=ibis.coalesce(items.loss.sum(where=items.fires), 0.0),
         found=items.fires.any(),
     )
-    rows = valued(accounts.join(usual_quarter(sales), "customer_id"), KIND.name)
+    rows = valued(accounts.join(usual_quarter(sales, facts.assumed_margin), "customer_id"), KIND.name)
     found = items.filter(items.fires)
     return rows.left_join(listed(found, facts.products, _TOLD), "customer_id").drop("customer_id_right")
 
@@ -181,6 +181,7 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     candidates=candidates,
     tell=tell,
     ends=ends,
+    outcome=outcome,
     episode_ttl=timedelta(days=45),
     is_selling=False,
     needs=("orders", "history", "costs"),

@@ -65,7 +65,7 @@ def candidates(facts: Sales, as_of: datetime) -> ibis.Table:
         loss=ibis.coalesce(cells.loss.sum(where=cells.fires), 0.0),
         found=cells.fires.any(),
     )
-    rows = valued(accounts.join(usual_quarter(sales), "customer_id"), KIND.name)
+    rows = valued(accounts.join(usual_quarter(sales, facts.assumed_margin), "customer_id"), KIND.name)
     return rows.left_join(listed(found, facts.products, _TOLD), "customer_id").drop("customer_id_right")
 
 
@@ -164,6 +164,7 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     candidates=candidates,
     tell=tell,
     ends=ends,
+    outcome=outcome,
     episode_ttl=timedelta(days=45),
     is_selling=False,
 )

@@ -70,7 +70,7 @@ def candidates(facts: Sales, as_of: datetime) -> ibis.Table:
     accounts = _accounts(sales)
     known, unknown = _items_with_cost(sales), _items_by_gap(sales, gaps)
     rows = _by_margin(accounts, known).union(_by_gap(accounts, unknown, gaps))
-    rows = valued(rows.join(usual_quarter(sales), "customer_id"), KIND.name)
+    rows = valued(rows.join(usual_quarter(sales, facts.assumed_margin), "customer_id"), KIND.name)
     told = rows.filter(rows.found).select("customer_id", "cost_known")
     items = known.mutate(cost_known=True).union(unknown.mutate(cost_known=False))
     listing = listed(items.semi_join(told, ["customer_id", "cost_known"]), facts.products, _TOLD)
@@ -363,6 +363,7 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     candidates=candidates,
     tell=tell,
     ends=ends,
+    outcome=outcome,
     episode_ttl=timedelta(days=45),
     is_selling=False,
     needs=("orders", "history"),

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from services.scoring.effects import ASSUMED_MARGIN, in_ten, valuation
+from services.scoring.effects import in_ten, valuation
 from services.scoring.facts import OrderFacts
+from services.scoring.margins import at_own_margin
+from services.scoring.outcomes import bought_again
 from shared.domain.signal import DaySignalKind, Episode, Evidence, Signal, Trigger
 
 MODEL = "stopped_category"
@@ -20,6 +22,7 @@ def candidates(facts: Any, as_of: datetime) -> Any:  # noqa: ANN401, ARG001 - an
     rows = facts.predictions.table(MODEL)
     if rows is None:
         return facts.customers.limit(0).mutate(fires=facts.customers.customer_id < 0)
+    rows = at_own_margin(facts, rows)
     return rows.mutate(fires=rows.gain >= LEAST_GAIN, score=rows.revenue)
 
 
@@ -27,7 +30,7 @@ def tell(row: Mapping[str, Any]) -> Signal:
     """Word what was stopped: since when, beside how often it was taken."""
     name = _short(row["category"])
     silent, usual = row["silent_days"], max(1, round(row["usual_days"]))
-    worth = valuation("stopped_category", row["p0"], max(row["revenue"], 0.0) * ASSUMED_MARGIN)
+    worth = valuation("stopped_category", row["p0"], max(row["revenue"], 0.0) * row["margin_rate"])
     return Signal(
         kind=KIND.name,
         customer_id=row["customer_id"],
@@ -56,7 +59,7 @@ def tell(row: Mapping[str, Any]) -> Signal:
         ),
         as_of=row["as_of"],
         expires_at=row["as_of"] + SHOWS_FOR,
-        assumed_margin=True,
+        assumed_margin=row["is_margin_assumed"],
         detail={"silent_days": silent, "usual_days": usual, "p0": round(row["p0"], 4)},
     )
 
@@ -65,6 +68,11 @@ def _short(name: str | None) -> str:
     """Return a name that fits a headline."""
     words = " ".join((name or "it").split())
     return words if len(words) <= 36 else words[:35].rsplit(" ", 1)[0] + "…"
+
+
+def outcome(facts: Any, as_of: datetime, rows: Any) -> Any:  # noqa: ANN401 - ibis tables
+    """Return per customer and category `happened`: they bought of it in the 90 days after."""
+    return bought_again(facts, as_of, rows, "category")
 
 
 def ends(facts: OrderFacts, episode: Episode) -> str | None:  # noqa: ARG001 - an order does not tell categories
@@ -79,6 +87,7 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     candidates=candidates,
     tell=tell,
     ends=ends,
+    outcome=outcome,
     episode_ttl=timedelta(days=90),
     is_selling=True,
     needs=("orders", "history", "regulars", "categories"),
