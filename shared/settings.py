@@ -118,9 +118,6 @@ class Settings(BaseSettings):
     budget_per_rep: int = Field(
         default=5, ge=0, description="messages a rep may get a day; urgent ones not counted"
     )
-    value_floor: Decimal = Field(
-        default=Decimal(2), ge=0, description="least expected margin of a message's points, base currency"
-    )
     holdout_percent: int = Field(
         default=10, ge=0, le=50, description="share of episodes left alone on purpose"
     )

@@ -317,7 +317,7 @@ def within_limits(passed: Iterable[Decision], policy: Policy, history: History) 
     most = policy.points_per_message
 
     def most_valuable_first(points: Sequence[Decision]) -> tuple[bool, Decimal]:
-        return not _is_free(points, policy), -worth(points[:most])
+        return not _is_free(points, policy), -points[0].candidate.value
 
     for message in sorted(by_occasion(passed), key=most_valuable_first):
         points = message
@@ -328,11 +328,17 @@ def within_limits(passed: Iterable[Decision], policy: Policy, history: History) 
             points = [each for each in points if not each.candidate.is_selling]
         if not points:
             continue
-        shown = points[:most]
-        # A small point may stand beside a large one, never alone.
-        if worth(shown) < min(policy.rule_for(each.candidate).value_floor for each in shown):
+        lead = next((each for each in points if policy.merits_message(each.candidate)), None)
+        if lead is None:  # what stands beside a lead point never carries it
             yield from _inbox_only(points, Reason.TOO_WEAK)
             continue
+        points = [lead, *(each for each in points if each is not lead)]
+        if lead.candidate.is_mistake:
+            yield from _inbox_only(
+                (each for each in points if not each.candidate.is_mistake), Reason.BESIDE_A_MISTAKE
+            )
+            points = [each for each in points if each.candidate.is_mistake]
+        shown = points[:most]
         recipient = points[0].candidate.recipient_id
         if not _is_free(points, policy):
             if used.get(recipient, 0) >= policy.messages_per_rep:
@@ -356,9 +362,10 @@ def by_occasion(decisions: Iterable[Decision]) -> list[list[Decision]]:
     return [sorted(points, key=best_first) for points in groups.values()]
 
 
-def best_first(decision: Decision) -> tuple[bool, Decimal, int]:
-    """Urgent first, then by money; the id settles a tie."""
-    return not decision.candidate.is_urgent, -decision.candidate.value, decision.candidate.signal_id
+def best_first(decision: Decision) -> tuple[bool, bool, Decimal, int]:
+    """Urgent first, then mistakes, then by money; the id settles a tie."""
+    told = decision.candidate
+    return not told.is_urgent, not told.is_mistake, -told.value, told.signal_id
 
 
 def worth(points: Iterable[Decision]) -> Decimal:
@@ -367,7 +374,7 @@ def worth(points: Iterable[Decision]) -> Decimal:
 
 
 def _is_free(points: Sequence[Decision], policy: Policy) -> bool:
-    """Whether a message takes nothing from the recipient's budget: one of its points is urgent."""
+    """Whether a message takes nothing from the recipient's budget: one of its points is a mistake."""
     return any(not policy.rule_for(each.candidate).counts_in_budget for each in points)
 
 

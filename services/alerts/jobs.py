@@ -84,7 +84,8 @@ def policy_of(settings: Settings) -> Policy:
     """The policy these settings ask for."""
     return standard_policy(
         messages_per_rep=settings.budget_per_rep,
-        value_floor=settings.value_floor,
+        call_cost=settings.call_cost,
+        correction_cost=settings.correction_cost,
         holdout_percent=settings.holdout_percent,
         is_shadow=settings.sending == "shadow",
     )

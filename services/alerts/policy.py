@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from shared.domain.signal import Severity
+from shared.domain.signal import Action, Severity
 
 SATURDAY = 5
 
@@ -34,6 +34,7 @@ class Reason(StrEnum):
     FIRST_TIME = "first_time"
     MUCH_MORE_MONEY = "much_more_money"
     SHADOW_MODE = "shadow_mode"
+    BESIDE_A_MISTAKE = "beside_a_mistake"
     NOT_IN_TOP_THREE = "not_in_top_three"
     OVER_CUSTOMER_LIMIT = "over_customer_limit"
     OVER_BUDGET = "over_budget"
@@ -61,7 +62,7 @@ WHY_HELD = {"complaint": Reason.OPEN_COMPLAINT, "credit_hold": Reason.CREDIT_HOL
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A signal that waits for its decision. `value` is the expected margin in base currency.
+    """A signal that waits for its decision. `value` is its gain: the extra margin that acting is expected to bring.
 
     It is about a customer, or about a rep (`rep_id`). `send_after` None: its message goes at once. `hold` is the kind
     of hold open on the customer, during which nothing is sold to it.
@@ -82,6 +83,7 @@ class Candidate:
     order_id: int | None = None
     send_after: datetime | None = None
     severity: Severity = Severity.NORMAL
+    action: Action = Action.CALL
     is_selling: bool = True
     is_proven: bool = True
     is_withdrawn: bool = False
@@ -106,25 +108,29 @@ class Candidate:
         """Whether it may not wait."""
         return self.severity is Severity.URGENT
 
+    @property
+    def is_mistake(self) -> bool:
+        """Whether it is a mistake on an order, to be put right."""
+        return self.action is Action.CORRECTION
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What holds for the signals it fits. None fits either way; `value_floor`: what a whole message must be worth,
-    expected margin in base currency.
-    """
+    """What holds for the signals it fits. None fits either way."""
 
     name: str
-    value_floor: Decimal
     holdout_percent: int
     severity: Severity | None = None
+    action: Action | None = None
     is_selling: bool | None = None
     counts_in_budget: bool = True
 
     def fits(self, candidate: Candidate) -> bool:
         """Whether this rule speaks about that signal."""
-        return self.severity in (None, candidate.severity) and self.is_selling in (
-            None,
-            candidate.is_selling,
+        return (
+            self.severity in (None, candidate.severity)
+            and self.action in (None, candidate.action)
+            and self.is_selling in (None, candidate.is_selling)
         )
 
 
@@ -152,10 +158,12 @@ INHIBITIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The rules, and the limits that hold across signals."""
+    """The rules, and the limits that hold across signals. The costs of a call and a correction: base currency."""
 
     rules: tuple[Rule, ...]
     messages_per_rep: int
+    call_cost: Decimal
+    correction_cost: Decimal
     inhibitions: tuple[Inhibition, ...] = INHIBITIONS
     points_per_message: int = 3
     resend_growth: Decimal = Decimal("1.5")
@@ -164,6 +172,10 @@ class Policy:
     def rule_for(self, candidate: Candidate) -> Rule:
         """Return the first rule that fits."""
         return next(rule for rule in self.rules if rule.fits(candidate))
+
+    def merits_message(self, candidate: Candidate) -> bool:
+        """Whether a signal is reason enough for a message: it brings what acting costs. A mention takes a call."""
+        return candidate.value >= (self.correction_cost if candidate.is_mistake else self.call_cost)
 
     def as_json(self) -> dict[str, Any]:
         """The whole policy in plain values, money as text."""
@@ -177,19 +189,33 @@ class Policy:
 
 
 def standard_policy(
-    *, messages_per_rep: int, value_floor: Decimal, holdout_percent: int, is_shadow: bool
+    *,
+    messages_per_rep: int,
+    call_cost: Decimal,
+    correction_cost: Decimal,
+    holdout_percent: int,
+    is_shadow: bool,
 ) -> Policy:
     """The policy of an installation that has written none of its own.
 
-    A sale below the floor is a mistake to stop, not an offer to test: it is never held out and takes no budget.
+    A mistake on an order is to be put right, not an offer to test: it is never held out and takes no budget.
     """
     return Policy(
         rules=(
-            Rule("urgent", value_floor, holdout_percent=0, severity=Severity.URGENT, counts_in_budget=False),
-            Rule("selling", value_floor, holdout_percent, is_selling=True),
-            Rule("everything else", value_floor, holdout_percent),
+            Rule("urgent", holdout_percent=0, severity=Severity.URGENT, counts_in_budget=False),
+            Rule(
+                "mistakes",
+                holdout_percent=0,
+                action=Action.CORRECTION,
+                is_selling=False,
+                counts_in_budget=False,
+            ),
+            Rule("selling", holdout_percent, is_selling=True),
+            Rule("everything else", holdout_percent),
         ),
         messages_per_rep=messages_per_rep,
+        call_cost=call_cost,
+        correction_cost=correction_cost,
         is_shadow=is_shadow,
     )
 

@@ -19,10 +19,11 @@ WHY = {
     Reason.FIRST_TIME: "the first time we tell you this about the customer",
     Reason.MUCH_MORE_MONEY: "you were told before, but it is about at least half as much money again",
     Reason.SHADOW_MODE: "Tipoff runs in shadow mode: it decides and shows, and sends nothing",
+    Reason.BESIDE_A_MISTAKE: "a message about an error on an order carries no offers",
     Reason.NOT_IN_TOP_THREE: "a message holds the three points worth most",
     Reason.OVER_CUSTOMER_LIMIT: "one selling message per customer and working day is enough",
     Reason.OVER_BUDGET: "your messages for the day went to alerts worth more",
-    Reason.TOO_WEAK: "too little money is expected of it to interrupt you",
+    Reason.TOO_WEAK: "too little money is in it to call about it alone",
     Reason.UNPROVEN_MODEL: "this kind of hint has not yet proved itself on your own orders",
     Reason.AMENDED: "the order was changed after we had told you about it",
     Reason.WITHIN_REPEAT_INTERVAL: "you were told before, and nothing much has changed",
@@ -44,7 +45,10 @@ WHY = {
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One signal of an alert. `stake` is the margin if acting succeeds, base currency; `probability`, of that."""
+    """One signal of an alert. `stake` is the margin at stake, base currency; `value` the gain of acting.
+
+    `probability` is the chance of the good outcome if nobody acts.
+    """
 
     kind: str
     headline: str
@@ -60,6 +64,7 @@ class Point:
     verdict: str
     reason: str
     is_urgent: bool = False
+    is_selling: bool = True
     assumed_margin: bool = False
     revenue: Decimal | None = None
     unproven_reason: str | None = None
@@ -161,13 +166,15 @@ def exact_money(amount: Decimal, currency: str) -> str:
 
 
 def margin(point: Point, currency: str) -> str:
-    """The margin to win, or at risk in a mistake on an order; "estimated" where no cost is known."""
+    """The margin to win by an offer, else at risk; "estimated" where no cost is known."""
     estimated = " (estimated)" if point.assumed_margin else ""
-    return f"{money(point.stake, currency)} margin {'at risk' if point.is_urgent else 'to win'}{estimated}"
+    return f"{money(point.stake, currency)} margin {'to win' if point.is_selling else 'at risk'}{estimated}"
 
 
 def margin_with_period(point: Point, currency: str) -> str:
-    """The same with the time it is expected over."""
+    """The same with the time it is expected over; of what is only owed to the customer, that."""
+    if not point.stake:
+        return "nothing to win: the customer should hear of it"
     return f"{margin(point, currency)} {horizon(point.horizon_days)}"
 
 

@@ -201,6 +201,7 @@ def row(
         "detail": signal.detail,
         "facts": signal.facts,
         "severity": signal.severity,
+        "action": kind.action,
         "is_selling": kind.is_selling,
         "is_proven": unproven_reason is None,
         "unproven_reason": unproven_reason,

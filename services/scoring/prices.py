@@ -51,8 +51,8 @@ def floor_price(facts: OrderFacts, line: LineFacts) -> Decimal | None:
 
 
 def _floor_rate(facts: OrderFacts, line: LineFacts) -> Decimal:
-    own = line.product.floor_margin
-    return own if own is not None else facts.assumptions.floor_margin
+    floor = line.product.floor_margin
+    return floor if floor is not None else facts.assumptions.floor_margin
 
 
 def base_price(line: LineFacts) -> Decimal:
@@ -94,15 +94,15 @@ def usual_price(facts: OrderFacts, line: LineFacts) -> UsualPrice | None:
     rate = facts.rate or Decimal(1)
     if line.agreed_price is not None:
         return UsualPrice(line.agreed_price * rate)
-    own = tuple(
+    paid = tuple(
         each
         for each in line.history
         if each.currency == facts.currency and is_same_band(each.quantity, line.line.quantity)
     )
-    if len(own) >= FEW_PURCHASES:
-        usual = median(each.unit_price for each in own) * rate
+    if len(paid) >= FEW_PURCHASES:
+        usual = median(each.unit_price for each in paid) * rate
         listed = _list_price(facts, line)
-        return UsualPrice(usual if listed is None else min(usual, listed), own)
+        return UsualPrice(usual if listed is None else min(usual, listed), paid)
     cost, margin = line.base_unit_cost, usual_margin(line)
     return None if cost is None or margin is None or margin >= 1 else UsualPrice(cost / (1 - margin))
 
@@ -156,14 +156,18 @@ def shown(facts: OrderFacts, line: LineFacts, usual: UsualPrice | None) -> Itera
 
 def lost(facts: OrderFacts, line: LineFacts, usual: Decimal) -> Evidence:
     """What is lost on this order beside a price in base currency, and until when it can be put right."""
-    currency, short = facts.assumptions.base_currency, usual - base_price(line)
-    total = exact(short * line.line.quantity, currency)
+    short = usual - base_price(line)
     until = on(facts.as_of + CORRECTABLE)
     return Evidence(
         "Lost on this order",
-        f"{total}: {exact(short, currency)} on each of {number(line.line.quantity)}."
+        f"{own(facts, short * line.line.quantity)}: {own(facts, short)} on each of {number(line.line.quantity)}."
         f" Can be put right until it is invoiced; shown until {until}.",
     )
+
+
+def own(facts: OrderFacts, amount: Decimal) -> str:
+    """An amount in base currency as the order's own currency has it: that is what its rep and customer speak of."""
+    return exact(amount / (facts.rate or Decimal(1)), facts.currency)
 
 
 def on(moment: datetime) -> str:

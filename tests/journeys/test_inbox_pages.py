@@ -103,7 +103,7 @@ def test_what_was_not_sent_says_why(inbox: Inbox) -> None:
     page = inbox.page("/inbox?view=not-sent")
 
     assert "Brightwater" in page
-    assert "too little money is expected of it to interrupt you" in page
+    assert "too little money is in it to call about it alone" in page
 
 
 def test_the_alert_shows_phone_question_orders_evidence_and_where_it_went(inbox: Inbox) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from services.alerts.decide import Episode, History, Plan, decide
 from services.alerts.policy import Candidate, Policy, Reason, Verdict, standard_policy
-from shared.domain.signal import Severity
+from shared.domain.signal import Action, Severity
 
 NOW = datetime(2011, 2, 28, 12, tzinfo=UTC)
 
@@ -21,7 +21,8 @@ def a_policy(**given: Any) -> Policy:
     """Five messages a rep, nothing under 5, nobody held out, live."""
     values: dict[str, Any] = {
         "messages_per_rep": 5,
-        "value_floor": Decimal(5),
+        "call_cost": Decimal(5),
+        "correction_cost": Decimal(3),
         "holdout_percent": 0,
         "is_shadow": False,
     }
@@ -297,7 +298,7 @@ def test_a_held_out_share_is_drawn_by_episode_and_urgent_signals_never_are() -> 
 
 def test_the_version_of_a_policy_changes_with_its_rules_only() -> None:
     assert a_policy().version == a_policy().version
-    assert a_policy().version != a_policy(value_floor=Decimal(6)).version
+    assert a_policy().version != a_policy(call_cost=Decimal(6)).version
 
 
 some_candidates = st.lists(
@@ -341,9 +342,47 @@ def test_the_limits_hold_whatever_comes(drawn: Sequence[dict[str, Any]]) -> None
         assert sum(each.value for each in points if each.occasion == alert.occasion) >= 5
 
 
+def beside(signal_id: int, **given: Any) -> Candidate:
+    """Another signal of the first one's order."""
+    return a_candidate(signal_id, occasion="order:1", order_id=1, customer_id=1, **given)
+
+
+def test_a_mention_stands_beside_a_reason_to_call_and_never_carries_a_message() -> None:
+    """Four points of 4 are no call: none of them brings what it costs."""
+    weak = [beside(number, value=Decimal(4), action=Action.MENTION) for number in range(1, 5)]
+    assert {each[2] for each in verdicts(decide(weak, a_policy(), History(), NOW))} == {"too_weak"}
+
+
+def test_a_mistake_needs_what_a_correction_costs_and_its_message_carries_no_offers() -> None:
+    found = [
+        beside(1, value=Decimal(4), action=Action.CORRECTION, is_selling=False),
+        beside(2, value=Decimal(90), action=Action.MENTION),
+    ]
+    assert verdicts(decide(found, a_policy(), History(), NOW)) == [
+        (1, "notify", "first_time"),
+        (2, "inbox_only", "beside_a_mistake"),
+    ]
+
+
+def test_a_mistake_too_small_to_correct_leads_no_message() -> None:
+    found = [
+        beside(1, value=Decimal(2), action=Action.CORRECTION, is_selling=False, severity=Severity.URGENT),
+        beside(2, value=Decimal(90), action=Action.MENTION),
+    ]
+    plan = decide(found, a_policy(), History(), NOW)
+    ranks = {each.candidate.signal_id: each.rank for each in plan.decisions}
+    assert ranks == {2: 1, 1: 2}
+
+
+def test_mistakes_take_no_budget_and_are_never_held_out() -> None:
+    mistake = a_candidate(1, action=Action.CORRECTION, is_selling=False)
+    plan = decide([mistake], a_policy(messages_per_rep=0, holdout_percent=50), History(), NOW)
+    assert verdicts(plan) == [(1, "notify", "first_time")]
+
+
 def test_small_points_may_stand_beside_a_large_one_but_not_alone() -> None:
     together = [
-        a_candidate(1, value=Decimal(3)),
+        a_candidate(1, value=Decimal(6)),
         a_candidate(2, occasion="order:1", customer_id=1, value=Decimal(2)),
     ]
     alone = [a_candidate(3, value=Decimal(3))]

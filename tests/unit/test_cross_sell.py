@@ -64,8 +64,8 @@ def test_a_score_below_all_that_were_measured_is_no_likelier_than_the_lowest() -
     assert (signal.probability, signal.basis) == (0.01, "estimated")
 
 
-def test_colours_of_one_thing_are_one_offer() -> None:
-    names = ["Lunch bag red", "Lunch bag dark blue", "Blue lunch box", "Lunch bag, red"]
+def test_colours_and_sizes_of_one_thing_are_one_offer() -> None:
+    names = ["Lunch bag red", "Lunch bag dark blue", "Line 2.4 mm", "Lunch bag, red", "Line 30 mm"]
     others = [a_product(10 + number, name=name) for number, name in enumerate(names)]
     candidates = tuple((each.id, 99.0 - each.id) for each in others)
     fit = a_fit(calibration=((0.0, 0.08, 400),))

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from services.alerts.decide import Episode, History
 from services.alerts.policy import Candidate, Policy, next_morning, working_day
-from shared.domain.signal import Severity
+from shared.domain.signal import Action, Severity
 
 NOBODY = "nobody"
 
@@ -115,7 +115,8 @@ def lock(connection: Connection, recipients: Recipients) -> None:
 _WAITING = text(
     "SELECT signal.id AS signal_id, signal.kind, signal.customer_id, signal.occasion,"
     " CASE WHEN signal.customer_id IS NULL THEN signal.rep_id END AS rep_id, signal.subject, signal.order_id,"
-    " signal.value, signal.quiet_days, signal.as_of, signal.expires_at, signal.severity, signal.is_selling,"
+    " signal.value, signal.quiet_days, signal.as_of, signal.expires_at, signal.severity, signal.action,"
+    " signal.is_selling,"
     " signal.is_proven, signal.product_id, signal.withdrawn_at IS NOT NULL AS is_withdrawn,"
     " coalesce(signal.order_version < sales_order.version, false) AS is_superseded,"
     " coalesce(customer.status = 'active' AND NOT customer.is_internal, true) AS is_contactable,"
@@ -140,11 +141,12 @@ def waiting(
     for row in connection.execute(_WAITING, {"occasions": list(occasions), "day": now.date()}).mappings():
         recipient = recipients.of(row["customer_id"], row["rep_id"])
         send_after = next_morning(now, recipient.time_zone) if row["order_id"] is None else None
-        values = {name: row[name] for name in row if name not in ("quiet_days", "severity")}
+        values = {name: row[name] for name in row if name not in ("quiet_days", "severity", "action")}
         found.append(
             Candidate(
                 **values,
                 severity=Severity(row["severity"]),
+                action=Action(row["action"]),
                 episode_ttl=timedelta(days=row["quiet_days"]),
                 recipient_id=recipient.user_id,
                 is_default_owner=recipient.is_default,

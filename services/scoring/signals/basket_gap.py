@@ -41,6 +41,9 @@ UNAIDED = Probability(0.30)
 USUAL_SHARE = 0.6
 """An item on this share of the customer's order days since its first purchase is a usual one."""
 
+STOCKED_UP = Decimal("1.75")
+"""A last quantity of so many times the usual lasts that much longer."""
+
 NAMED = 3
 """How many of the missing items a message names."""
 
@@ -89,7 +92,8 @@ def _missing(
     bought, today = by_day(history), day_of(facts.as_of)
     first, last = day_of(history[-1].at), day_of(history[0].at)
     quantity = median(bought.values())
-    lasts = max(Decimal(1), bought[last] / quantity)
+    times = bought[last] / quantity
+    lasts = times if times >= STOCKED_UP else Decimal(1)
     gap = Decimal((last - first).days) / max(len(bought) - 1, 1)
     if len(bought) < FEW_PURCHASES or (today - last).days < max(DUE * gap * lasts, Decimal(1)):
         return None

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from services.scoring import prices
 from services.scoring.facts import LineFacts, OrderFacts
-from services.scoring.value import THIS_ORDER, exact, headline, shortened, valuation
+from services.scoring.value import THIS_ORDER, headline, shortened, valuation
 from shared.domain.signal import Action, Episode, Evidence, OrderSignalKind, Severity, Signal
 
 
@@ -23,7 +23,7 @@ def detect(facts: OrderFacts) -> Iterator[Signal]:
 
 def _signal(facts: OrderFacts, line: LineFacts) -> Signal:
     """Lost is what lies between the price and what it should have been: never less than the floor."""
-    currency, usual = facts.assumptions.base_currency, prices.usual_price(facts, line)
+    usual = prices.usual_price(facts, line)
     cost, price = line.base_unit_cost or Decimal(0), prices.base_price(line)
     least = prices.floor_price(facts, line) or cost
     right = max(least, usual.price) if usual is not None else least
@@ -35,9 +35,9 @@ def _signal(facts: OrderFacts, line: LineFacts) -> Signal:
         is_assumed=False,
     )
     is_below_cost = price < cost
-    sold = exact(price, currency)
-    measure = f"cost {exact(cost, currency)}" if is_below_cost else f"floor {exact(least, currency)}"
-    text = f"Sold at {sold}; cost {exact(cost, currency)}, floor {exact(least, currency)}."
+    sold, bought, floor = (prices.own(facts, each) for each in (price, cost, least))
+    measure = f"cost {bought}" if is_below_cost else f"floor {floor}"
+    text = f"Sold at {sold}; cost {bought}, floor {floor}."
     return Signal(
         kind=KIND.name,
         customer_id=facts.customer.id,

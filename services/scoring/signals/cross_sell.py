@@ -3,9 +3,10 @@
 Ranked by the fit's score (never by raw lift): what the customer's history suggests, plus the neighbours of what
 was just ordered. At stake is the median first order x unit margin, and what is bought again in the rest of the 60
 days; the chance that they buy it unaided is what the fit's calibration of scores says, else estimated at 1 in 20.
-Colour variants of one thing are one offer.
+Colours and sizes of one thing are one offer.
 """
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -38,6 +39,7 @@ HORIZON = timedelta(days=60)
 REPEATS_KNOWN_FOR = timedelta(days=90)
 """`ItemFit.repeats` counts what is bought again in so long after a first purchase."""
 
+SIZE = re.compile(r"\b\d+([.,]\d+)? ?(mm|cm|m|ml|cl|l|g|kg|in|ft|w)\b")
 COLOURS = frozenset(
     "amber aqua beige black blue bronze brown burgundy charcoal clear copper coral cream cyan emerald gold golden"
     " gray green grey indigo ivory khaki lavender lilac lime magenta maroon mauve mint mustard natural navy ochre olive"
@@ -80,7 +82,7 @@ def detect(facts: OrderFacts) -> Iterator[Signal]:
         product = facts.products.get(product_id)
         if product is None or not _may_be_offered(product, facts, basket):
             continue
-        thing = without_colour(product.name)
+        thing = thing_of(product.name)
         signal = None if thing in offered else _signal(facts, product, scores[product_id])
         if signal is None:
             continue
@@ -92,9 +94,9 @@ def detect(facts: OrderFacts) -> Iterator[Signal]:
 
 
 @lru_cache(CACHED)
-def without_colour(name: str) -> str:
-    """A name without its words of colour, in small letters: the same for all colours of one thing."""
-    words = name.lower().replace(",", " ").replace("/", " ").split()
+def thing_of(name: str) -> str:
+    """A name without colours and sizes, in small letters: the same for all variants of one thing."""
+    words = SIZE.sub(" ", name.lower()).replace(",", " ").replace("/", " ").split()
     return " ".join(each for each in words if each not in COLOURS) or name.lower()
 
 

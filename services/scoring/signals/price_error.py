@@ -10,7 +10,7 @@ from datetime import timedelta
 from services.scoring import prices
 from services.scoring.facts import LineFacts, OrderFacts
 from services.scoring.prices import UsualPrice
-from services.scoring.value import THIS_ORDER, exact, headline, shortened, valuation
+from services.scoring.value import THIS_ORDER, headline, shortened, valuation
 from shared.domain.signal import Action, Episode, Evidence, OrderSignalKind, Signal
 
 
@@ -44,7 +44,7 @@ def _is_far_below(line: LineFacts, usual: UsualPrice) -> bool:
 
 
 def _signal(facts: OrderFacts, line: LineFacts, usual: UsualPrice) -> Signal:
-    currency, price = facts.assumptions.base_currency, prices.base_price(line)
+    price = prices.base_price(line)
     worth = valuation(
         KIND.name,
         (usual.price - price) * line.line.quantity,
@@ -52,7 +52,7 @@ def _signal(facts: OrderFacts, line: LineFacts, usual: UsualPrice) -> Signal:
         facts.assumptions,
         is_assumed=False,
     )
-    sold, right = exact(price, currency), exact(usual.price, currency)
+    sold, right = prices.own(facts, price), prices.own(facts, usual.price)
     return Signal(
         kind=KIND.name,
         customer_id=facts.customer.id,
