@@ -59,6 +59,11 @@ class Metrics:
         )
         self.received = cache(self.orders_received.labels)
         self.signals = self._counter("tipoff_signals_total", "Signals found.", ("kind",))
+        self.silenced = self._counter(
+            "tipoff_kinds_silenced_total",
+            "Nights on which a kind that finds absences was silent, as the feed of orders was stale.",
+            ("kind",),
+        )
         self.alerts = self._counter(
             "tipoff_alerts_total", "What was decided of signals.", ("kind", "decision")
         )
@@ -86,6 +91,7 @@ class Metrics:
         """Add what a batch did: ("signals", kind), ("alerts", kind, decision), ("tasks", kind, outcome) ..."""
         counters = {
             "signals": self.signals,
+            "silenced": self.silenced,
             "alerts": self.alerts,
             "deliveries": self.deliveries,
             "tasks": self.tasks_finished,

@@ -1,6 +1,6 @@
 """The night: evaluate the day kinds for every customer and rep, store what fires, have alerts decide about it."""
 
-from collections import Counter
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 from services.scoring import detect
 from services.scoring.engine import open_engine
 from services.scoring.facts import OrderFacts
-from services.scoring.fit.facts import read_facts
+from services.scoring.feed import is_stale
+from services.scoring.fit.facts import Facts, read_facts
 from services.scoring.fit.run import connected
 from services.scoring.store import signals as store
 from services.scoring.store.catalogue import Catalogue
@@ -19,6 +20,8 @@ from shared.db import Database
 from shared.domain.signal import DaySignalKind, Signal
 from shared.settings import Settings
 from shared.tasks import Tally, Task
+
+log = logging.getLogger(__name__)
 
 DayKinds = Sequence[DaySignalKind[OrderFacts]]
 
@@ -31,9 +34,10 @@ def evaluate(
 ) -> Tally:
     """Evaluate the kinds these tasks name (`<day>:<kind>`) on facts before `as_of`, all or nothing."""
     named = {task.key.rpartition(":")[2] for task in batch}
-    by_name = {kind.name: kind for kind in kinds if kind.name in named}
+    asked = [kind for kind in kinds if kind.name in named]
+    found, silent = _find(settings, asked, as_of)
+    by_name = {kind.name: kind for kind in asked if kind.name not in silent}
     day = as_of.astimezone(ZoneInfo(settings.time_zone)).date()
-    found = _find(settings, list(by_name.values()), as_of)
     with database.transaction() as connection:
         catalogue = Catalogue(settings.base_currency)
         catalogue.refresh(connection)
@@ -51,26 +55,40 @@ def evaluate(
         changed = {_key(each) for each in new} | cleared.keys()
         store.put_day_decisions(connection, {_occasion(key, day) for key in changed}, batch[0].id)
         tasks.complete(connection, batch)
-    return Tally(Counter(("signals", each.kind) for each in new))
+    return Tally([*(("signals", each.kind) for each in new), *(("silenced", name) for name in silent)])
 
 
-def _find(settings: Settings, kinds: DayKinds, as_of: datetime) -> list[Signal]:
-    """Read the facts once, and return what each kind finds in them. A signal without facts of its own keeps its row."""
+def _find(settings: Settings, kinds: DayKinds, as_of: datetime) -> tuple[list[Signal], list[str]]:
+    """Read the facts once, and return what each kind finds in them, and which kinds a stale feed silences.
+
+    A signal without facts of its own keeps its row.
+    """
     if not kinds:
-        return []
+        return [], []
     url = settings.database_url.get_secret_value()
     with open_engine(threads=2, memory="900MB") as engine, connected(url) as connection:
         facts = replace(
             read_facts(engine, connection, as_of, zone=settings.time_zone),
             assumed_margin=float(settings.assumed_margin),
         )
+        silent = [kind.name for kind in kinds if kind.is_absence] if _is_feed_stale(facts) else []
         found = []
         for kind in kinds:
+            if kind.name in silent:
+                continue
             candidates = kind.candidates(facts, as_of)
             for row in engine.rows(candidates.filter(candidates.fires)):
                 signal = kind.tell(row | {"as_of": as_of})
                 found.append(signal if signal.facts is not None else replace(signal, facts=row))
-    return found
+    if silent:
+        log.warning("no orders for unusually long: %s say nothing", ", ".join(silent))
+    return found, silent
+
+
+def _is_feed_stale(facts: Facts) -> bool:
+    """Is the whole company silent? Then something is broken between the shop and here."""
+    days = facts.order_days.filter(facts.order_days.orders > 0).select("day").distinct()
+    return is_stale({row["day"] for row in facts.engine.rows(days)}, facts.today)
 
 
 def _is_new(signal: Signal, episode: store.DayEpisode | None) -> bool:

@@ -88,7 +88,7 @@ class SignalKind(Generic[Facts]):
 
     `ends` returns why an order ends an open episode, or None. An episode without new evidence ends after
     `episode_ttl`. `needs_model` names the model whose current run must pass its quality gate before the kind may be
-    sent.
+    sent. A kind that `is_absence` finds what did not come: it is silent while the feed of orders is stale.
     """
 
     name: str
@@ -96,6 +96,7 @@ class SignalKind(Generic[Facts]):
     ends: Callable[[Facts, Episode], str | None]
     episode_ttl: timedelta
     is_selling: bool
+    is_absence: bool = False
     needs: tuple[str, ...] = ("orders",)
     needs_model: str | None = None
 

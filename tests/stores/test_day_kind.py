@@ -100,7 +100,11 @@ KIND = DaySignalKind(
 )
 '''
 
-KINDS = {"gone_quiet": GONE_QUIET, "broken": BROKEN, "book": REP_DAY}
+ABSENCE = GONE_QUIET.replace("gone_quiet", "absence").replace(
+    "is_selling=False,", "is_selling=False, is_absence=True,"
+)
+
+KINDS = {"absence": ABSENCE, "gone_quiet": GONE_QUIET, "broken": BROKEN, "book": REP_DAY}
 DAY = NOW.date().isoformat()
 
 
@@ -131,7 +135,7 @@ def evaluate(database: Database, *names: str, night: int = 0) -> Worker:
     with database.transaction() as connection:
         tasks.put(connection, "scoring", "evaluate", [f"{now.date()}:{name}" for name in names])
     worker = Worker(database, now=now, database_url=database.engine.url.render_as_string(hide_password=False))
-    worker.work("evaluate")
+    worker.done = worker.work("evaluate")
     return worker
 
 
@@ -280,3 +284,22 @@ def test_what_is_no_longer_so_closes(database: Database, install: Any) -> None:
     evaluate(database, "gone_quiet", night=1)
     assert rows(database, "SELECT close_reason FROM episode") == [("it is no longer so",)]
     assert len(decisions(database)) == 2
+
+
+@pytest.mark.parametrize(
+    ("silent_for", "found"),
+    [
+        pytest.param(1, {"absence", "gone_quiet"}, id="orders came yesterday"),
+        pytest.param(30, {"gone_quiet"}, id="nobody has ordered for a month"),
+    ],
+)
+def test_absences_are_silent_while_the_feed_is_stale(
+    database: Database, install: Any, silent_for: int, found: set[str]
+) -> None:
+    install("absence", "gone_quiet")
+    score(database, *(order(f"a{days}", days_ago=days) for days in (150, 120, 90)))
+    daily = range(silent_for, silent_for + 30)
+    score(database, *(order(f"c{days}", days_ago=days, customer="daily") for days in daily))
+    worker = evaluate(database, "absence", "gone_quiet")
+    assert {row.kind for row in rows(database, "SELECT kind FROM signal WHERE order_id IS NULL")} == found
+    assert worker.done["silenced", "absence"] == (0 if "absence" in found else 1)

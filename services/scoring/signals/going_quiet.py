@@ -88,6 +88,7 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     ends=ends,
     episode_ttl=timedelta(days=60),
     is_selling=False,
+    is_absence=True,
     needs=("orders", "history", "regulars"),
     needs_model=MODEL,
 )

@@ -77,6 +77,7 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     ends=ends,
     episode_ttl=timedelta(days=90),
     is_selling=True,
+    is_absence=True,
     needs=("orders", "history", "regulars"),
     needs_model=MODEL,
 )

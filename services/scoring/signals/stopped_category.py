@@ -83,6 +83,7 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     ends=ends,
     episode_ttl=timedelta(days=90),
     is_selling=True,
+    is_absence=True,
     needs=("orders", "history", "regulars", "categories"),
     needs_model=MODEL,
 )
