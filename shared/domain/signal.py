@@ -115,7 +115,8 @@ class DaySignalKind(SignalKind[Facts]):
 
     `candidates` takes the facts of the night (`services.scoring.fit.facts.Facts`) and its moment, and returns an
     ibis table of everybody eligible, with a boolean column `fires`. `tell` makes the signal of one row that fires; the
-    row also carries `as_of`.
+    row also carries `as_of`. A column `since_days`, where there is one, says for how many days the threshold has been
+    passed: what is old when a kind first looks opens nothing.
     """
 
     trigger: Trigger
