@@ -31,6 +31,8 @@ NOUNS = (
     "price-agreements",
     "exchange-rates",
     "targets",
+    "contacts",
+    "holds",
     "orders",
 )
 PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)

@@ -62,6 +62,11 @@ class Metrics:
         self.signals_dropped = self._counter(
             "tipoff_signals_dropped_total", "Findings not stored: they bring less than they cost.", ("kind",)
         )
+        self.silenced = self._counter(
+            "tipoff_kinds_silenced_total",
+            "Nights on which a kind that finds absences was silent, as the feed of orders was stale.",
+            ("kind",),
+        )
         self.alerts = self._counter(
             "tipoff_alerts_total", "What was decided of signals.", ("kind", "decision")
         )
@@ -90,6 +95,7 @@ class Metrics:
         counters = {
             "signals": self.signals,
             "dropped": self.signals_dropped,
+            "silenced": self.silenced,
             "alerts": self.alerts,
             "deliveries": self.deliveries,
             "tasks": self.tasks_finished,

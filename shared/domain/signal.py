@@ -98,7 +98,8 @@ class SignalKind(Generic[Facts]):
 
     `ends` returns why an order ends an open episode, or None. An episode without new evidence ends after
     `episode_ttl`. `needs_model` names the model whose current run must pass its quality gate before the kind may be
-    sent. `action` is what it asks for: a finding that brings less than that costs is not kept.
+    sent. A kind that `is_absence` finds what did not come: it is silent while the feed of orders is stale. `action` is
+    what it asks for: a finding that brings less than that costs is not kept.
     """
 
     name: str
@@ -106,6 +107,7 @@ class SignalKind(Generic[Facts]):
     ends: Callable[[Facts, Episode], str | None]
     episode_ttl: timedelta
     is_selling: bool
+    is_absence: bool = False
     needs: tuple[str, ...] = ("orders",)
     needs_model: str | None = None
     action: Action = Action.CALL
@@ -125,10 +127,11 @@ class DaySignalKind(SignalKind[Facts]):
 
     `candidates` takes the facts of the night (`services.scoring.fit.facts.Facts`) and its moment, and returns an
     ibis table of everybody eligible, with a boolean column `fires`. `tell` makes the signal of one row that fires; the
-    row also carries `as_of`. `outcome` takes facts that reach 90 days further, the moment, and what `candidates` gave
-    then; its rows are named by their columns (customer, and item or category) and say in `happened` whether the good
-    outcome came although nobody acted (NULL: nobody knows), and in `confirmed`, where that is not the opposite, whether
-    what was said stayed true.
+    row also carries `as_of`. A column `since_days`, where there is one, says for how many days the threshold has been
+    passed: what is old when a kind first looks opens nothing. `outcome` takes facts that reach 90 days further, the
+    moment, and what `candidates` gave then; its rows are named by their columns (customer, item, category) and say
+    in `happened` whether the good outcome came although nobody acted (NULL: nobody knows), and in `confirmed`, where
+    that is not the opposite, whether what was said stayed true.
     """
 
     trigger: Trigger

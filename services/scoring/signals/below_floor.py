@@ -81,5 +81,6 @@ KIND = OrderSignalKind(
     ends=ends,
     episode_ttl=timedelta(days=30),
     is_selling=False,
+    needs=("orders", "costs"),
     action=Action.CORRECTION,
 )

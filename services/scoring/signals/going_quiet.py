@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+import ibis
+
 from services.scoring.effects import in_ten, valuation
 from services.scoring.facts import OrderFacts
 from services.scoring.margins import at_own_margin
@@ -36,7 +38,9 @@ def candidates(facts: Any, as_of: datetime) -> Any:  # noqa: ANN401, ARG001 - an
         & (rows.is_off_season == 0)
         & (rows.gain >= LEAST_GAIN)
     )
-    return rows.mutate(fires=fires, score=rows.p_lost)
+    overdue_at = (OVERDUE * rows.usual_days).ceil().cast("int64")
+    since = rows.silent_days - ibis.greatest(overdue_at, SHORTEST_SILENCE_DAYS)
+    return rows.mutate(fires=fires, score=rows.p_lost, since_days=since)
 
 
 def tell(row: Mapping[str, Any]) -> Signal:
@@ -95,6 +99,7 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     outcome=outcome,
     episode_ttl=timedelta(days=60),
     is_selling=False,
+    is_absence=True,
     needs=("orders", "history", "regulars"),
     needs_model=MODEL,
 )

@@ -84,6 +84,7 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     outcome=outcome,
     episode_ttl=timedelta(days=90),
     is_selling=True,
+    is_absence=True,
     needs=("orders", "history", "regulars"),
     needs_model=MODEL,
 )

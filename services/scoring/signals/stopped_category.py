@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+import ibis
+
 from services.scoring.effects import in_ten, valuation
 from services.scoring.facts import OrderFacts
 from services.scoring.margins import at_own_margin
@@ -13,6 +15,8 @@ from shared.domain.signal import DaySignalKind, Episode, Evidence, Signal, Trigg
 MODEL = "stopped_category"
 HORIZON = timedelta(days=90)
 SHOWS_FOR = timedelta(days=14)
+GAPS_ABSENT = 3
+SHORTEST_ABSENCE_DAYS = 45
 LEAST_GAIN = 10.0
 """What a call costs."""
 
@@ -23,7 +27,9 @@ def candidates(facts: Any, as_of: datetime) -> Any:  # noqa: ANN401, ARG001 - an
     if rows is None:
         return facts.customers.limit(0).mutate(fires=facts.customers.customer_id < 0)
     rows = at_own_margin(facts, rows)
-    return rows.mutate(fires=rows.gain >= LEAST_GAIN, score=rows.revenue)
+    stopped_at = (GAPS_ABSENT * rows.usual_days).ceil().cast("int64")
+    since = rows.silent_days - ibis.greatest(stopped_at, SHORTEST_ABSENCE_DAYS)
+    return rows.mutate(fires=rows.gain >= LEAST_GAIN, score=rows.revenue, since_days=since)
 
 
 def tell(row: Mapping[str, Any]) -> Signal:
@@ -90,6 +96,7 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     outcome=outcome,
     episode_ttl=timedelta(days=90),
     is_selling=True,
+    is_absence=True,
     needs=("orders", "history", "regulars", "categories"),
     needs_model=MODEL,
 )
