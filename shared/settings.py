@@ -133,6 +133,17 @@ class Settings(BaseSettings):
     floor_margin: Decimal = Field(
         default=Decimal(0), ge=-1, lt=1, description="least margin rate; below is urgent"
     )
+    effects: Annotated[dict[str, float], NoDecode] = Field(
+        default_factory=dict,
+        description='what acting does to the log odds of a good outcome, where not as assumed: {"cross_sell": 0.3}',
+    )
+    call_cost: Decimal = Field(default=Decimal(10), ge=0, description="what a call costs, base currency")
+    correction_cost: Decimal = Field(
+        default=Decimal(3), ge=0, description="what the correction of an order costs, base currency"
+    )
+    mention_cost: Decimal = Field(
+        default=Decimal(0), ge=0, description="what a word beside another reason to call costs, base currency"
+    )
     json_logs: bool | None = Field(default=None, description="JSON log lines; default: unless on a terminal")
 
     @field_validator("recipients", "loopback_origins", mode="before")
@@ -140,7 +151,7 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return rules.words(value)
 
-    @field_validator("hook_secrets", "neighbours", mode="before")
+    @field_validator("hook_secrets", "neighbours", "effects", mode="before")
     @classmethod
     def _read_table(cls, value: object) -> object:
         return rules.table(value)

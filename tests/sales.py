@@ -25,6 +25,7 @@ class Trade:
 
     accounts: ibis.Table
     products: ibis.Table
+    agreements: ibis.Table | None = None
     assumed_margin: float = 0.30
 
 

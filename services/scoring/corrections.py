@@ -76,7 +76,7 @@ def valued(rows: ibis.Table, kind: str) -> ibis.Table:
 def without_agreed(rows: ibis.Table, agreements: ibis.Table | None, as_of: date) -> ibis.Table:
     """Leave out the items whose price is agreed with the customer on that day: an agreed price is no leak.
 
-    `agreements` has customer_id, product_id, valid_from and valid_to (NULL: open); None while no such facts exist.
+    `agreements` has customer_id, product_id, valid_from and valid_to (NULL: open); None where none was ever agreed.
     """
     if agreements is None:
         return rows

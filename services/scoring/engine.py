@@ -26,7 +26,7 @@ class Engine:
     def load(self, name: str, rows: pa.RecordBatchReader) -> ibis.Table:
         """Stream rows into a table: never more than a few batches of them are in memory."""
         self.database.register("incoming", rows)
-        self.database.execute(f'CREATE TABLE "{name}" AS SELECT * FROM incoming')  # noqa: S608 (names are ours)
+        self.database.execute(f'CREATE OR REPLACE TABLE "{name}" AS SELECT * FROM incoming')  # noqa: S608 (names are ours)
         self.database.unregister("incoming")
         return ibis.table(ibis.Schema.from_pyarrow(rows.schema), name=name)
 

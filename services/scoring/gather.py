@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from services.scoring.apply import ResolvedLine, ResolvedOrder
-from services.scoring.facts import Assumptions, LineFacts, OrderFacts, PastOrder, day_of, fold
+from services.scoring.facts import FEW_PURCHASES, Assumptions, LineFacts, OrderFacts, PastOrder, day_of, fold
 from services.scoring.store import dealings, items, orders
 from services.scoring.store.catalogue import Catalogue
 from services.scoring.value import readable
@@ -42,6 +42,10 @@ class _Known:
     history: items.History = field(default_factory=dict)
     bought: frozenset[int] = frozenset()
     past: list[PastOrder] = field(default_factory=list)
+
+    def regulars(self) -> items.History:
+        """What was bought time and again."""
+        return {product: each for product, each in self.history.items() if len(each) >= FEW_PURCHASES}
 
     def add(self, earlier: ResolvedOrder) -> None:
         """Add what an earlier order of the batch bought."""
@@ -98,6 +102,8 @@ def gather(
         for each in of_customer[customer_id]:
             if each.order.ordered_at < as_of:
                 before.add(each)
+    for moment, edition in zip(moments, seen, strict=True):
+        edition.load(connection, known[moment].regulars().keys())
     found = [
         _order_facts(each, known[moment], past.get(moment, ()), edition, assumptions)
         for each, moment, edition in zip(sales, moments, seen, strict=True)
@@ -107,7 +113,7 @@ def gather(
 
 def _seen(connection: Connection, sale: ResolvedOrder, catalogue: Catalogue) -> Catalogue:
     """Return the catalogue as the models before the sale know it, with the sale's products."""
-    edition = catalogue.before(connection, sale.order.ordered_at)
+    edition = catalogue.before(sale.order.ordered_at)
     if edition is not catalogue:
         edition.load(connection, {line.product.id for line in sale.lines if line.product})
     return edition
@@ -119,7 +125,9 @@ def _known_from_state(
     """Return the state as it is, of customers whose every order of the batch comes after it."""
     pairs = {(each.customer_id, line.product.id) for each in sales for line in each.lines if line.product}
     histories: dict[int, items.History] = defaultdict(dict)
-    for (customer_id, product_id), history in items.histories(connection, pairs).items():
+    last = {each.customer_id: each.order.ordered_at for each in sales}  # in time order: the latest stays
+    found = items.due(connection, last) | items.histories(connection, pairs)
+    for (customer_id, product_id), history in found.items():
         histories[customer_id][product_id] = history
     known = {}
     for each in sales:
@@ -135,14 +143,15 @@ def _known_from_lines(
     if not sales:
         return {}
     moments = {(each.customer_id, each.order.ordered_at) for each in sales}
+    bought = items.bought_before(connection, moments, NEVER_BOUGHT, batch_ids)
     asked = {
         (each.customer_id, line.product.id, each.order.ordered_at)
         for each in sales
         for line in each.lines
         if line.product
     }
+    asked |= {(customer, product, at) for (customer, at), products in bought.items() for product in products}
     histories = items.histories_before(connection, asked, batch_ids) if asked else {}
-    bought = items.bought_before(connection, moments, NEVER_BOUGHT, batch_ids)
     return {moment: _Known(histories.get(moment, {}), bought.get(moment, frozenset())) for moment in moments}
 
 
@@ -156,6 +165,9 @@ def _order_facts(
     order, customer = resolved.order, resolved.customer
     if customer is None:
         raise ValueError("a guest's order has no facts")
+    basket = {
+        each.product.id for each in resolved.lines if each.product is not None and each.line.quantity > 0
+    }
     return OrderFacts(
         order_id=resolved.order_id,
         version=resolved.revision.version,
@@ -173,6 +185,7 @@ def _order_facts(
         rate=resolved.rate,
         base_net=resolved.base_net,
         bought=known.bought,
+        regulars={product: each for product, each in known.regulars().items() if product not in basket},
         past_orders=(*known.past, *past),
         candidates=catalogue.candidates_of(customer.id),
         products=catalogue,

@@ -69,13 +69,14 @@ def handlers(
     kinds: Kinds = discover(signals, "KIND", SignalKind)
     for name in kinds:  # a counter that is born above zero shows no rise
         metrics.signals.labels(name)
+        metrics.signals_dropped.labels(name)
 
     def shard() -> Shard:
         return Shard(
             database=database,
             kinds=kinds,
             catalogue=Catalogue(settings.base_currency),
-            assumptions=Assumptions(settings.base_currency, settings.assumed_margin, settings.floor_margin),
+            assumptions=assumed(settings),
             group_wait=settings.group_wait,
             clock=clock,
             notify=notify,
@@ -89,6 +90,19 @@ def handlers(
         Handler(
             "evaluate", QUEUE, evaluator(database, settings, kinds, clock, notify), batch=100, hung_after=None
         ),
+    )
+
+
+def assumed(settings: Settings) -> Assumptions:
+    """Return what the settings say of what is not known."""
+    return Assumptions(
+        base_currency=settings.base_currency,
+        margin=settings.assumed_margin,
+        floor_margin=settings.floor_margin,
+        effects=settings.effects,
+        call_cost=settings.call_cost,
+        correction_cost=settings.correction_cost,
+        mention_cost=settings.mention_cost,
     )
 
 

@@ -30,6 +30,10 @@ class Sales(Protocol):
         """Products by id."""
 
     @property
+    def agreements(self) -> ibis.Table | None:
+        """What is bought at prices agreed, and when these hold; None where none was ever agreed."""
+
+    @property
     def assumed_margin(self) -> float:
         """The margin rate where no cost is known."""
 

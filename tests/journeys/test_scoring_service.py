@@ -38,10 +38,10 @@ def get(app: APIFlask, path: str, token: str = TOKEN) -> Any:
 
 def test_signals_are_shown_by_customer(app: APIFlask, database: Database) -> None:
     usual = [order(str(days), line("DRILL", 40, 5), days_ago=days) for days in (30, 60, 90, 120)]
-    score(database, *usual, order("now", line("DRILL", 10, 5)))
+    score(database, *usual, order("now", line("DRILL", 40, 3)))
     (found,) = get(app, "/v1/signals?customer=acme").json["signals"]
-    assert (found["kind"], found["customer"], found["is_proven"]) == ("up_sell", "acme", True)
-    assert found["evidence"][0]["label"] == "Usual quantity"
+    assert (found["kind"], found["customer"], found["is_proven"]) == ("price_error", "acme", True)
+    assert found["evidence"][0]["label"] == "Price"
     assert get(app, "/v1/signals?customer=nobody").json == {"signals": []}
 
 

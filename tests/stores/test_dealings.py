@@ -8,7 +8,10 @@ import pytest
 from sqlalchemy import text
 
 from services.scoring import detect
+from services.scoring.engine import open_engine
 from services.scoring.facts import OrderFacts
+from services.scoring.fit.facts import read_facts
+from services.scoring.fit.run import connected
 from services.scoring.store import dealings
 from shared.db import Database
 from tests.scoring_orders import NOW, line, order, score
@@ -159,3 +162,33 @@ def test_detectors_see_what_was_agreed_and_what_is_held(
     (facts,) = seen
     assert [each.agreed_price for each in facts.lines] == [Decimal("4.5"), None]
     assert facts.customer.holds == {"complaint"}
+
+
+def test_the_night_knows_which_of_the_bought_has_an_agreed_price(
+    database: Database, database_url: str
+) -> None:
+    """By the customer, its head office or its segment; for the product or its category; each pair with its days."""
+    score(
+        database,
+        order("head", line("DRILL"), line("SAW"), days_ago=30, customer="1 head"),
+        order("branch", line("DRILL"), line("SAW"), days_ago=29, customer="2 branch"),
+        order("other", line("DRILL"), line("SAW"), days_ago=28, customer="3 other"),
+    )
+
+    def agreed() -> Any:
+        with open_engine(threads=1, memory="200MB") as engine, connected(database_url) as connection:
+            agreements = read_facts(engine, connection, NOW).agreements
+            if agreements is None:
+                return None
+            rows = engine.rows(agreements)
+            return sorted((each["customer_id"], each["product_id"], each["valid_to"]) for each in rows)
+
+    assert agreed() is None
+    with database.transaction() as connection:
+        connection.execute(text("UPDATE customer SET parent_id = 1 WHERE id = 2"))
+        connection.execute(text("UPDATE customer SET segment = 'trade' WHERE id = 3"))
+        connection.execute(text("UPDATE product SET category = 'Tools'"))
+    agree(database, 4, customer_id=HEAD, product_id=DRILL, valid_to=DAY)
+    assert agreed() == [(HEAD, DRILL, DAY), (BRANCH, DRILL, DAY)]
+    agree(database, 4, segment="trade", category="Tools", valid_to=DAY)
+    assert agreed()[2:] == [(OTHER, DRILL, DAY), (OTHER, SAW, DAY)]

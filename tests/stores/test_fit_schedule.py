@@ -7,7 +7,7 @@ from shared.db import Database
 from tests.scoring_orders import NOW, Worker, order, rows, score, settings
 
 MODELS = [
-    "going_quiet", "item_facts", "neighbours", "order_sizes", "price_bands", "reorder", "spend_drop",
+    "going_quiet", "item_facts", "neighbours", "price_bands", "reorder", "spend_drop",
     "stopped_category", "stopped_item", "usual_breaks",
 ]  # fmt: skip
 

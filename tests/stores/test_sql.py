@@ -43,7 +43,6 @@ ELSEWHERE = {
     "customer_candidate": "made from its model's own schema: see test_fit",
     "item_fact": "made from its model's own schema: see test_fit",
     "item_neighbour": "made from its model's own schema: see test_fit",
-    "order_size": "made from its model's own schema: see test_fit",
     "price_band": "made from its model's own schema: see test_fit",
     "usual_break": "made from its model's own schema: see test_fit",
 }

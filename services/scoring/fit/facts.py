@@ -29,7 +29,7 @@ SELECT coalesce(original.id, sale.id) AS order_id, line.product_id, account.id A
        (coalesce(original.ordered_at, line.ordered_at) AT TIME ZONE {zone})::date AS day,
        line.quantity::float8, line.net::float8, line.base_net::float8, line.base_unit_cost::float8 AS unit_cost,
        coalesce(original.channel, sale.channel, account.channel, '') AS channel, sale.currency,
-       original.id IS NOT NULL OR sale.kind = 'sale' AS is_of_sale
+       original.id IS NOT NULL OR sale.kind = 'sale' AS is_of_sale {receipt}
 FROM order_line AS line
 JOIN sales_order AS sale ON sale.id = line.order_id
 LEFT JOIN sales_order AS original
@@ -48,6 +48,12 @@ WHERE line.ordered_at < {as_of} AND line.ordered_at >= {since} {received}
 # What an import brought was history already; what came live was known from the moment it was received.
 _RECEIVED = """
   AND (sale.is_history OR EXISTS (SELECT FROM event WHERE event.id = sale.event_id AND event.received_at < {by}))
+"""
+
+# NULL: it was history already.
+_RECEIPT = """
+       , (SELECT received_at AT TIME ZONE 'UTC' FROM event WHERE event.id = sale.event_id AND NOT sale.is_history)
+       AS received_at
 """
 
 # Right after an import the planner has no statistics and would look up every line's order one by one.
@@ -90,6 +96,13 @@ WHERE customer.merged_into_id IS NULL
 """
 
 
+_AGREEMENTS = """
+SELECT coalesce(customer.merged_into_id, customer.id) AS customer_id, agreement.segment, agreement.product_id,
+       agreement.category, valid_from, valid_to
+FROM price_agreement AS agreement LEFT JOIN customer ON customer.id = agreement.customer_id
+"""
+
+
 _NO_LIMIT = datetime(9999, 12, 31, tzinfo=UTC)
 
 
@@ -128,7 +141,8 @@ class Facts:
 
     `lines` are products sold and given back, `history` has a row per account and product, `order_days` one per
     customer and day, `owners` the rep of each customer that somebody looks after. Times are UTC without a zone, days
-    those of `zone`. `assumed_margin` is the margin rate where no cost is known.
+    those of `zone`. `agreements` has what customers bought at prices agreed with them, and when these hold; None where
+    none was ever agreed. `assumed_margin` is the margin rate where no cost is known.
     """
 
     engine: Engine
@@ -142,6 +156,7 @@ class Facts:
     customers: ibis.Table
     owners: ibis.Table
     predictions: Predictions
+    agreements: ibis.Table | None = None
     assumed_margin: float = ASSUMED_MARGIN
 
     @property
@@ -162,15 +177,18 @@ def read_facts(
     *,
     zone: str = "UTC",
     received_by: datetime | None = None,
+    since: datetime | None = None,
 ) -> Facts:
     """Stream the facts before `as_of` from PostgreSQL (an ADBC connection) into the engine.
 
-    With `received_by`, only what had been received by then: to judge a day long past as it was.
+    With `received_by`, only what had been received by then: to judge a day long past as it was. With `since`, lines
+    reach back two years before that day and say when they were received: to judge many days (`backtest`).
     """
     received = "" if received_by is None else _RECEIVED.format(by=literal(received_by))
     words = {
         "as_of": literal(as_of),
-        "since": literal(as_of - REMEMBERED),
+        "since": literal((since or as_of) - REMEMBERED),
+        "receipt": "" if since is None else _RECEIPT,
         "zone": "'" + ZoneInfo(zone).key.replace("'", "''") + "'",
         "received": received,
     }
@@ -185,18 +203,24 @@ def read_facts(
             cursor.execute(setting)
     lines = load("line", _LINES)
     purchases = engine.keep("purchase", purchases_of(lines))
+    history = engine.keep("history", history_of(purchases))
+    products, customers = load("product", _PRODUCTS), load("customer", _CUSTOMERS)
+    agreed = load("price_agreement", _AGREEMENTS)
     return Facts(
         engine=engine,
         as_of=as_of,
         zone=zone,
         lines=lines,
         purchases=purchases,
-        history=engine.keep("history", history_of(purchases)),
+        history=history,
         order_days=engine.keep("order_day", order_days_of(lines, purchases)),
-        products=load("product", _PRODUCTS),
-        customers=load("customer", _CUSTOMERS),
+        products=products,
+        customers=customers,
         owners=load("owner", _OWNERS),
         predictions=Predictions(engine, connection, as_of=as_of),
+        agreements=engine.keep("agreed", agreements_of(history, customers, products, agreed))
+        if engine.count(agreed)
+        else None,
     )
 
 
@@ -219,6 +243,26 @@ def purchases_of(lines: ibis.Table) -> ibis.Table:
         **told, quantity=total("quantity"), net=total("net"), base_net=base_net
     )
     return summed.filter((summed.quantity > 0) & (summed.net > 0))
+
+
+def agreements_of(
+    history: ibis.Table, customers: ibis.Table, products: ibis.Table, agreed: ibis.Table
+) -> ibis.Table:
+    """Return the pairs of customer and product bought whose price is agreed, and from when to when.
+
+    It is agreed with the customer, its head office or its segment, for the product or its category.
+    """
+    pairs = history.select("customer_id", "product_id")
+    pairs = pairs.join(customers.select("customer_id", "head_id", "segment"), "customer_id")
+    pairs = pairs.join(products.select("product_id", "category"), "product_id")
+    found = [
+        pairs.join(
+            agreed, [pairs[own] == agreed[party], pairs[thing] == agreed[thing]], rname="agreed_{name}"
+        ).select("customer_id", "product_id", "valid_from", "valid_to")
+        for own, party in (("customer_id", "customer_id"), ("head_id", "customer_id"), ("segment", "segment"))
+        for thing in ("product_id", "category")
+    ]
+    return ibis.union(*found, distinct=True)
 
 
 def order_days_of(lines: ibis.Table, purchases: ibis.Table) -> ibis.Table:

@@ -55,7 +55,7 @@ def candidates(facts: Sales, as_of: datetime) -> ibis.Table:
     """Return a row per customer who bought an item before and after its cost rose: what of it they pay."""
     day = as_of.date()
     sales = priced(facts, day, PERIOD + BEFORE)
-    items = without_agreed(_items(sales), None, day)
+    items = without_agreed(_items(sales), facts.agreements, day)
     accounts = items.group_by("customer_id").agg(
         currency=items.currency.max(),
         rate=items.base_net.sum() / items.net.sum(),
@@ -181,6 +181,7 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     candidates=candidates,
     tell=tell,
     ends=ends,
+    outcome=outcome,
     episode_ttl=timedelta(days=45),
     is_selling=False,
     needs=("orders", "history", "costs"),

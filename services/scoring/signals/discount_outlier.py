@@ -55,7 +55,7 @@ def candidates(facts: Sales, as_of: datetime) -> ibis.Table:
     """Return a row per customer who is comparable in some item: the items that stand out, and what they lose."""
     day = as_of.date()
     sales = priced(facts, day, YEAR)
-    cells = without_agreed(_cells(sales.filter(sales.age <= PERIOD)), None, day)
+    cells = without_agreed(_cells(sales.filter(sales.age <= PERIOD)), facts.agreements, day)
     found = cells.filter(cells.fires)
     accounts = cells.group_by("customer_id").agg(
         currency=cells.currency.max(),
@@ -164,6 +164,7 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     candidates=candidates,
     tell=tell,
     ends=ends,
+    outcome=outcome,
     episode_ttl=timedelta(days=45),
     is_selling=False,
 )

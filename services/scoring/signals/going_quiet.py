@@ -9,6 +9,7 @@ import ibis
 from services.scoring.effects import in_ten, valuation
 from services.scoring.facts import OrderFacts
 from services.scoring.margins import at_own_margin
+from services.scoring.outcomes import ordered_again
 from shared.domain.signal import DaySignalKind, Episode, Evidence, Signal, Trigger
 
 MODEL = "going_quiet"
@@ -78,6 +79,11 @@ def tell(row: Mapping[str, Any]) -> Signal:
     )
 
 
+def outcome(facts: Any, as_of: datetime, rows: Any) -> Any:  # noqa: ANN401 - ibis tables
+    """Return per customer `happened`: they ordered in the 90 days after."""
+    return ordered_again(facts, as_of, rows)
+
+
 def ends(facts: OrderFacts, episode: Episode) -> str | None:  # noqa: ARG001 - every order answers the question
     """End with any order."""
     return "they ordered"
@@ -90,6 +96,7 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     candidates=candidates,
     tell=tell,
     ends=ends,
+    outcome=outcome,
     episode_ttl=timedelta(days=60),
     is_selling=False,
     is_absence=True,

@@ -65,7 +65,7 @@ ITEM = ("customer_id", "product_id", "min_quantity")
 def candidates(facts: Sales, as_of: datetime) -> ibis.Table:
     """Return a row per customer with enough order days: the drop, its significance, what it loses in 90 days."""
     day = as_of.date()
-    sales = without_agreed(priced(facts, day, QUARTER + BEFORE), None, day)
+    sales = without_agreed(priced(facts, day, QUARTER + BEFORE), facts.agreements, day)
     gaps = with_gaps(sales)
     accounts = _accounts(sales)
     known, unknown = _items_with_cost(sales), _items_by_gap(sales, gaps)
@@ -363,6 +363,7 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     candidates=candidates,
     tell=tell,
     ends=ends,
+    outcome=outcome,
     episode_ttl=timedelta(days=45),
     is_selling=False,
     needs=("orders", "history"),

@@ -7,6 +7,7 @@ from typing import Any
 from services.scoring.effects import in_ten, valuation
 from services.scoring.facts import OrderFacts
 from services.scoring.margins import at_own_margin
+from services.scoring.outcomes import spend_recovered
 from shared.domain.signal import DaySignalKind, Episode, Evidence, Signal, Trigger
 
 MODEL = "spend_drop"
@@ -63,6 +64,11 @@ def tell(row: Mapping[str, Any]) -> Signal:
     )
 
 
+def outcome(facts: Any, as_of: datetime, rows: Any) -> Any:  # noqa: ANN401 - ibis tables
+    """Return per customer `happened`: their spend of the 90 days after is four fifths of the usual."""
+    return spend_recovered(facts, as_of, rows)
+
+
 def ends(facts: OrderFacts, episode: Episode) -> str | None:  # noqa: ARG001 - one order does not make a quarter
     """End by the night that finds their spend recovered."""
     return None
@@ -75,6 +81,7 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     candidates=candidates,
     tell=tell,
     ends=ends,
+    outcome=outcome,
     episode_ttl=timedelta(days=90),
     is_selling=True,
     is_absence=True,

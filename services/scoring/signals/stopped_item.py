@@ -9,6 +9,7 @@ import ibis
 from services.scoring.effects import in_ten, valuation
 from services.scoring.facts import OrderFacts
 from services.scoring.margins import at_own_margin
+from services.scoring.outcomes import bought_again
 from shared.domain.signal import DaySignalKind, Episode, Evidence, Signal, Trigger
 
 MODEL = "stopped_item"
@@ -77,6 +78,11 @@ def _short(name: str | None) -> str:
     return words if len(words) <= 36 else words[:35].rsplit(" ", 1)[0] + "…"
 
 
+def outcome(facts: Any, as_of: datetime, rows: Any) -> Any:  # noqa: ANN401 - ibis tables
+    """Return per customer and item `happened`: they bought it in the 90 days after."""
+    return bought_again(facts, as_of, rows, "product_id")
+
+
 def ends(facts: OrderFacts, episode: Episode) -> str | None:
     """End when the customer buys the item."""
     return "the customer bought it" if episode.product_id in facts.basket else None
@@ -89,6 +95,7 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     candidates=candidates,
     tell=tell,
     ends=ends,
+    outcome=outcome,
     episode_ttl=timedelta(days=90),
     is_selling=True,
     is_absence=True,

@@ -86,17 +86,17 @@ class Catalogue(Mapping[int, ProductFacts]):
         self._runs = tuple((each.model, ModelRun(each.id, each.as_of, each.grade)) for each in held)
         self._fitted_at = max((run.as_of for _, run in self._runs), default=None)
         current = {model: run for model, run in self._runs if run.id in row.runs}
-        self.fit = _fit(connection, current) if current else None
+        self.fit = FitFacts(current) if current else None
         self._version = version
 
-    def before(self, connection: Connection, moment: datetime) -> "Catalogue":
+    def before(self, moment: datetime) -> "Catalogue":
         """Return the catalogue as an order of that moment may see it: fitted on facts before it."""
         if self._fitted_at is None or self._fitted_at < moment:
             return self
         fitted = runs.before(self._runs, moment)
         key = frozenset(run.id for run in fitted.values())
         if key not in self._earlier:
-            self._earlier[key] = Catalogue(self.base_currency, _fit(connection, fitted) if fitted else None)
+            self._earlier[key] = Catalogue(self.base_currency, FitFacts(fitted) if fitted else None)
         return self._earlier[key]
 
     def load(self, connection: Connection, product_ids: Collection[int]) -> None:
@@ -164,18 +164,8 @@ class Catalogue(Mapping[int, ProductFacts]):
         return in_base(cost.cost, self.rate(cost.currency, day))
 
 
-def _fit(connection: Connection, fitted: Mapping[str, ModelRun]) -> FitFacts:
-    sizes = fitted.get("order_sizes")
-    if sizes is None:
-        return FitFacts(fitted)
-    rows = connection.execute(
-        text("SELECT segment, p60, p75 FROM order_size WHERE model_run_id = :id"), {"id": sizes.id}
-    )
-    return FitFacts(fitted, {row.segment: (_amount(row.p60), _amount(row.p75)) for row in rows})
-
-
 _MASTER = text(
-    "SELECT product.id, product.name, product.category, status, stock, floor_margin,"
+    "SELECT product.id, product.name, product.category, status, stock, floor_margin, list_price, currency,"
     " (SELECT min(external_id) FROM product_ref WHERE product_id = product.id) AS sku"
     " FROM product WHERE id = ANY(:ids)"
 )
@@ -256,6 +246,8 @@ def _product(row: Row[Any], lists: Lists) -> ProductFacts:
         is_active=row.status == "active",
         stock=row.stock,
         floor_margin=row.floor_margin,
+        list_price=row.list_price,
+        list_currency=row.currency,
         substitutes=frozenset(each.substitute_id for each in rows("substitutes")),
         breaks=tuple(PriceBreak(*tuple(each)[1:]) for each in rows("breaks"))
         or tuple(
