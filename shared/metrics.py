@@ -59,13 +59,13 @@ class Metrics:
         )
         self.received = cache(self.orders_received.labels)
         self.signals = self._counter("tipoff_signals_total", "Signals found.", ("kind",))
-        self.signals_dropped = self._counter(
-            "tipoff_signals_dropped_total", "Findings not stored: they bring less than they cost.", ("kind",)
-        )
         self.silenced = self._counter(
             "tipoff_kinds_silenced_total",
             "Nights on which a kind that finds absences was silent, as the feed of orders was stale.",
             ("kind",),
+        )
+        self.signals_dropped = self._counter(
+            "tipoff_signals_dropped_total", "Findings not stored: they bring less than they cost.", ("kind",)
         )
         self.alerts = self._counter(
             "tipoff_alerts_total", "What was decided of signals.", ("kind", "decision")
@@ -94,8 +94,8 @@ class Metrics:
         """Add what a batch did: ("signals", kind), ("dropped", kind), ("alerts", kind, decision) ..."""
         counters = {
             "signals": self.signals,
-            "dropped": self.signals_dropped,
             "silenced": self.silenced,
+            "dropped": self.signals_dropped,
             "alerts": self.alerts,
             "deliveries": self.deliveries,
             "tasks": self.tasks_finished,

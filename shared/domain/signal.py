@@ -128,10 +128,11 @@ class DaySignalKind(SignalKind[Facts]):
     `candidates` takes the facts of the night (`services.scoring.fit.facts.Facts`) and its moment, and returns an
     ibis table of everybody eligible, with a boolean column `fires`. `tell` makes the signal of one row that fires; the
     row also carries `as_of`. A column `since_days`, where there is one, says for how many days the threshold has been
-    passed: what is old when a kind first looks opens nothing. `outcome` takes facts that reach 90 days further, the
-    moment, and what `candidates` gave then; its rows are named by their columns (customer, item, category) and say
-    in `happened` whether the good outcome came although nobody acted (NULL: nobody knows), and in `confirmed`, where
-    that is not the opposite, whether what was said stayed true.
+    passed: what is old when a kind first looks opens nothing.
+
+    `outcome` takes facts that reach 90 days further, the moment, and what `candidates` gave then; its rows are named by
+    their columns (customer, and item or category) and say in `happened` whether the good outcome came although nobody
+    acted (NULL: nobody knows), and in `confirmed`, where that is not the opposite, whether what was said stayed true.
     """
 
     trigger: Trigger
