@@ -121,7 +121,7 @@ class Predictions:
                 f'SELECT held.* FROM "{name}" AS held JOIN model_run AS run ON run.id = held.model_run_id'  # noqa: S608 (names are ours)
                 " WHERE run.state = 'current'"
             )
-            rows: pa.RecordBatchReader = cursor.fetch_record_batch()
+            rows: pa.RecordBatchReader = cursor.fetch_arrow_table().to_reader()  # it outlives the cursor
             return rows
 
 

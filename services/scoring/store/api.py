@@ -4,7 +4,7 @@ from datetime import datetime
 from math import nan
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from shared.db import DATABASE_ERRORS, Database
 
@@ -53,3 +53,14 @@ def signals(database: Database, customer: str | None, most: int) -> list[dict[st
     with database.autocommit() as connection:
         rows = connection.execute(_SIGNALS, {"customer": customer, "most": most})
         return [dict(row) for row in rows.mappings()]
+
+
+def customer_names(connection: Connection) -> dict[int, str]:
+    """Return what to call each customer, by our id: the name, else an id of a shop."""
+    rows = connection.execute(
+        text(
+            "SELECT customer.id, coalesce(name, min(customer_ref.external_id), customer.id::text) AS name FROM customer"
+            " LEFT JOIN customer_ref ON customer_ref.customer_id = customer.id GROUP BY customer.id, name"
+        )
+    )
+    return {row.id: row.name for row in rows}
