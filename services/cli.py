@@ -14,11 +14,14 @@ from shared.settings import Settings, SettingsFault
 
 COMMANDS = {
     "alerts": "services.alerts.commands",
+    "backtest": "services.scoring.commands",
     "endpoints": "services.alerts.commands",
     "explain": "services.explain",
     "fit": "services.scoring.commands",
     "import": "services.ingest.commands",
     "migrate": "services.administration",
+    "prove": "services.prove",
+    "quality": "services.scoring.commands",
     "quarantine": "services.ingest.commands",
     "readiness": "services.scoring.readiness",
     "send": "services.ingest.commands",

@@ -1,16 +1,29 @@
-"""Scoring's part of the command line: `tipoff fit` and `tipoff signals export`."""
+"""Scoring's part of the command line: `fit`, `quality`, `backtest` and `signals export`."""
 
-from datetime import UTC, datetime
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import click
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
 
+from services.scoring import backtest, backtest_report, quality, signals
+from services.scoring.engine import open_engine
 from services.scoring.export import LISTINGS, export, write
-from services.scoring.fit.run import ModelsFailed, NothingToFit, fit
-from services.scoring.store import items
+from services.scoring.facts import OrderFacts
+from services.scoring.fit import models as fitted_models
+from services.scoring.fit.facts import read_facts
+from services.scoring.fit.model import Model
+from services.scoring.fit.run import ModelsFailed, NothingToFit, connected, fit
+from services.scoring.store import api, items
 from shared.clock import start_of_day
+from shared.domain.signal import DaySignalKind, SignalKind
+from shared.plugins import discover
 
 if TYPE_CHECKING:
     from services.cli import Context
@@ -67,4 +80,131 @@ def export_command(context: "Context", as_of: datetime, kind: str, top: int, out
     click.echo(f"{len(rows):,} rows of {kind} as of {as_of:%Y-%m-%d} are in {out}")
 
 
-commands = (fit_command, signals_group)
+@click.command("quality")
+@click.pass_obj
+def quality_command(context: "Context") -> None:
+    """Print how good each model is: state, as of, what was measured beside its baselines."""
+    kinds = discover(signals, "KIND", SignalKind).values()
+    with context.database.transaction() as connection:
+        runs = quality.newest_runs(connection, context.clock())
+    for name, model in discover(fitted_models, "MODEL", Model).items():
+        used_by = [kind.name for kind in kinds if kind.needs_model == name]
+        for line in quality.lines(name, runs.get(name, []), is_graded=model.grade is not None, kinds=used_by):
+            click.echo(line)
+
+
+DAY = click.DateTime(["%Y-%m-%d"])
+OUT = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command("backtest")
+@click.option("--from", "first", type=DAY, required=True, help="the first day")
+@click.option("--to", "last", type=DAY, required=True, help="the last day")
+@click.option("--kinds", help="some of the kinds that look at days, by commas; default: all")
+@click.option(
+    "--every", type=click.Choice(["week", "day"]), default="week", show_default=True, help="Mondays, or all"
+)
+@click.option("--json", "json_file", type=OUT, help="write the figures to this file")
+@click.option("--html", "html_file", type=OUT, help="write a report to this file")
+@click.pass_obj
+def backtest_command(  # noqa: PLR0913, PLR0917 - one argument an option
+    context: "Context",
+    first: datetime,
+    last: datetime,
+    kinds: str | None,
+    every: str,
+    json_file: Path | None,
+    html_file: Path | None,
+) -> None:
+    """Walk past days with the live kinds, and say whom they would have named and what then happened.
+
+    Models are fitted on each day from what was known that morning. Nothing becomes current, is stored or sent.
+    """
+    days = backtest.mornings(first.date(), last.date(), every=7 if every == "week" else 1)
+    if not days:
+        raise click.ClickException(
+            "there is no day to walk\nhint: --from comes before --to, with a Monday between"
+        )
+    asked = _day_kinds(kinds)
+    zone = ZoneInfo(context.settings.time_zone)
+    moments = [datetime.combine(day, time.min, zone) for day in days]
+    items.refresh_if_asked(context.database, context.settings.base_currency)
+    end = min(moments[-1] + backtest.HORIZON + timedelta(days=1), context.clock())
+    address = context.settings.database_url.get_secret_value()
+    with open_engine(threads=2, memory="900MB") as engine, connected(address) as connection:
+        whole = read_facts(engine, connection, end, zone=zone.key, since=moments[0])
+        walked = list(backtest.walk(whole, asked, track(moments, "days", console=Console(stderr=True))))
+        reps = engine.count(whole.owners.select("rep_id").distinct())
+    with context.database.transaction() as opened:
+        names = backtest_report.Names(api.customer_names(opened), context.settings.base_currency, reps or 1)
+    found = backtest_report.result(walked, [kind.name for kind in asked], days, names)
+    _print(found)
+    if json_file is not None:
+        json_file.write_text(json.dumps(backtest_report.as_json(found), indent=1) + "\n", "utf-8")
+    if html_file is not None:
+        title = f"Backtest, {days[0]:%-d %b %Y} to {days[-1]:%-d %b %Y}"
+        html_file.write_text(
+            backtest_report.page(found, title=title, lead=_LEAD, notes=backtest_report.NOTES), "utf-8"
+        )
+
+
+_LEAD = (
+    "Whom the kinds that look at days would have named, on what was known on each morning, and what then happened.",
+    "Each is named once while the question is open. Nobody acted on any of it.",
+)
+
+
+def _day_kinds(asked: str | None) -> list[DaySignalKind[OrderFacts]]:
+    found = {
+        name: kind
+        for name, kind in discover(signals, "KIND", SignalKind).items()
+        if isinstance(kind, DaySignalKind)
+    }
+    names = [each.strip() for each in asked.split(",")] if asked else list(found)
+    unknown = [each for each in names if each not in found]
+    if unknown:
+        raise click.ClickException(
+            f"no kind that looks at days is called {', '.join(unknown)}\nhint: there are {', '.join(found)}"
+        )
+    return [found[each] for each in names]
+
+
+def _print(found: backtest_report.Result) -> None:
+    table = Table(title=f"{found.first} to {found.last}, {found.days} days looked at")
+    for name in (
+        "kind",
+        "alerts",
+        "a rep and day",
+        "known",
+        "stayed so",
+        "95 %",
+        "expected",
+        "at stake",
+        "lost",
+    ):
+        table.add_column(name, justify="left" if name == "kind" else "right")
+    for each in found.kinds:
+        share = each.stayed.share
+        table.add_row(
+            each.kind,
+            f"{each.alerts:,}",
+            f"{each.a_rep_and_day:.1f}",
+            f"{each.stayed.of:,}",
+            "-" if share is None else f"{share:.0%}",
+            "-" if share is None else f"{each.stayed.low:.0%} to {each.stayed.high:.0%}",
+            "-" if each.expected is None else f"{each.expected:.0%}",
+            f"{each.stake:,.0f}",
+            f"{each.lost:,.0f}",
+        )
+    console = Console()
+    console.print(table)
+    for each in found.kinds:
+        for example in (*each.right[:2], *each.wrong[:1], *each.missed_examples[:1]):
+            what = example.headline or "not named"
+            console.print(
+                f"{each.kind}, {example.day}, {example.customer}: {what}; then: {example.then}",
+                highlight=False,
+            )
+
+
+commands: Sequence[click.Command] = (backtest_command, fit_command, quality_command, signals_group)

@@ -6,7 +6,7 @@ from math import nan
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from shared.db import DATABASE_ERRORS, Database
 
@@ -93,3 +93,14 @@ def customer_signals(
         found = connection.execute(_OF_CUSTOMERS, {"ids": ids, "before": before, "most": most + 1})
         rows = [dict(row) for row in found.mappings()]
     return rows[:most], rows[most - 1]["id"] if len(rows) > most else None
+
+
+def customer_names(connection: Connection) -> dict[int, str]:
+    """Return what to call each customer, by our id: the name, else an id of a shop."""
+    rows = connection.execute(
+        text(
+            "SELECT customer.id, coalesce(name, min(customer_ref.external_id), customer.id::text) AS name FROM customer"
+            " LEFT JOIN customer_ref ON customer_ref.customer_id = customer.id GROUP BY customer.id, name"
+        )
+    )
+    return {row.id: row.name for row in rows}
