@@ -84,6 +84,8 @@ class Wholesaler:
 
     accounts: ibis.Table
     products: ibis.Table
+    agreements: ibis.Table | None = None
+    assumed_margin: float = 0.30
 
 
 def facts_of(engine: Engine) -> Wholesaler:

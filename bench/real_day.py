@@ -41,7 +41,7 @@ def main() -> int:
             "TIPOFF_HOLDOUT_PERCENT": "10",
             "TIPOFF_LOOPBACK_ORIGINS": receiver.origin,
         }
-        del running.settings["TIPOFF_VALUE_FLOOR"]
+        del running.settings["TIPOFF_CALL_COST"], running.settings["TIPOFF_CORRECTION_COST"]
         _people(running)
         _timed(
             running,

@@ -41,7 +41,8 @@ class System:
             "TIPOFF_RECIPIENTS": "*",
             "TIPOFF_GROUP_WAIT": "PT0S",
             "TIPOFF_BUDGET_PER_REP": "1000000",
-            "TIPOFF_VALUE_FLOOR": "0",
+            "TIPOFF_CALL_COST": "0",
+            "TIPOFF_CORRECTION_COST": "0",
             "TIPOFF_HOLDOUT_PERCENT": "0",
             **({"REDIS_URL": stack.redis_url} if stack.redis_url else {}),
         }

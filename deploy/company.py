@@ -28,8 +28,11 @@ NOUNS = (
     "products",
     "costs",
     "price-breaks",
+    "price-agreements",
     "exchange-rates",
     "targets",
+    "contacts",
+    "holds",
     "orders",
 )
 PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)

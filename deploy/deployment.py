@@ -29,8 +29,6 @@ FIRST_PORTS = {
     **{f"{queue} worker": port for queue, port in WORKER_PORTS.items()},
 }
 PORTS_TRIED = 500
-VALUE_FLOOR = "8"
-"""What a rep's ten minutes on the phone cost: an alert expected to earn less stays in the inbox."""
 PAGE_REFRESH_SECONDS = 5
 
 
@@ -145,7 +143,6 @@ def environment(deployment: Deployment, stack: DevStack, ports: Mapping[str, int
         "TIPOFF_PUBLIC_URL": address["alerts"],
         "TIPOFF_PAGE_REFRESH": str(PAGE_REFRESH_SECONDS),
         "TIPOFF_GROUP_WAIT": "PT0S",
-        "TIPOFF_VALUE_FLOOR": VALUE_FLOOR,
         "TIPOFF_NEIGHBOURS": json.dumps(neighbours),
     }
     if stack.redis_url:

@@ -13,7 +13,7 @@ from shared.settings import Settings
 if TYPE_CHECKING:
     from services.cli import Context
 
-SCOPES = ("orders:write", "orders:read", "signals:read", "alerts:read")
+SCOPES = ("orders:write", "orders:read", "facts:write", "signals:read", "alerts:read")
 
 
 @click.command()

@@ -23,6 +23,7 @@ COMMANDS = {
     "prove": "services.prove",
     "quality": "services.scoring.commands",
     "quarantine": "services.ingest.commands",
+    "readiness": "services.scoring.readiness",
     "send": "services.ingest.commands",
     "sending": "services.alerts.commands",
     "serve": "services.processes",
@@ -65,7 +66,8 @@ class Context:
     @cached_property
     def clock(self) -> Clock:
         """The business clock."""
-        return business_clock(self.settings.business_time)
+        told = self.settings
+        return business_clock(told.business_time, told.business_begun, told.business_rate)
 
 
 class LazyGroup(click.Group):

@@ -78,7 +78,7 @@ def serve(context: "Context", service: str, bind: tuple[str, int] | None, thread
     metrics.registry.register(TaskCollector(lambda: _backlog(database)))
 
     def make() -> "APIFlask":
-        clock = business_clock(settings.business_time)
+        clock = business_clock(settings.business_time, settings.business_begun, settings.business_rate)
         app = importlib.import_module(f"services.{service}.app")
         made: APIFlask = app.create_app(settings, database, notifier.notify, clock, metrics, bind=address)
         return made
@@ -105,14 +105,14 @@ def work(context: "Context", queue: str, address: tuple[str, int] | None) -> Non
     _show_metrics(metrics, host, port)
     notifier = Notifier(_redis_of(settings))
     jobs = importlib.import_module(QUEUES[queue])
-    clock = business_clock(settings.business_time)
+    clock = business_clock(settings.business_time, settings.business_begun, settings.business_rate)
     worker = Worker(
         queue,
         database,
         jobs.handlers(database, settings, clock, metrics, notifier.notify),
         _redis_of(settings),
         metrics.count,
-        jobs.periodic(settings),
+        jobs.periodic(settings, clock),
     )
     worker.run()
     notifier.close()

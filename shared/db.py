@@ -91,9 +91,15 @@ class Database:
             self.breaks += 1
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        """Commit at the end of the block; roll back when it raises."""
+    def transaction(self, *, fresh_plans: bool = False) -> Iterator[Connection]:
+        """Commit at the end of the block; roll back when it raises.
+
+        `fresh_plans`: every statement is planned for its values, and for the tables as they are now. A prepared
+        statement keeps a plan made when the tables were small, and would read them whole when they are not.
+        """
         with self.engine.begin() as connection:
+            if fresh_plans:
+                connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_custom_plan")
             yield connection
 
     @contextmanager

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -56,6 +56,7 @@ class Drainer:
         self._running: dict[str, _Running] = {}
         self._left: deque[tuple[UUID, timedelta | None]] = deque()
         self._completed: deque[UUID] = deque(maxlen=RECENT_TOKENS)
+        self._at_most: dict[str, int] = {}
         self._breaks_seen = database.breaks
         self._recovery_lock = threading.Lock()
         self._looked_for_expired_at = float("-inf")
@@ -170,7 +171,8 @@ class Drainer:
         token = uuid4()
         try:
             with self._database.autocommit() as connection:
-                batch = claim(connection, handler, token)
+                at_most = self._at_most.get(handler.kind, handler.batch)
+                batch = claim(connection, replace(handler, batch=at_most), token)
         except DATABASE_ERRORS:  # the claim may be committed and only its answer be lost
             self._left.append((token, None))
             raise
@@ -190,10 +192,14 @@ class Drainer:
             log.warning("%s", lost)
             self._count(handler, "lease_lost", len(batch))
             self._left.append((token, None))
-        except DATABASE_ERRORS:  # the batch may itself be what breaks the connection
-            self._left.append((token, handler.isolation_delay(batch[0].attempts if len(batch) == 1 else 1)))
+        except DATABASE_ERRORS:
+            # The batch may itself be what breaks the connection: the next is half as large, until a task is alone.
+            is_alone = len(batch) == 1
+            self._left.append((token, handler.isolation_delay(batch[0].attempts) if is_alone else None))
+            self._at_most[handler.kind] = max(len(batch) // 2, 1)
             raise
         else:
+            self._at_most.pop(handler.kind, None)
             self._completed.append(token)
         finally:
             del self._running[handler.kind]

@@ -59,6 +59,14 @@ class Metrics:
         )
         self.received = cache(self.orders_received.labels)
         self.signals = self._counter("tipoff_signals_total", "Signals found.", ("kind",))
+        self.signals_dropped = self._counter(
+            "tipoff_signals_dropped_total", "Findings not stored: they bring less than they cost.", ("kind",)
+        )
+        self.silenced = self._counter(
+            "tipoff_kinds_silenced_total",
+            "Nights on which a kind that finds absences was silent, as the feed of orders was stale.",
+            ("kind",),
+        )
         self.alerts = self._counter(
             "tipoff_alerts_total", "What was decided of signals.", ("kind", "decision")
         )
@@ -83,9 +91,11 @@ class Metrics:
         self.heard_from = cache(self.last_order.labels)
 
     def count(self, tally: Mapping[tuple[str, ...], int]) -> None:
-        """Add what a batch did: ("signals", kind), ("alerts", kind, decision), ("tasks", kind, outcome) ..."""
+        """Add what a batch did: ("signals", kind), ("dropped", kind), ("alerts", kind, decision) ..."""
         counters = {
             "signals": self.signals,
+            "dropped": self.signals_dropped,
+            "silenced": self.silenced,
             "alerts": self.alerts,
             "deliveries": self.deliveries,
             "tasks": self.tasks_finished,

@@ -7,8 +7,10 @@ else is read from Redis, so whoever can write to it can make workers look into t
 import json
 import logging
 import threading
+import time
 import zlib
 from collections.abc import Callable, Mapping
+from queue import SimpleQueue
 
 import redis
 from redis.backoff import NoBackoff
@@ -57,51 +59,40 @@ def wake_up(connection: redis.Redis, queue_name: str) -> bool:
 
 
 class Notifier:
-    """Notifies from a thread of its own, so that a request only sets a flag. Without Redis it does nothing."""
+    """Notifies from a thread of its own, so that a request only leaves a name. Without Redis it does nothing."""
 
     def __init__(self, redis_url: str | None) -> None:
-        self._wanted: set[str] = set()
-        self._is_wanted = threading.Event()
-        self._closing = threading.Event()
-        self._lock = threading.Lock()
-        self._connection = connect(redis_url) if redis_url else None
+        self._asked: SimpleQueue[str | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        if redis_url:
+            connection = connect(redis_url)
+            self._thread = threading.Thread(
+                target=self._serve, args=(connection,), name="notifier", daemon=True
+            )
+            self._thread.start()
 
     def notify(self, *queues: str) -> None:
         """Ask that workers of these queues be woken up. Returns at once, never raises; calls within 20 ms are one."""
-        if self._connection is None or self._closing.is_set():
-            return
-        if self._is_wanted.is_set() and self._wanted.issuperset(queues):
-            return  # the thread has yet to take what is wanted, and these queues are part of it
-        with self._lock:
-            self._wanted.update(queues)
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._serve, args=(self._connection,), name="notifier", daemon=True
-                )
-                self._thread.start()
-        self._is_wanted.set()
+        if self._thread is not None:
+            for queue in queues:
+                self._asked.put(queue)
 
     def close(self) -> None:
         """Notify what was asked for and stop."""
-        self._closing.set()
-        self._is_wanted.set()
+        self._asked.put(None)
         if self._thread is not None:
             self._thread.join(timeout=2)
-        if self._connection is not None:
-            self._connection.close()
 
     def _serve(self, connection: redis.Redis) -> None:
-        is_last = False
-        while not is_last:
-            self._is_wanted.wait()
-            self._is_wanted.clear()
-            is_last = self._closing.is_set()
-            with self._lock:
-                queues, self._wanted = self._wanted, set()
-            for queue in queues:
-                wake_up(connection, queue)
-            self._closing.wait(PAUSE_SECONDS)
+        queues: set[str | None] = set()
+        while None not in queues:
+            queues = {self._asked.get()}
+            while not self._asked.empty():
+                queues.add(self._asked.get())
+            for queue in queues - {None}:
+                wake_up(connection, str(queue))
+            time.sleep(PAUSE_SECONDS)
+        connection.close()
 
 
 class ForbiddenJob(RuntimeError):

@@ -72,6 +72,13 @@ class Settings(BaseSettings):
     business_time: datetime | None = Field(
         default=None, description="fixes the business clock at this moment (with offset), to replay history"
     )
+    business_begun: datetime | None = Field(
+        default=None,
+        description="the real moment (with offset) at which the business clock was TIPOFF_BUSINESS_TIME: it runs since",
+    )
+    business_rate: float = Field(
+        default=1.0, gt=0, description="how fast a business clock that was begun runs: 1440 is a day a minute"
+    )
     hook_secrets: Annotated[dict[str, tuple[SecretStr, ...]], NoDecode] = Field(
         default_factory=dict,
         description='signing secrets of inbound hooks by connection: {"standard": ["whsec_..."]}; any one verifies',
@@ -111,9 +118,6 @@ class Settings(BaseSettings):
     budget_per_rep: int = Field(
         default=5, ge=0, description="messages a rep may get a day; urgent ones not counted"
     )
-    value_floor: Decimal = Field(
-        default=Decimal(2), ge=0, description="least expected margin of a message's points, base currency"
-    )
     holdout_percent: int = Field(
         default=10, ge=0, le=50, description="share of episodes left alone on purpose"
     )
@@ -126,6 +130,17 @@ class Settings(BaseSettings):
     floor_margin: Decimal = Field(
         default=Decimal(0), ge=-1, lt=1, description="least margin rate; below is urgent"
     )
+    effects: Annotated[dict[str, float], NoDecode] = Field(
+        default_factory=dict,
+        description='what acting does to the log odds of a good outcome, where not as assumed: {"cross_sell": 0.3}',
+    )
+    call_cost: Decimal = Field(default=Decimal(10), ge=0, description="what a call costs, base currency")
+    correction_cost: Decimal = Field(
+        default=Decimal(3), ge=0, description="what the correction of an order costs, base currency"
+    )
+    mention_cost: Decimal = Field(
+        default=Decimal(0), ge=0, description="what a word beside another reason to call costs, base currency"
+    )
     json_logs: bool | None = Field(default=None, description="JSON log lines; default: unless on a terminal")
 
     @field_validator("recipients", "loopback_origins", mode="before")
@@ -133,7 +148,7 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return rules.words(value)
 
-    @field_validator("hook_secrets", "neighbours", mode="before")
+    @field_validator("hook_secrets", "neighbours", "effects", mode="before")
     @classmethod
     def _read_table(cls, value: object) -> object:
         return rules.table(value)
@@ -171,12 +186,25 @@ class Settings(BaseSettings):
             rules.check_secret(secret.get_secret_value())
         return value
 
-    @field_validator("business_time")
+    @field_validator("business_time", "business_begun")
     @classmethod
-    def _has_offset(cls, value: datetime | None) -> datetime | None:
+    def _has_offset(cls, value: datetime | None, info: ValidationInfo) -> datetime | None:
         if value is not None and value.tzinfo is None:
             raise ValueError("give it an offset, as 2011-02-28T18:00:00+00:00")
+        if (
+            value is not None
+            and info.field_name == "business_begun"
+            and info.data.get("business_time") is None
+        ):
+            raise ValueError("a business clock that runs needs a start: TIPOFF_BUSINESS_TIME")
         return value
+
+    @property
+    def clock_pace(self) -> float:
+        """How much faster than real time business time passes; 0 where it is fixed."""
+        if self.business_time is None:
+            return 1.0
+        return self.business_rate if self.business_begun is not None else 0.0
 
     @classmethod
     def settings_customise_sources(

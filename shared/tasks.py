@@ -230,9 +230,9 @@ def release(connection: Connection, tokens: Sequence[UUID]) -> None:
 
 
 def isolate(connection: Connection, token: UUID, delay: timedelta) -> None:
-    """Let a lease expire after `delay`: each of its tasks is claimed alone next, for it may break its connection.
+    """Let a lease expire after `delay`: a task is claimed alone then, for it may be what breaks its connection.
 
-    The tasks get another token, so that nobody renews their lease.
+    It gets another token, so that nobody renews its lease.
     """
     connection.execute(
         text(

@@ -19,7 +19,8 @@ from flask.json.provider import DefaultJSONProvider
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
-from shared import api_docs, health, problems, strict_json
+from shared import api_docs, health, problems
+from shared.faults import load_json
 from shared.health import Check
 from shared.logs import access_log, request_id
 from shared.metrics import Metrics
@@ -171,7 +172,7 @@ class _StrictRequest(Request):
 class _StrictJson(DefaultJSONProvider):
     def loads(self, s: str | bytes, **_: object) -> object:
         """Read strictly."""
-        return strict_json.loads(s if isinstance(s, bytes) else s.encode())
+        return load_json(s if isinstance(s, bytes) else s.encode())
 
     def dumps(self, obj: object, **_: object) -> str:
         """Write dates as ISO 8601, decimals as text."""

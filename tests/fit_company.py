@@ -79,7 +79,6 @@ MODELS = {
     "item_fact": "item_facts",
     "price_band": "price_bands",
     "usual_break": "usual_breaks",
-    "order_size": "order_sizes",
 }
 
 

@@ -21,6 +21,7 @@ class Bought(NamedTuple):
     net: float = 100.0
     product: int = 1
     quantity: float = 10.0
+    cost: float | None = None
 
 
 @contextmanager
@@ -87,7 +88,7 @@ def _line(number: int, bought: Bought) -> dict[str, Any]:
         "quantity": bought.quantity,
         "net": bought.net,
         "base_net": bought.net,
-        "unit_cost": None,
+        "unit_cost": bought.cost,
         "channel": "",
         "currency": "EUR",
         "is_of_sale": True,

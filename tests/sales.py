@@ -25,6 +25,8 @@ class Trade:
 
     accounts: ibis.Table
     products: ibis.Table
+    agreements: ibis.Table | None = None
+    assumed_margin: float = 0.30
 
 
 def day_of(days_ago: float) -> date:

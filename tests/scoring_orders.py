@@ -118,6 +118,7 @@ class Worker:
     ) -> None:
         self.database = database
         self.notified: list[str] = []
+        self.done = Tally()
         made = handlers(
             database, settings(**given), lambda: now, Metrics("scoring", "test"), self.notified.append
         )

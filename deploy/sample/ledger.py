@@ -1,4 +1,4 @@
-"""The tables beside the orders: exchange rates, rep targets, territories and assignments."""
+"""The tables beside the orders: exchange rates, rep targets, territories, assignments, contacts and holds."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -8,6 +8,8 @@ from random import Random
 
 from deploy.sample.company import Company
 from deploy.sample.orders import SampleOrder
+from deploy.sample.parts import BYSTANDER
+from deploy.sample.people import Customer
 from deploy.sample.pricing import LIST_RATES
 from deploy.sample.reps import DIRECTOR, REGIONS
 
@@ -69,3 +71,40 @@ def _month(day: date, ahead: int) -> date:
     """The first of the month that many months after this day's."""
     index = day.year * 12 + day.month - 1 + ahead
     return date(index // 12, index % 12 + 1, 1)
+
+
+def contacts(company: Company) -> Iterator[Row]:
+    """What reps wrote down of the last quarter: a call or a mail to every fourth customer."""
+    rng = Random(f"{company.seed}:contacts")
+    for number, customer in enumerate(_ordinary(company)[::4], start=1):
+        day = company.last_day - timedelta(days=rng.randrange(1, 90))
+        at = f"{day.isoformat()}T{rng.randrange(8, 17):02}:{rng.randrange(60):02}:00Z"
+        channel, result = rng.choice(("phone", "mail")), rng.choice(("reached", "no answer", "offer sent"))
+        yield f"K{number:04}", customer.id, at, channel, company.rep_id_of(customer), result
+
+
+def holds(company: Company) -> Iterator[Row]:
+    """A complaint that was settled, two that are open, and an account on credit hold. None plays a part."""
+    chosen = Random(f"{company.seed}:holds").sample(_ordinary(company), 4)
+    for customer, (kind, since, until, note) in zip(chosen, _HOLDS, strict=True):
+        begun = company.last_day - timedelta(days=since)
+        settled = "" if until is None else (company.last_day - timedelta(days=until)).isoformat()
+        yield customer.id, kind, begun.isoformat(), settled, note
+
+
+_HOLDS = (
+    ("complaint", 140, 131, "A pallet came damaged; sent again"),
+    ("complaint", 12, None, "Wrong colour, waits for a credit note"),
+    ("complaint", 4, None, "Two cartons short"),
+    ("credit_hold", 9, None, "Three invoices overdue"),
+)
+
+
+def _ordinary(company: Company) -> list[Customer]:
+    return [
+        each
+        for each in company.customers
+        if company.part_of(each) is BYSTANDER
+        and each.status == "active"
+        and not (each.is_internal or each.is_test)
+    ]

@@ -38,6 +38,8 @@ class SampleFiles:
     customers: Path
     assignments: Path
     targets: Path
+    contacts: Path
+    holds: Path
     orders: Path
     last_day: Path
     truth: Path
@@ -80,6 +82,8 @@ FILES = {
     "customers": "customers.csv",
     "assignments": "assignments.csv",
     "targets": "targets.csv",
+    "contacts": "contacts.csv",
+    "holds": "holds.csv",
     "orders": "orders.csv",
     "last_day": "last_day.ndjson",
     "truth": "truth.json",
@@ -98,6 +102,8 @@ def _write_entities(files: SampleFiles, company: Company, history: list[SampleOr
     _table(files.customers, CUSTOMER_COLUMNS, _customers(company))
     _table(files.assignments, "customer_id,rep_id,valid_from", ledger.assignments(company))
     _table(files.price_agreements, agreements.COLUMNS, agreements.price_agreements(company))
+    _table(files.contacts, "id,customer_id,at,channel,by,result", ledger.contacts(company))
+    _table(files.holds, "customer_id,kind,valid_from,valid_to,note", ledger.holds(company))
     _table(files.targets, "rep_id,period_start,period_end,amount,currency", ledger.targets(company, history))
 
 

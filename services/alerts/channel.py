@@ -1,13 +1,27 @@
-"""What a channel is: one way to get a message to somebody, and the two ways that can fail."""
+"""What a channel is: one way to get a message to somebody, the two ways that can fail, and what comes after."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
 from services.alerts.view import AlertView
+
+SCHEDULE = tuple(
+    timedelta(seconds=seconds)
+    for seconds in (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 43200, 43200, 86400, 86400)
+)
+"""Wait after the first, second ... failed try: 14 tries over 87.7 hours."""
+
+JITTER = 0.2
+"""Each wait is up to a fifth shorter or longer, so that what failed together does not return together."""
+
+LONGEST_ASKED = timedelta(hours=1)
+REFUSED_SCHEDULE = (timedelta(minutes=10), timedelta(hours=1), timedelta(hours=4), timedelta(hours=12))
+"""A receiver that refuses (a 4xx) is asked five times within a day: somebody may repair it."""
 
 
 class Rejected(Exception):
@@ -45,6 +59,40 @@ class Unavailable(Exception):
     def outcome(self) -> str:
         """How the attempt ended, as the delivery log has it."""
         return "unknown" if self.is_unknown else "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class TryAgain:
+    """Send the same delivery, with the same id, at that time."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Never send it again. `disables` closes the endpoint too."""
+
+    reason: str
+    disables: bool = False
+
+
+def after_failure(
+    attempt: int, error: Rejected | Unavailable, now: datetime, delivery_id: UUID
+) -> TryAgain | GiveUp:
+    """Return the next step after the `attempt`-th try (counting from 1) failed.
+
+    A receiver may ask for a later time than ours, by an hour at most; the delivery's id fixes the jitter.
+    """
+    if isinstance(error, Rejected):
+        return GiveUp(str(error), disables=error.disables)
+    waits = REFUSED_SCHEDULE if error.is_refusal else SCHEDULE
+    if attempt > len(waits):
+        return GiveUp(f"gave up after {attempt} tries; the last: {error}")
+    digest = sha256(f"{delivery_id}/{attempt}".encode()).digest()
+    wait = waits[attempt - 1] * (1 - JITTER + 2 * JITTER * int.from_bytes(digest[:4]) / 0xFFFFFFFF)
+    if error.retry_after is not None:
+        wait = max(wait, min(error.retry_after, LONGEST_ASKED))
+    return TryAgain(now + wait)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +156,7 @@ class Sending:
     recipients: tuple[str, ...]
     config: ChannelConfig
     channels: Mapping[str, Channel]
-    is_clock_fixed: bool = False
+    clock_pace: float = 1.0
     """Whether a setting fixes the business clock, to replay history: then nothing waits for a business time."""
 
     def allows(self, address: str) -> bool:

@@ -1,21 +1,55 @@
-"""Deciding: every signal gets a decision with its reason, and messages are drawn up within the limits."""
+"""Deciding: every signal belongs to an episode and gets a decision with its reason; messages keep within the limits."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
+from hashlib import sha256
 
-from services.alerts.episode import Episode, episode_of, may_notify
-from services.alerts.policy import Candidate, EpisodeKey, Policy, Reason, Verdict
+from services.alerts.policy import WHY_HELD, Candidate, EpisodeKey, Policy, Reason, Verdict
 from shared.domain.signal import Severity
+
+BUCKETS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One open question about a customer or a rep. `value` is as last notified, else as last seen."""
+
+    customer_id: int | None
+    kind: str
+    subject: str
+    number: int
+    opened_at: datetime
+    last_seen_at: datetime
+    quiet_after: datetime
+    holdout_bucket: int
+    is_holdout: bool
+    value: Decimal
+    rep_id: int | None = None
+    notified_at: datetime | None = None
+    product_id: int | None = None
+    id: int | None = None
+    is_open: bool = True
+    is_dismissed: bool = False
+    snoozed_until: datetime | None = None
+
+    @property
+    def key(self) -> EpisodeKey:
+        """What it is about."""
+        return self.customer_id, self.rep_id, self.kind, self.subject
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What went before: the newest episode of each key, the occasions somebody was notified of, today's messages."""
+    """What went before: the newest episode of each key, the occasions somebody was notified of, today's messages.
+
+    `open_kinds`: (customer, kind) of open episodes that may hide what else is found of the customer.
+    """
 
     episodes: Mapping[EpisodeKey, Episode] = field(default_factory=dict)
+    open_kinds: frozenset[tuple[int, str]] = frozenset()
     occasions_notified: frozenset[str] = frozenset()
     messages_today: Mapping[int, int] = field(default_factory=dict)
     customers_sold_to_today: frozenset[int] = frozenset()
@@ -23,12 +57,16 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What becomes of one signal. `rank` is its place among the points of its message, from 1."""
+    """What becomes of one signal. `rank` is its place among the points of its message, from 1.
+
+    `inhibited_by` is the kind that hides it, where one does.
+    """
 
     candidate: Candidate
     verdict: Verdict
     reason: Reason
     rank: int | None = None
+    inhibited_by: str | None = None
 
     @property
     def is_notified(self) -> bool:
@@ -70,8 +108,11 @@ class Plan:
 
 def decide(candidates: Sequence[Candidate], policy: Policy, history: History, now: datetime) -> Plan:
     """Decide about each signal as if it were alone, then about the messages they make, the most valuable first."""
-    episodes = _episodes(candidates, policy, history, now)
-    alone = [_decide_alone(each, policy, history, episodes.get(each.key), now) for each in candidates]
+    inhibited = _inhibited(candidates, policy, history, now)
+    standing = [each for each in candidates if each.signal_id not in inhibited]
+    episodes = _episodes(standing, policy, history, now)
+    alone = [*inhibited.values()]
+    alone += [_decide_alone(each, policy, history, episodes.get(each.key), now) for each in standing]
     passed = [each for each in alone if each.verdict is Verdict.NOTIFY]
     decisions = {each.candidate.signal_id: each for each in alone}
     for decision in within_limits(_once_per_episode(passed, decisions), policy, history):
@@ -94,6 +135,38 @@ def decide(candidates: Sequence[Candidate], policy: Policy, history: History, no
     )
 
 
+def _inhibited(
+    candidates: Sequence[Candidate], policy: Policy, history: History, now: datetime
+) -> dict[int, Decision]:
+    """The decisions of signals that a graver question about the customer hides. They open no episode: when it closes,
+    what is still so is found anew.
+    """
+    found = {
+        (each.customer_id, each.kind)
+        for each in candidates
+        if each.is_proven and _falls_away(each, now) is None and not _is_dismissed(each, history)
+    }
+    graver = found | history.open_kinds
+    hidden: dict[int, Decision] = {}
+    for each in candidates:
+        by = next(
+            (
+                rule.by
+                for rule in policy.inhibitions
+                if (each.customer_id, rule.by) in graver and rule.fits(each)
+            ),
+            None,
+        )
+        if by is not None and _falls_away(each, now) is None:
+            hidden[each.signal_id] = Decision(each, Verdict.SUPPRESSED, Reason.INHIBITED, inhibited_by=by)
+    return hidden
+
+
+def _is_dismissed(candidate: Candidate, history: History) -> bool:
+    past = history.episodes.get(candidate.key)
+    return past is not None and past.is_open and past.is_dismissed
+
+
 def _episodes(
     candidates: Iterable[Candidate], policy: Policy, history: History, now: datetime
 ) -> dict[EpisodeKey, Episode]:
@@ -106,6 +179,49 @@ def _episodes(
     return episodes
 
 
+def episode_of(candidate: Candidate, past: Episode | None, holdout_percent: int, now: datetime) -> Episode:
+    """Return the open episode with this new evidence, or a new one when none is open or its time is over."""
+    quiet_after = now + candidate.episode_ttl
+    if past is not None and past.is_open and now < past.quiet_after:
+        value = past.value if past.notified_at else candidate.value
+        return replace(past, last_seen_at=now, quiet_after=max(quiet_after, past.quiet_after), value=value)
+    number = past.number + 1 if past else 1
+    its_bucket = bucket(candidate, number)
+    return Episode(
+        customer_id=candidate.customer_id,
+        rep_id=candidate.rep_id,
+        kind=candidate.kind,
+        subject=candidate.subject,
+        number=number,
+        opened_at=now,
+        last_seen_at=now,
+        quiet_after=quiet_after,
+        holdout_bucket=its_bucket,
+        is_holdout=its_bucket < holdout_percent,
+        value=candidate.value,
+        product_id=candidate.product_id,
+    )
+
+
+def may_notify(episode: Episode, value: Decimal, growth: Decimal) -> Reason | None:
+    """Return why somebody may be notified: never before, or worth `growth` times the last message. Else None."""
+    if episode.notified_at is None:
+        return Reason.FIRST_TIME
+    if value >= episode.value * growth:
+        return Reason.MUCH_MORE_MONEY
+    return None
+
+
+def bucket(candidate: Candidate, episode_number: int) -> int:
+    """Return 0-99, the same for ever, evenly spread over customers (or reps), kinds and episodes.
+
+    Episodes below the policy's share are left alone on purpose, so that what calls earn can be measured.
+    """
+    about = candidate.customer_id if candidate.rep_id is None else f"rep {candidate.rep_id}"
+    digest = sha256(f"{about}/{candidate.kind}/{episode_number}".encode()).digest()
+    return int.from_bytes(digest[:8]) % BUCKETS
+
+
 def _falls_away(candidate: Candidate, now: datetime) -> Reason | None:
     """Why nothing more need be asked about a signal, if so."""
     if candidate.is_withdrawn:
@@ -114,6 +230,8 @@ def _falls_away(candidate: Candidate, now: datetime) -> Reason | None:
         return Reason.SUPERSEDED
     if not candidate.is_contactable:
         return Reason.CUSTOMER_NOT_CONTACTABLE
+    if candidate.is_selling and candidate.hold is not None:
+        return WHY_HELD.get(candidate.hold, Reason.ON_HOLD)
     if now >= candidate.expires_at:
         return Reason.EXPIRED
     return None
@@ -199,7 +317,7 @@ def within_limits(passed: Iterable[Decision], policy: Policy, history: History) 
     most = policy.points_per_message
 
     def most_valuable_first(points: Sequence[Decision]) -> tuple[bool, Decimal]:
-        return not _is_free(points, policy), -worth(points[:most])
+        return not _is_free(points, policy), -points[0].candidate.value
 
     for message in sorted(by_occasion(passed), key=most_valuable_first):
         points = message
@@ -210,11 +328,17 @@ def within_limits(passed: Iterable[Decision], policy: Policy, history: History) 
             points = [each for each in points if not each.candidate.is_selling]
         if not points:
             continue
-        shown = points[:most]
-        # A small point may stand beside a large one, never alone.
-        if worth(shown) < min(policy.rule_for(each.candidate).value_floor for each in shown):
+        lead = next((each for each in points if policy.merits_message(each.candidate)), None)
+        if lead is None:  # what stands beside a lead point never carries it
             yield from _inbox_only(points, Reason.TOO_WEAK)
             continue
+        points = [lead, *(each for each in points if each is not lead)]
+        if lead.candidate.is_mistake:
+            yield from _inbox_only(
+                (each for each in points if not each.candidate.is_mistake), Reason.BESIDE_A_MISTAKE
+            )
+            points = [each for each in points if each.candidate.is_mistake]
+        shown = points[:most]
         recipient = points[0].candidate.recipient_id
         if not _is_free(points, policy):
             if used.get(recipient, 0) >= policy.messages_per_rep:
@@ -238,9 +362,10 @@ def by_occasion(decisions: Iterable[Decision]) -> list[list[Decision]]:
     return [sorted(points, key=best_first) for points in groups.values()]
 
 
-def best_first(decision: Decision) -> tuple[bool, Decimal, int]:
-    """Urgent first, then by money; the id settles a tie."""
-    return not decision.candidate.is_urgent, -decision.candidate.value, decision.candidate.signal_id
+def best_first(decision: Decision) -> tuple[bool, bool, Decimal, int]:
+    """Urgent first, then mistakes, then by money; the id settles a tie."""
+    told = decision.candidate
+    return not told.is_urgent, not told.is_mistake, -told.value, told.signal_id
 
 
 def worth(points: Iterable[Decision]) -> Decimal:
@@ -249,7 +374,7 @@ def worth(points: Iterable[Decision]) -> Decimal:
 
 
 def _is_free(points: Sequence[Decision], policy: Policy) -> bool:
-    """Whether a message takes nothing from the recipient's budget: one of its points is urgent."""
+    """Whether a message takes nothing from the recipient's budget: one of its points is a mistake."""
     return any(not policy.rule_for(each.candidate).counts_in_budget for each in points)
 
 

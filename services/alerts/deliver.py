@@ -13,10 +13,9 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from services.alerts import message
-from services.alerts.channel import OutboundMessage, Rejected, Sending, Unavailable
+from services.alerts.channel import OutboundMessage, Rejected, Sending, TryAgain, Unavailable, after_failure
 from services.alerts.dispatch import Dispatcher, Endpoint, NotSent, Outcome
-from services.alerts.schedule import TryAgain, after_failure
-from services.alerts.store import deliveries, fresh_plans, views
+from services.alerts.store import deliveries, views
 from services.alerts.store.deliveries import Ending, Held
 from services.alerts.view import AlertView
 from shared import tasks
@@ -53,8 +52,7 @@ class DeliveryBatch:
     def run(self, batch: Sequence[Task]) -> Tally:
         """Deliver what can be delivered now. One that fails never spends another's attempt."""
         self._tasks = {UUID(task.key): task for task in batch}
-        with self._database.transaction() as connection:
-            fresh_plans(connection)
+        with self._database.transaction(fresh_plans=True) as connection:
             tasks.assert_lease(connection, batch, LEASE)
             messages = self._start(connection)
         outcomes = self._shared.dispatcher.send(messages, self._record_late, self._is_paused)
@@ -133,8 +131,7 @@ class DeliveryBatch:
         if not outcomes:
             return Tally()
         try:
-            with self._database.transaction() as connection:
-                fresh_plans(connection)
+            with self._database.transaction(fresh_plans=True) as connection:
                 endings = self._record_tried(connection, outcomes)
                 self._take_back(connection, outcomes)
         except LeaseLost:

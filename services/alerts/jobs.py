@@ -9,7 +9,7 @@ from services.alerts.decide import decide
 from services.alerts.deliver import LEASE, Delivering, DeliveryBatch
 from services.alerts.dispatch import Dispatcher
 from services.alerts.policy import Policy, standard_policy
-from services.alerts.store import closing, fresh_plans, history
+from services.alerts.store import closing, history
 from services.alerts.store.closing import QUEUE
 from services.alerts.store.record import record
 from shared import tasks
@@ -45,9 +45,9 @@ def handlers(
     )
 
 
-def periodic(_settings: Settings) -> tuple[Periodic, ...]:
-    """Return what puts tasks by the clock: tidying, once a day."""
-    return (closing.put_tidy,)
+def periodic(_settings: Settings, clock: Clock) -> tuple[Periodic, ...]:
+    """Return what puts tasks by the business clock: tidying, once a day."""
+    return (lambda connection: closing.put_tidy(connection, clock().date()),)
 
 
 def decide_batch(
@@ -57,15 +57,14 @@ def decide_batch(
     now = clock()
     occasions = sorted({task.key.partition("@")[0] for task in batch})
     orders = sorted(int(each.removeprefix("order:")) for each in occasions if each.startswith("order:"))
-    with database.transaction() as connection:
-        fresh_plans(connection)
+    with database.transaction(fresh_plans=True) as connection:
         history.ensure_users(connection)
         recipients = history.recipients_of(connection, occasions, orders, now.date())
         history.lock(connection, recipients)
         closing.amend(connection, orders, now)
         candidates = history.waiting(connection, occasions, recipients, now)
         closing.close_answered(connection, list(recipients.by_customer), now)
-        plan = decide(candidates, policy, history.load_history(connection, candidates), now)
+        plan = decide(candidates, policy, history.load_history(connection, candidates, policy), now)
         is_any_due = record(connection, plan, policy, sending, now)
         tasks.complete(connection, batch)
     if is_any_due:
@@ -85,7 +84,8 @@ def policy_of(settings: Settings) -> Policy:
     """The policy these settings ask for."""
     return standard_policy(
         messages_per_rep=settings.budget_per_rep,
-        value_floor=settings.value_floor,
+        call_cost=settings.call_cost,
+        correction_cost=settings.correction_cost,
         holdout_percent=settings.holdout_percent,
         is_shadow=settings.sending == "shadow",
     )
@@ -98,7 +98,7 @@ def sending_of(settings: Settings) -> Sending:
         recipients=settings.recipients,
         config=config_of(settings),
         channels=installed_channels(),
-        is_clock_fixed=settings.business_time is not None,
+        clock_pace=settings.clock_pace,
     )
 
 

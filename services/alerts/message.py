@@ -10,11 +10,14 @@ from uuid import UUID
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from services.alerts import words
+from services.alerts import view as words
 from services.alerts.view import AlertView
 
-LONGEST_NAME = 60
-LONGEST_SUBJECT = 150
+LONGEST_SUBJECT = 50
+"""What a phone shows."""
+LONGEST_NAME = 20
+SHORTEST_HEAD = 8
+"""So much of a headline's beginning stays; the rest of its room goes to its end, where the figures stand."""
 NOT_FOR_MAILS = str.maketrans({"\r": " ", "\n": " ", "\x00": None})
 
 LINK_LIFETIME = timedelta(days=14)
@@ -65,15 +68,23 @@ def write(shown: Sequence[tuple[AlertView, str]]) -> RenderedMessage:
 
 
 def subject(view: AlertView) -> str:
-    """Customer, what, how much margin and how much more there is: what a phone shows at seven in the morning."""
-    best = view.best
-    more = f" (+{len(view.points) - 1} more)" if len(view.points) > 1 else ""
+    """Who: fact, usual: what a phone shows at seven in the morning. The money stands in the message."""
     urgent = "Now: " if view.is_urgent else ""
-    name = shortened(view.customer, LONGEST_NAME)
-    margin = f"{words.margin(best, view.currency)}{more}"
-    room = LONGEST_SUBJECT - len(urgent) - len(name) - len(margin) - 4
-    headline = shortened(best.headline, max(room, 20))
-    return f"{urgent}{name}: {headline}: {margin}".translate(NOT_FOR_MAILS)
+    headline = view.best.headline
+    room = LONGEST_SUBJECT - len(urgent) - 2
+    name = shortened(view.customer, max(LONGEST_NAME, room - len(headline)))
+    return f"{urgent}{name}: {squeezed(headline, room - len(name))}".translate(NOT_FOR_MAILS)
+
+
+def squeezed(text: str, longest: int) -> str:
+    """Cut in the middle, at words: the end holds the figures."""
+    if len(text) <= longest:
+        return text
+    head, tail = text.split(" "), list[str]()
+    while head and len(" ".join([head[-1], *tail])) <= longest - SHORTEST_HEAD - 1:
+        tail.insert(0, head.pop())
+    end = " ".join(tail)
+    return f"{shortened(' '.join(head), longest - len(end) - 1)} {end}".strip()
 
 
 def shortened(text: str, longest: int) -> str:

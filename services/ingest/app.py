@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 from apiflask import APIFlask
 from redis import Redis
 
-from services.ingest import events, hooks, orders
+from services.ingest import events, facts, hooks, orders
 from services.ingest.describe import describe_bodies
-from services.ingest.entry_points import OUTCOME, IngestService
+from services.ingest.hooks import OUTCOME, IngestService
 from services.ingest.replay import quarantined_by_source
 from services.ingest.source import all_sources
 from shared import migrations
@@ -59,6 +59,7 @@ def create_app(
     hooks.add(app, service, sources, secrets)
     orders.add(app, service, find_token)
     events.add(app, service, find_token)
+    facts.add(app, service, find_token)
     describe_bodies(app, sources.values())
     return app
 

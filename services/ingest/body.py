@@ -21,10 +21,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from services.ingest.source import InvalidOrder, NotJson
-from shared import strict_json
-from shared.domain.money import CURRENCIES, LARGEST_AMOUNT
-from shared.domain.order import CustomerStatus, LineKind, OrderKind, OrderStatus
-from shared.faults import Fault, faults_of
+from shared.domain.order import CURRENCIES, LARGEST_AMOUNT, CustomerStatus, LineKind, OrderKind, OrderStatus
+from shared.faults import Fault, JsonFault, faults_of, load_json
 
 Id = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 MaybeId = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
@@ -181,8 +179,8 @@ Parsed = TypeVar("Parsed")
 def parse(model: TypeAdapter[Parsed], raw: bytes) -> Parsed:
     """Read bytes as JSON of this form. Raises NotJson, or InvalidOrder with every field that does not fit."""
     try:
-        return model.validate_python(strict_json.loads(raw))
-    except strict_json.JsonFault as fault:
+        return model.validate_python(load_json(raw))
+    except JsonFault as fault:
         raise NotJson([Fault(f"not usable as JSON: {fault}")]) from None
     except ValidationError as error:
         raise InvalidOrder(faults_of(error)) from None

@@ -11,11 +11,10 @@ from http import HTTPStatus
 import msgspec
 from flask import Response, request
 
-from services.ingest.compare import Comparison
-from services.ingest.entry_points import OUTCOME, STATUS, IngestService, status_of
+from services.ingest.hooks import OUTCOME, STATUS, IngestService, status_of
 from services.ingest.normalise import read_order
 from services.ingest.source import InvalidOrder
-from services.ingest.store import Event, OrderRevision, Stored, conflict, prepare
+from services.ingest.store import Comparison, Event, OrderRevision, Stored, conflict, prepare
 from services.ingest.store_many import store_many
 from shared.faults import Fault
 from shared.problems import DATABASE_AWAY

@@ -125,8 +125,10 @@ def _entity_command(name: str) -> click.Command:
         from services.ingest.imports.entity_import import EntityRequest, import_entity  # noqa: PLC0415
         from services.ingest.imports.table import FileFault  # noqa: PLC0415
 
-        currency, path = context.settings.base_currency, _rejects_of(file, rejects)
-        request = EntityRequest(ENTITIES[name], file, source, currency, path, dry_run)
+        settings, path = context.settings, _rejects_of(file, rejects)
+        request = EntityRequest(
+            ENTITIES[name], file, source, settings.base_currency, path, dry_run, settings.time_zone
+        )
         try:
             made = import_entity(context.database, request)
         except (MapFault, FileFault) as fault:

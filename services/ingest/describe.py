@@ -9,7 +9,7 @@ from typing import Any
 from apiflask import APIFlask
 from pydantic import BaseModel, TypeAdapter
 
-from services.ingest import bulk
+from services.ingest import bulk, facts
 from services.ingest.body import OrderBody
 from services.ingest.source import Source
 
@@ -33,8 +33,10 @@ def describe_bodies(app: APIFlask, sources: Iterable[Source]) -> None:
         _take(
             spec, "/hooks/{connection}", {"application/json": sent[0] if len(sent) == 1 else {"anyOf": sent}}
         )
+        of_facts = [{"$ref": REFERENCE.format(model=body.__name__)} for body in facts.BODIES.values()]
+        _take(spec, "/v1/facts", {"application/json": {"anyOf": of_facts}})
         schemas = spec.setdefault("components", {}).setdefault("schemas", {})
-        models: list[type[BaseModel]] = [OrderBody, *bodies]
+        models: list[type[BaseModel]] = [OrderBody, *facts.BODIES.values(), *bodies]
         for model in models:
             schema = TypeAdapter(model).json_schema(ref_template=REFERENCE)
             schemas |= {**schema.pop("$defs", {}), model.__name__: schema}

@@ -5,7 +5,7 @@ from uuid import UUID
 from apiflask import APIFlask
 from sqlalchemy import text
 
-from services.ingest.entry_points import IngestService
+from services.ingest.hooks import IngestService
 from shared.bearer import authorise
 from shared.problems import Problem
 from shared.tokens import ApiToken, FindToken

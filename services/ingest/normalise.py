@@ -13,8 +13,7 @@ from functools import lru_cache
 from services.ingest.body import ORDER, LineBody, OrderBody, parse
 from services.ingest.pricing import ONE, ZERO, check_tax, line_nets, totals_that_differ
 from services.ingest.source import InvalidOrder, ReadContext
-from shared.domain.money import LARGEST_AMOUNT, rounded
-from shared.domain.order import CustomerRef, Line, LineKind, Order, OrderKind
+from shared.domain.order import LARGEST_AMOUNT, CustomerRef, Line, LineKind, Order, OrderKind, rounded
 from shared.faults import Fault, fault_at
 
 FIRST_YEAR = 1990

@@ -5,11 +5,10 @@ from flask import Response, request
 from werkzeug.exceptions import UnsupportedMediaType
 
 from services.ingest import bulk
-from services.ingest.compare import Comparison
-from services.ingest.entry_points import OUTCOME, STATUS, IngestService, answer, unprocessable
+from services.ingest.hooks import OUTCOME, STATUS, IngestService, answer, unprocessable
 from services.ingest.normalise import read_order
 from services.ingest.source import InvalidOrder
-from services.ingest.store import Event, conflict, prepare, store
+from services.ingest.store import Comparison, Event, conflict, prepare, store
 from shared.bearer import require_scope
 from shared.problems import Problem
 from shared.tokens import ApiToken, FindToken

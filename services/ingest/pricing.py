@@ -14,8 +14,7 @@ from collections.abc import Iterator, Sequence
 from decimal import ROUND_DOWN, Decimal
 
 from services.ingest.body import LineBody, OrderBody, TotalsBody
-from shared.domain.money import AMOUNT_UNIT, LARGEST_AMOUNT, rounded
-from shared.domain.order import LineKind
+from shared.domain.order import AMOUNT_UNIT, LARGEST_AMOUNT, LineKind, rounded
 from shared.faults import Fault, fault_at
 
 ZERO = Decimal(0)

@@ -8,14 +8,17 @@ from uuid import UUID
 from msgspec.structs import replace
 from sqlalchemy import Connection, text
 
-from services.ingest.compare import Comparison, CurrentRevision, compare, is_newer_by_receipt
 from services.ingest.source import InvalidOrder, Read, ReadContext, read_event
 from services.ingest.store import (
     QUEUE,
+    Comparison,
+    CurrentRevision,
     as_json,
+    compare,
     conflict,
     current_revision,
     flags_json,
+    is_newer_by_receipt,
     replace_current,
     revision_after,
 )

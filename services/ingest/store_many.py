@@ -7,8 +7,16 @@ two streams of the same orders, and the scoring of them, can never wait for each
 from collections.abc import Sequence
 from uuid import UUID
 
-from services.ingest.compare import Comparison, CurrentRevision, compare, version_to_keep
-from services.ingest.store import OrderRevision, Stored, flags_json, store_beside
+from services.ingest.store import (
+    Comparison,
+    CurrentRevision,
+    OrderRevision,
+    Stored,
+    compare,
+    flags_json,
+    store_beside,
+    version_to_keep,
+)
 from shared.db import Database
 
 _STORE_NEW = (

@@ -4,6 +4,8 @@ import importlib.metadata
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from urllib.parse import quote, urlencode
+from uuid import UUID
 
 from apiflask import APIFlask
 from flask import request
@@ -55,9 +57,41 @@ def create_app(
     @app.doc(security="ApiToken", summary="Signals found, newest first")
     @require_scope("signals:read", find_token)
     def signals(_token: ApiToken) -> dict[str, Any]:
-        limit = request.args.get("limit", str(SIGNALS_AT_MOST))
-        if not (limit.isascii() and limit.isdigit()) or not 0 < int(limit) <= SIGNALS_AT_MOST:
-            raise Problem(422, f"limit must be a number from 1 to {SIGNALS_AT_MOST}")
-        return {"signals": api.signals(database, request.args.get("customer"), int(limit))}
+        return {"signals": api.signals(database, request.args.get("customer"), _limit())}
+
+    @app.get("/v1/customers/<path:customer>/signals")
+    @app.doc(
+        security="ApiToken",
+        summary="Signals about one customer, newest first",
+        responses=[200, 401, 403, 404, 422],
+    )
+    @require_scope("signals:read", find_token)
+    def customer_signals(_token: ApiToken, customer: str) -> dict[str, Any]:
+        """Page by page: `next` is the address of the next one. `customer` is upstream's id, of any source or one."""
+        name = api.CustomerName(customer, request.args.get("source"))
+        found = api.customer_signals(database, name, _before(), _limit())
+        if found is None:
+            raise Problem(404, "There is no such customer.")
+        shown, last = found
+        more = request.args.to_dict() | {"before": str(last)}
+        return {
+            "signals": shown,
+            "next": f"{quote(request.path)}?{urlencode(more)}" if last is not None else None,
+        }
 
     return app
+
+
+def _limit() -> int:
+    limit = request.args.get("limit", str(SIGNALS_AT_MOST))
+    if not (limit.isascii() and limit.isdigit()) or not 0 < int(limit) <= SIGNALS_AT_MOST:
+        raise Problem(422, f"limit must be a number from 1 to {SIGNALS_AT_MOST}")
+    return int(limit)
+
+
+def _before() -> UUID | None:
+    before = request.args.get("before")
+    try:
+        return None if before is None else UUID(before)
+    except ValueError:
+        raise Problem(422, "before must be the id of a signal") from None

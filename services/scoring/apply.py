@@ -16,8 +16,7 @@ from services.scoring.store import items, orders
 from services.scoring.store.catalogue import Catalogue
 from services.scoring.store.orders import Revision
 from shared import identities
-from shared.domain.money import in_base
-from shared.domain.order import CustomerRef, Line, LineKind, Order, OrderKind, OrderStatus
+from shared.domain.order import CustomerRef, Line, LineKind, Order, OrderKind, OrderStatus, in_base
 
 CONFIRMED = (OrderStatus.CONFIRMED, OrderStatus.CLOSED)
 

@@ -21,6 +21,7 @@ from services.scoring.fit.facts import read_facts
 from services.scoring.fit.model import Model
 from services.scoring.fit.run import ModelsFailed, NothingToFit, connected, fit
 from services.scoring.store import api, items
+from shared.clock import start_of_day
 from shared.domain.signal import DaySignalKind, SignalKind
 from shared.plugins import discover
 
@@ -29,12 +30,16 @@ if TYPE_CHECKING:
 
 
 @click.command("fit")
-@click.option("--as-of", type=click.DateTime(), help="use facts before this moment, in UTC; default: now")
+@click.option("--as-of", type=click.DateTime(), help="use facts before this moment, in UTC; default: today")
 @click.pass_obj
 def fit_command(context: "Context", as_of: datetime | None) -> None:
-    """Build the models from history, swap them in, and say how good they are."""
+    """Build the models from history, swap them in, and say how good they are.
+
+    Models as of a moment before that of the current ones do not become current.
+    """
     items.refresh_if_asked(context.database, context.settings.base_currency)
-    moment = as_of.replace(tzinfo=UTC) if as_of else context.clock()
+    today = start_of_day(context.clock(), context.settings.time_zone)
+    moment = as_of.replace(tzinfo=UTC) if as_of else today
     try:
         report = fit(
             context.settings.database_url.get_secret_value(), moment, zone=context.settings.time_zone

@@ -14,7 +14,7 @@ from typing import Any
 
 import ibis
 
-from services.scoring.effects import ASSUMED_MARGIN, EFFECTS, after_acting, valuation
+from services.scoring.effects import EFFECTS, after_acting, valuation
 from services.scoring.price_gaps import QUARTER, Sales, priced_after
 from services.scoring.value import CENT, HORIZON, exact, number
 from shared.domain.signal import Evidence, Signal
@@ -46,14 +46,14 @@ class Told:
     detail: dict[str, Any] = field(default_factory=dict)
 
 
-def usual_quarter(purchases: ibis.Table) -> ibis.Table:
+def usual_quarter(purchases: ibis.Table, assumed_margin: float) -> ibis.Table:
     """Return per customer `quarter_margin`, the 90th percentile of a quarter's margin, in base currency.
 
-    `purchases` are priced ones; where a cost is unknown, its margin is assumed.
+    `purchases` are priced ones; where a cost is unknown, the assumed margin rate holds.
     """
     cost_share = purchases.unit_cost * purchases.quantity / purchases.net
     known = purchases.base_net * (1 - cost_share)
-    margin = ibis.coalesce(known, purchases.base_net * ASSUMED_MARGIN)
+    margin = ibis.coalesce(known, purchases.base_net * assumed_margin)
     quarter = (purchases.age / QUARTER).floor()
     rows = purchases.select("customer_id", quarter=quarter, margin=margin)
     quarters = rows.group_by("customer_id", "quarter").agg(margin=rows.margin.sum())
@@ -76,7 +76,7 @@ def valued(rows: ibis.Table, kind: str) -> ibis.Table:
 def without_agreed(rows: ibis.Table, agreements: ibis.Table | None, as_of: date) -> ibis.Table:
     """Leave out the items whose price is agreed with the customer on that day: an agreed price is no leak.
 
-    `agreements` has customer_id, product_id, valid_from and valid_to (NULL: open); None while no such facts exist.
+    `agreements` has customer_id, product_id, valid_from and valid_to (NULL: open); None where none was ever agreed.
     """
     if agreements is None:
         return rows

@@ -1,9 +1,12 @@
 """Run the kinds that look at orders: skip reasons, signals, ended episodes, and the rows that are stored."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from services.scoring.effects import EFFECTS
 from services.scoring.facts import CustomerFacts, FitFacts, OrderFacts
+from services.scoring.value import is_worth_keeping
 from shared.domain.order import LineKind, Order, OrderKind, OrderStatus
 from shared.domain.signal import Episode, OrderSignalKind, Signal, SignalKind
 
@@ -74,22 +77,41 @@ def _skipped_lines(order: Order) -> str | None:
     return None
 
 
-def detect(kinds: Kinds, facts: OrderFacts) -> list[Signal]:
-    """Return everything the kinds find in one order."""
-    return [
-        signal
-        for kind in kinds.values()
-        if isinstance(kind, OrderSignalKind)
-        for signal in kind.detect(facts)
-    ]
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the kinds find in one order; `dropped` names the kind of each finding not worth acting on."""
+
+    signals: tuple[Signal, ...] = ()
+    dropped: tuple[str, ...] = ()
 
 
-def ended(kinds: Kinds, facts: OrderFacts, episodes: Iterable[tuple[int, Episode]]) -> dict[int, str]:
-    """Return the reason for each open episode, by id, that this order ends."""
+NOTHING_FOUND = Found()
+
+
+def detect(kinds: Kinds, facts: OrderFacts) -> Found:
+    """Return everything the kinds find in one order. What brings less than acting on it costs is only counted."""
+    kept, dropped = [], []
+    for kind in kinds.values():
+        if isinstance(kind, OrderSignalKind):
+            for signal in kind.detect(facts):
+                if is_worth_keeping(signal, kind.action, facts.assumptions):
+                    kept.append(signal)
+                else:
+                    dropped.append(kind.name)
+    return Found(tuple(kept), tuple(dropped))
+
+
+def ended(
+    kinds: Kinds, facts: OrderFacts, found: Sequence[Signal], episodes: Iterable[tuple[int, Episode]]
+) -> dict[int, str]:
+    """Return the reason for each open episode, by id, that this order ends: none that it gives new evidence for."""
+    seen = {(signal.kind, signal.subject) for signal in found}
     reasons = {
         episode_id: kinds[episode.kind].ends(facts, episode)
         for episode_id, episode in episodes
-        if episode.kind in kinds and episode.opened_at < facts.as_of
+        if episode.kind in kinds
+        and episode.opened_at < facts.as_of
+        and (episode.kind, episode.subject) not in seen
     }
     return {episode_id: reason for episode_id, reason in reasons.items() if reason is not None}
 
@@ -98,7 +120,7 @@ def rows(kinds: Kinds, facts: OrderFacts, signals: Sequence[Signal], business_no
     """Return the signals of an order as they are stored."""
     order = {"order_id": facts.order_id, "order_version": facts.version}
     return [
-        row(kinds[each.kind], each, f"order:{facts.order_id}", facts.fit, business_now)
+        row(kinds[each.kind], each, f"order:{facts.order_id}", facts.fit, min(facts.as_of, business_now))
         | order
         | {"facts": each.facts or made_from(facts, each)}
         for each in signals
@@ -117,7 +139,12 @@ def made_from(facts: OrderFacts, signal: Signal) -> Row:
         "channel": facts.channel,
         "rate": facts.rate,
         "base_net": facts.base_net,
-        "assumptions": facts.assumptions,
+        "assumptions": {
+            "base_currency": facts.assumptions.base_currency,
+            "margin": facts.assumptions.margin,
+            "floor_margin": facts.assumptions.floor_margin,
+            "effect": facts.assumptions.effects.get(signal.kind, EFFECTS.get(signal.kind)),
+        },
         "lines": [
             {
                 "product_id": each.product.id,
@@ -125,6 +152,7 @@ def made_from(facts: OrderFacts, signal: Signal) -> Row:
                 "net": each.line.net,
                 "base_net": each.base_net,
                 "base_unit_cost": each.base_unit_cost,
+                "agreed_price": each.agreed_price,
                 "history": each.history if own else (),
             }
             for each in own or facts.lines
@@ -173,6 +201,7 @@ def row(
         "detail": signal.detail,
         "facts": signal.facts,
         "severity": signal.severity,
+        "action": kind.action,
         "is_selling": kind.is_selling,
         "is_proven": unproven_reason is None,
         "unproven_reason": unproven_reason,

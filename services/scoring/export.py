@@ -22,6 +22,7 @@ from services.scoring.fit.grade import CrossSellGrade
 from services.scoring.fit.model import Model
 from services.scoring.fit.models import neighbours, reorder
 from services.scoring.fit.run import connected
+from services.scoring.margins import at_own_margin
 from shared.plugins import discover
 
 COLUMNS = ("customer", "kind", "subject", "rank", "score", "probability", "value")
@@ -108,18 +109,18 @@ def _outside_ids(connection: dbapi.Connection) -> dict[str, dict[int, str]]:
 
 
 def _going_quiet(facts: Facts, _top: int) -> Iterator[Row]:
-    for row in _table(facts, "going_quiet", [ibis.desc("gain"), "customer_id"]):
+    for row in _valued(facts, "going_quiet", [ibis.desc("gain"), "customer_id"], of_heads=True):
         yield Row(row["customer_id"], None, "orders", row["p_lost"], row["p0"], row["gain"])
 
 
 def _spend_drop(facts: Facts, _top: int) -> Iterator[Row]:
-    for row in _table(facts, "spend_drop", [ibis.desc("gain"), "customer_id"]):
+    for row in _valued(facts, "spend_drop", [ibis.desc("gain"), "customer_id"], of_heads=True):
         yield Row(row["customer_id"], None, "spend", -row["deviation"], row["p0"], row["gain"])
 
 
 def _stopped(table: str, key: str) -> Callable[[Facts, int], Iterator[Row]]:
     def rows(facts: Facts, _top: int) -> Iterator[Row]:
-        for row in _table(facts, table, [ibis.desc("gain"), "customer_id", key]):
+        for row in _valued(facts, table, [ibis.desc("gain"), "customer_id", key]):
             product = row[key] if key == "product_id" else None
             yield Row(row["customer_id"], product, str(row[key]), row["revenue"], row["p0"], row["gain"])
 
@@ -180,6 +181,14 @@ def _first_margin(item: Mapping[str, Any]) -> float:
     )
     revenue = (item.get("first_quantity") or 0) * (item.get("unit_price") or 0)
     return float(revenue * rate * (1 + (item.get("repeats") or 0)))
+
+
+def _valued(facts: Facts, name: str, order: list[Any], *, of_heads: bool = False) -> list[dict[str, Any]]:
+    """Return the rows of a model with their gain at the customer's own margin."""
+    rows = facts.predictions.table(name)
+    if rows is None:
+        return []
+    return facts.engine.rows(at_own_margin(facts, rows, of_heads=of_heads).order_by(order))
 
 
 def _table(facts: Facts, name: str, order: list[Any]) -> list[dict[str, Any]]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from operator import attrgetter
-from statistics import median
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,8 +18,10 @@ from shared.domain.order import Line, OrderKind, OrderStatus
 MEMORY = 8
 """How many of the last purchases of an item are kept; `customer_item.recent_*` holds as many."""
 
-FEW_DAYS = 3
-"""With fewer order days there is no usual quantity."""
+FEW_PURCHASES = 4
+DUE = Decimal("0.9")
+REGULAR_WINDOW = timedelta(days=180)
+"""A product bought so often, and within so long, is a regular; it is due after this share of its usual gap."""
 
 SAME_BAND = Decimal("1.5")
 """Quantities within this factor of each other are compared as one quantity."""
@@ -118,6 +119,8 @@ class ProductFacts:
     is_active: bool = True
     stock: Decimal | None = None
     floor_margin: Decimal | None = None
+    list_price: Decimal | None = None
+    list_currency: str | None = None
     substitutes: frozenset[int] = frozenset()
     breaks: tuple[PriceBreak, ...] = ()
     costs: tuple[Cost, ...] = ()
@@ -133,7 +136,7 @@ class ProductFacts:
 
 @dataclass(frozen=True, slots=True)
 class CustomerFacts:
-    """The account an order counts for, after the merge map."""
+    """The account an order counts for, after the merge map. `holds`: the kinds of hold open on the order's day."""
 
     id: int
     name: str | None = None
@@ -141,10 +144,14 @@ class CustomerFacts:
     is_internal: bool = False
     segment: str | None = None
     channel: str | None = None
+    holds: frozenset[str] = frozenset()
 
 
 class LineFacts(msgspec.Struct, frozen=True):
-    """One product line of the order. `history` is the customer's last purchases of it, newest first."""
+    """One product line of the order. `history` is the customer's last purchases of it, newest first.
+
+    `agreed_price`: what was agreed with the customer for a base unit on the order's day, in the order's currency.
+    """
 
     number: int
     line: Line
@@ -153,6 +160,7 @@ class LineFacts(msgspec.Struct, frozen=True):
     base_net: Decimal | None = None
     base_unit_cost: Decimal | None = None
     history: tuple[Purchase, ...] = ()
+    agreed_price: Decimal | None = None
 
 
 class PastOrder(NamedTuple):
@@ -181,19 +189,25 @@ class ModelRun:
 
 @dataclass(frozen=True, slots=True)
 class FitFacts:
-    """The current run of every model, by model. `order_sizes` holds (P60, P75) by segment."""
+    """The current run of every model, by model."""
 
     runs: Mapping[str, ModelRun]
-    order_sizes: Mapping[str, tuple[Decimal, Decimal]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
-    """Settings used where a cost or a floor is not known."""
+    """Settings used where a cost or a floor is not known, or what acting brings and costs, in base currency.
+
+    `effects` holds what differs from `services.scoring.effects.EFFECTS`.
+    """
 
     base_currency: str = "EUR"
     margin: Decimal = Decimal("0.30")
     floor_margin: Decimal = Decimal(0)
+    effects: Mapping[str, float] = field(default_factory=dict)
+    call_cost: Decimal = Decimal(10)
+    correction_cost: Decimal = Decimal(3)
+    mention_cost: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +215,8 @@ class OrderFacts:
     """One order and everything its detectors may know: nothing here is dated at or after `as_of`.
 
     `lines` are its product lines with a quantity; `bought` the products of the last 24 months, without this
-    order's; `candidates` the fit's never-bought products with their scores; `products` whatever `candidates` and
+    order's; `regulars` the last purchases, newest first, of products not in this order that were bought time and
+    again; `candidates` the fit's never-bought products with their scores; `products` whatever `candidates` and
     neighbours name; `rate` turns the order's currency into base currency.
     """
 
@@ -219,6 +234,7 @@ class OrderFacts:
     rate: Decimal | None = None
     base_net: Decimal | None = None
     bought: Collection[int] = frozenset()
+    regulars: Mapping[int, tuple[Purchase, ...]] = field(default_factory=dict)
     past_orders: tuple[PastOrder, ...] = ()
     candidates: tuple[tuple[int, float], ...] = ()
     products: Mapping[int, ProductFacts] | None = None
@@ -250,29 +266,10 @@ def by_day(purchases: Collection[Purchase]) -> dict[date, Decimal]:
     return days
 
 
-def usual_quantity(history: tuple[Purchase, ...], today: date) -> Decimal | None:
-    """Median quantity of an order day before today; None with fewer than three such days."""
-    days = by_day([each for each in history if day_of(each.at) < today])
-    return median(days.values()) if len(days) >= FEW_DAYS else None
-
-
-def bought_today(history: tuple[Purchase, ...], today: date) -> Decimal:
-    """What earlier orders of the same day already took."""
-    return by_day(history).get(today, Decimal(0))
-
-
 def is_same_band(one: Decimal, other: Decimal) -> bool:
     """Are two quantities near enough that their prices may be compared?"""
     smaller, larger = sorted((one, other))
     return smaller * SAME_BAND >= larger
-
-
-def last_price(history: tuple[Purchase, ...], quantity: Decimal, currency: str) -> Purchase | None:
-    """The customer's last purchase at about this quantity and in this currency."""
-    for each in history:
-        if each.currency == currency and is_same_band(each.quantity, quantity):
-            return each
-    return None
 
 
 def order_days(orders: Collection[PastOrder]) -> dict[date, Decimal]:

@@ -10,11 +10,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+import msgspec
 from sqlalchemy import Connection
 
 from services.scoring.apply import ResolvedLine, ResolvedOrder
-from services.scoring.facts import Assumptions, LineFacts, OrderFacts, PastOrder, fold
-from services.scoring.store import items, orders
+from services.scoring.facts import FEW_PURCHASES, Assumptions, LineFacts, OrderFacts, PastOrder, day_of, fold
+from services.scoring.store import dealings, items, orders
 from services.scoring.store.catalogue import Catalogue
 from services.scoring.value import readable
 from shared.domain.order import LineKind
@@ -41,6 +42,10 @@ class _Known:
     history: items.History = field(default_factory=dict)
     bought: frozenset[int] = frozenset()
     past: list[PastOrder] = field(default_factory=list)
+
+    def regulars(self) -> items.History:
+        """What was bought time and again."""
+        return {product: each for product, each in self.history.items() if len(each) >= FEW_PURCHASES}
 
     def add(self, earlier: ResolvedOrder) -> None:
         """Add what an earlier order of the batch bought."""
@@ -80,7 +85,10 @@ def gather(
     if not sales:
         return []
     batch_ids = [each.order_id for each in resolved]
-    catalogue.load_candidates(connection, {each.customer_id for each in sales})
+    seen = [_seen(connection, each, catalogue) for each in sales]
+    for edition in {id(each): each for each in seen}.values():
+        its_sales = [each for each, other in zip(sales, seen, strict=True) if other is edition]
+        edition.load_candidates(connection, {each.customer_id for each in its_sales})
     moments = [(each.customer_id, each.order.ordered_at) for each in sales]
     past = orders.past_orders(connection, moments, batch_ids)
     added_to = [each for each in sales if each.customer_id not in states.needs_rebuild]
@@ -94,10 +102,21 @@ def gather(
         for each in of_customer[customer_id]:
             if each.order.ordered_at < as_of:
                 before.add(each)
-    return [
-        _order_facts(each, known[moment], past.get(moment, ()), catalogue, assumptions)
-        for each, moment in zip(sales, moments, strict=True)
+    for moment, edition in zip(moments, seen, strict=True):
+        edition.load(connection, known[moment].regulars().keys())
+    found = [
+        _order_facts(each, known[moment], past.get(moment, ()), edition, assumptions)
+        for each, moment, edition in zip(sales, moments, seen, strict=True)
     ]
+    return _with_dealings(connection, found)
+
+
+def _seen(connection: Connection, sale: ResolvedOrder, catalogue: Catalogue) -> Catalogue:
+    """Return the catalogue as the models before the sale know it, with the sale's products."""
+    edition = catalogue.before(sale.order.ordered_at)
+    if edition is not catalogue:
+        edition.load(connection, {line.product.id for line in sale.lines if line.product})
+    return edition
 
 
 def _known_from_state(
@@ -106,7 +125,9 @@ def _known_from_state(
     """Return the state as it is, of customers whose every order of the batch comes after it."""
     pairs = {(each.customer_id, line.product.id) for each in sales for line in each.lines if line.product}
     histories: dict[int, items.History] = defaultdict(dict)
-    for (customer_id, product_id), history in items.histories(connection, pairs).items():
+    last = {each.customer_id: each.order.ordered_at for each in sales}  # in time order: the latest stays
+    found = items.due(connection, last) | items.histories(connection, pairs)
+    for (customer_id, product_id), history in found.items():
         histories[customer_id][product_id] = history
     known = {}
     for each in sales:
@@ -122,14 +143,15 @@ def _known_from_lines(
     if not sales:
         return {}
     moments = {(each.customer_id, each.order.ordered_at) for each in sales}
+    bought = items.bought_before(connection, moments, NEVER_BOUGHT, batch_ids)
     asked = {
         (each.customer_id, line.product.id, each.order.ordered_at)
         for each in sales
         for line in each.lines
         if line.product
     }
+    asked |= {(customer, product, at) for (customer, at), products in bought.items() for product in products}
     histories = items.histories_before(connection, asked, batch_ids) if asked else {}
-    bought = items.bought_before(connection, moments, NEVER_BOUGHT, batch_ids)
     return {moment: _Known(histories.get(moment, {}), bought.get(moment, frozenset())) for moment in moments}
 
 
@@ -143,6 +165,9 @@ def _order_facts(
     order, customer = resolved.order, resolved.customer
     if customer is None:
         raise ValueError("a guest's order has no facts")
+    basket = {
+        each.product.id for each in resolved.lines if each.product is not None and each.line.quantity > 0
+    }
     return OrderFacts(
         order_id=resolved.order_id,
         version=resolved.revision.version,
@@ -152,7 +177,7 @@ def _order_facts(
         status=order.status,
         kind=order.kind,
         customer=customer,
-        lines=_line_facts(resolved.lines, known.history),
+        lines=_line_facts(resolved.lines, known.history, catalogue),
         assumptions=assumptions,
         has_manual_total=any(
             each.line.kind == LineKind.MANUAL and each.line.net > 0 for each in resolved.lines
@@ -160,6 +185,7 @@ def _order_facts(
         rate=resolved.rate,
         base_net=resolved.base_net,
         bought=known.bought,
+        regulars={product: each for product, each in known.regulars().items() if product not in basket},
         past_orders=(*known.past, *past),
         candidates=catalogue.candidates_of(customer.id),
         products=catalogue,
@@ -167,7 +193,38 @@ def _order_facts(
     )
 
 
-def _line_facts(lines: Sequence[ResolvedLine], history: items.History) -> tuple[LineFacts, ...]:
+def _with_dealings(connection: Connection, found: list[OrderFacts]) -> list[OrderFacts]:
+    """Return the facts with the prices agreed for their lines, and the holds open on their customers."""
+
+    def price_key(facts: OrderFacts, line: LineFacts) -> dealings.PriceKey:
+        return facts.customer.id, line.product.id, facts.currency, day_of(facts.as_of)
+
+    known = dealings.load(
+        connection,
+        {price_key(facts, line) for facts in found for line in facts.lines},
+        {(facts.customer.id, day_of(facts.as_of)) for facts in found},
+    )
+    if not known.prices and not known.holds:
+        return found
+    return [
+        replace(
+            facts,
+            customer=replace(
+                facts.customer,
+                holds=known.holds.get((facts.customer.id, day_of(facts.as_of)), frozenset()),
+            ),
+            lines=tuple(
+                msgspec.structs.replace(line, agreed_price=known.prices.get(price_key(facts, line)))
+                for line in facts.lines
+            ),
+        )
+        for facts in found
+    ]
+
+
+def _line_facts(
+    lines: Sequence[ResolvedLine], history: items.History, catalogue: Catalogue
+) -> tuple[LineFacts, ...]:
     """Return the product lines with a quantity. A product without a name is called what this order calls it."""
     return tuple(
         LineFacts(
@@ -182,5 +239,6 @@ def _line_facts(lines: Sequence[ResolvedLine], history: items.History) -> tuple[
             history=history.get(product.id, ()),
         )
         for each in lines
-        if (product := each.product) is not None and each.line.quantity > 0
+        if each.product is not None and each.line.quantity > 0
+        for product in (catalogue[each.product.id],)
     )

@@ -16,7 +16,7 @@ from services.scoring.scorer import Notify, Scorer, Shard
 from services.scoring.store import items
 from services.scoring.store.catalogue import Catalogue
 from shared import tasks
-from shared.clock import Clock
+from shared.clock import Clock, start_of_day
 from shared.db import Database
 from shared.domain.signal import DaySignalKind, SignalKind
 from shared.metrics import Metrics
@@ -36,13 +36,13 @@ Run = Callable[[Sequence[Task]], Tally]
 # Once a night, and at once where a model has no run yet and there is history to learn from. Looked for first: the
 # sweeper asks twice a second, and an insert that conflicts is not free.
 _FITS_DUE = text("""
-    WITH clock AS (SELECT now() AT TIME ZONE 'UTC' AS at), wanted AS (
+    WITH clock AS (SELECT CAST(:now AS timestamptz) AT TIME ZONE 'UTC' AS at), wanted AS (
         SELECT to_char(at, 'YYYY-MM-DD') || ':' || model AS key
         FROM clock, unnest(CAST(:models AS text[])) AS asked (model)
         WHERE at::time >= time '02:00' AND EXISTS (SELECT FROM sales_order)
         UNION ALL
-        SELECT to_char(at, '"first "YYYY-MM-DD HH24"h"') || ':' || model
-        FROM clock, unnest(CAST(:models AS text[])) AS asked (model)
+        SELECT to_char(now() AT TIME ZONE 'UTC', '"first "YYYY-MM-DD HH24"h"') || ':' || model
+        FROM unnest(CAST(:models AS text[])) AS asked (model)
         WHERE NOT EXISTS (SELECT FROM model_run WHERE state = 'current' AND model_run.model = asked.model)
           AND EXISTS (SELECT FROM import_run WHERE entity = 'orders' AND finished_at IS NOT NULL)
           AND NOT EXISTS (SELECT FROM import_run WHERE finished_at IS NULL AND started_at > now() - interval '1 hour')
@@ -53,8 +53,9 @@ _FITS_DUE = text("""
 # After the night's fit, when there is one: kinds read what it wrote.
 _DAYS_DUE = text("""
     SELECT today.day || ':' || kind AS key
-    FROM to_char(now() AT TIME ZONE :zone, 'YYYY-MM-DD') AS today (day), unnest(CAST(:kinds AS text[])) AS kind
-    WHERE (now() AT TIME ZONE :zone)::time >= time '03:00'
+    FROM to_char(CAST(:now AS timestamptz) AT TIME ZONE :zone, 'YYYY-MM-DD') AS today (day),
+         unnest(CAST(:kinds AS text[])) AS kind
+    WHERE (CAST(:now AS timestamptz) AT TIME ZONE :zone)::time >= time '03:00'
       AND EXISTS (SELECT FROM sales_order)
       AND NOT EXISTS (SELECT FROM task WHERE kind = 'fit' AND state IN ('ready', 'leased'))
       AND NOT EXISTS (SELECT FROM task WHERE task.kind = 'evaluate' AND key = today.day || ':' || kind)
@@ -68,13 +69,14 @@ def handlers(
     kinds: Kinds = discover(signals, "KIND", SignalKind)
     for name in kinds:  # a counter that is born above zero shows no rise
         metrics.signals.labels(name)
+        metrics.signals_dropped.labels(name)
 
     def shard() -> Shard:
         return Shard(
             database=database,
             kinds=kinds,
             catalogue=Catalogue(settings.base_currency),
-            assumptions=Assumptions(settings.base_currency, settings.assumed_margin, settings.floor_margin),
+            assumptions=assumed(settings),
             group_wait=settings.group_wait,
             clock=clock,
             notify=notify,
@@ -91,8 +93,21 @@ def handlers(
     )
 
 
-def periodic(settings: Settings) -> tuple[Periodic, ...]:
-    """Return what puts tasks by the clock: the nightly fit, the first one, and the day kinds of each night.
+def assumed(settings: Settings) -> Assumptions:
+    """Return what the settings say of what is not known."""
+    return Assumptions(
+        base_currency=settings.base_currency,
+        margin=settings.assumed_margin,
+        floor_margin=settings.floor_margin,
+        effects=settings.effects,
+        call_cost=settings.call_cost,
+        correction_cost=settings.correction_cost,
+        mention_cost=settings.mention_cost,
+    )
+
+
+def periodic(settings: Settings, clock: Clock) -> tuple[Periodic, ...]:
+    """Return what puts tasks by the business clock: the nightly fit, the first one, and the day kinds of each night.
 
     Any number of workers may run it.
     """
@@ -100,12 +115,13 @@ def periodic(settings: Settings) -> tuple[Periodic, ...]:
     models = module_names(fitted_models)
 
     def put_fits(connection: Connection) -> None:
-        due = connection.scalars(_FITS_DUE, {"models": models}).all()
+        due = connection.scalars(_FITS_DUE, {"models": models, "now": clock()}).all()
         if due:
             tasks.put(connection, QUEUE, "fit", due)
 
     def put_days(connection: Connection) -> None:
-        due = connection.scalars(_DAYS_DUE, {"kinds": day_kinds, "zone": settings.time_zone}).all()
+        asked = {"kinds": day_kinds, "zone": settings.time_zone, "now": clock()}
+        due = connection.scalars(_DAYS_DUE, asked).all()
         if due:
             tasks.put(connection, QUEUE, "evaluate", due)
 
@@ -129,7 +145,10 @@ def refresher(database: Database, base_currency: str) -> Run:
 
 
 def fitter(database: Database, settings: Settings, clock: Clock) -> Run:
-    """Return how models are fitted, from facts before the business now: a task for each, done together."""
+    """Return how models are fitted, from facts before the business day: a task for each, done together.
+
+    An order of the day may be scored with them: they know nothing of it.
+    """
 
     def run(batch: Sequence[Task]) -> Tally:
         from services.scoring.fit.run import NothingToFit, fit  # noqa: PLC0415 - DuckDB and Ibis: a second and 100 MB, once a night
@@ -140,7 +159,7 @@ def fitter(database: Database, settings: Settings, clock: Clock) -> Run:
         try:
             report = fit(
                 settings.database_url.get_secret_value(),
-                clock(),
+                start_of_day(clock(), settings.time_zone),
                 names=set() if "" in named else named,
                 zone=settings.time_zone,
             )

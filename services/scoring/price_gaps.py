@@ -29,6 +29,14 @@ class Sales(Protocol):
     def products(self) -> ibis.Table:
         """Products by id."""
 
+    @property
+    def agreements(self) -> ibis.Table | None:
+        """What is bought at prices agreed, and when these hold; None where none was ever agreed."""
+
+    @property
+    def assumed_margin(self) -> float:
+        """The margin rate where no cost is known."""
+
 
 def priced(facts: Sales, as_of: date, days: int) -> ibis.Table:
     """Return the purchases by accounts of the `days` before, with price, quantity band and age in days."""

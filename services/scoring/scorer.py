@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 
 from services.scoring import apply, detect, gather
 from services.scoring.apply import ResolvedOrder
+from services.scoring.detect import NOTHING_FOUND, Found
 from services.scoring.facts import Assumptions, OrderFacts
 from services.scoring.store import orders
 from services.scoring.store import signals as signal_store
@@ -25,7 +26,7 @@ from services.scoring.store.orders import Revision
 from shared import tasks
 from shared.clock import Clock
 from shared.db import Database
-from shared.domain.signal import Severity, Signal
+from shared.domain.signal import Severity
 from shared.tasks import Tally, Task
 
 SHARDS = 2
@@ -102,14 +103,18 @@ class Shard:
             facts = gather.gather(connection, resolved, states, self.catalogue, self.assumptions)
             apply.write_lines(connection, resolved, states.needs_rebuild)
             found = self._detect(connection, resolved, facts, business_now)
-            answered = self._close_episodes(connection, facts, business_now)
+            answered = self._close_episodes(connection, facts, found, business_now)
             has_news = self._put_decisions(connection, resolved, found, answered)
             applied = [each.revision.event_id for each in resolved]
             orders.record_outcome(connection, [task.key for task in batch], applied)
             tasks.complete(connection, batch)
         if has_news:
             self.notify("alerts")
-        return Tally(Counter(("signals", each.kind) for signals in found.values() for each in signals))
+        tally = Tally(
+            Counter(("signals", each.kind) for of_order in found.values() for each in of_order.signals)
+        )
+        tally.update(("dropped", kind) for of_order in found.values() for kind in of_order.dropped)
+        return tally
 
     def _detect(
         self,
@@ -117,8 +122,8 @@ class Shard:
         resolved: Sequence[ResolvedOrder],
         known: Sequence[OrderFacts],
         business_now: datetime,
-    ) -> dict[int, list[Signal]]:
-        """Store what the kinds find, and why orders are skipped; return the signals of each order that is not."""
+    ) -> dict[int, Found]:
+        """Store what the kinds find, and why orders are skipped; return what was found in each order that is not."""
         reasons = {
             each.order_id: detect.skip_reason(
                 each.order,
@@ -135,7 +140,9 @@ class Shard:
             if reasons[facts.order_id] is None
         }
         rows = (
-            detect.rows(self.kinds, facts, found.get(facts.order_id, ()), business_now) for facts in known
+            detect.rows(self.kinds, facts, found[facts.order_id].signals, business_now)
+            for facts in known
+            if facts.order_id in found
         )
         signal_store.save(connection, [row for of_order in rows for row in of_order])
         skipped = [
@@ -147,14 +154,19 @@ class Shard:
         return found
 
     def _close_episodes(
-        self, connection: Connection, known: Sequence[OrderFacts], business_now: datetime
+        self,
+        connection: Connection,
+        known: Sequence[OrderFacts],
+        found: Mapping[int, Found],
+        business_now: datetime,
     ) -> set[int]:
         """Close the episodes these orders end; return the orders that ended one."""
         episodes = signal_store.open_episodes(connection, {facts.customer.id for facts in known})
         reasons: dict[int, str] = {}
         answered: set[int] = set()
         for facts in known:
-            ended = detect.ended(self.kinds, facts, episodes.get(facts.customer.id, ()))
+            signals = found.get(facts.order_id, NOTHING_FOUND).signals
+            ended = detect.ended(self.kinds, facts, signals, episodes.get(facts.customer.id, ()))
             reasons |= ended
             if ended:
                 answered.add(facts.order_id)
@@ -165,7 +177,7 @@ class Shard:
         self,
         connection: Connection,
         resolved: Sequence[ResolvedOrder],
-        found: Mapping[int, Sequence[Signal]],
+        found: Mapping[int, Found],
         answered: AbstractSet[int],
     ) -> bool:
         """Have alerts decide about orders with signals, ended episodes or withdrawn signals; return if there are any.
@@ -185,10 +197,11 @@ class Shard:
         ]
         at_once = signal_store.withdraw_older(connection, newer) | {
             order_id
-            for order_id, signals in found.items()
-            if any(each.severity is Severity.URGENT for each in signals)
+            for order_id, of_order in found.items()
+            if any(each.severity is Severity.URGENT for each in of_order.signals)
         }
-        later = {order_id for order_id, signals in found.items() if signals}.union(answered) - at_once
+        later = {order_id for order_id, of_order in found.items() if of_order.signals} | answered
+        later -= at_once
         keys = {each.order_id: f"order:{each.order_id}@{each.revision.version}" for each in resolved}
         signal_store.put_order_decisions(
             connection, [keys[each] for each in at_once], [keys[each] for each in later], self.group_wait

@@ -1,22 +1,38 @@
-"""What a signal is worth in base currency, and how amounts, chances and names are written in its sentences."""
+"""What a signal is worth in base currency, and how amounts, chances and names are written in its sentences.
 
+Gain = (p1 - p0) x margin at stake over the horizon; logit p1 = logit p0 + the effect of acting (`effects.py`).
+"""
+
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
-from math import sqrt
+from math import ceil, hypot, sqrt
 
-from services.scoring.facts import Assumptions, ProductFacts
+from services.scoring.effects import EFFECTS, Valuation, gain
+from services.scoring.facts import Assumptions, OrderFacts, ProductFacts, order_days
+from shared.domain.signal import Action, Signal
 
 HORIZON = timedelta(days=90)
 THIS_ORDER = timedelta(days=1)
 """The horizon of what can only be earned on the order at hand."""
 
 PRIOR_STRENGTH = 20
-"""How many observations a prior is worth."""
+"""How many observations an estimate is worth."""
 
 Z_80 = 1.2816
 """The standard normal's 90 % quantile: 80 % lie between minus and plus this."""
+
+KNOWN_SPREAD = 0.10
+ASSUMED_SPREAD = 0.30
+"""How far the margin at stake may lie beside what it is taken for: where the cost is known, and where it is not."""
+
+LEAST_GAIN = Decimal("0.50")
+"""What brings less is not even mentioned."""
+
+FEWEST_PERIODS = 4
+"""With fewer periods a customer's own largest says nothing about the next."""
 
 CENT = Decimal("0.01")
 
@@ -37,38 +53,85 @@ SYMBOLS = {"EUR": "€", "GBP": "£", "USD": "$"}
 
 @dataclass(frozen=True, slots=True)
 class Probability:
-    """A probability and how it is known: `basis` is "measured" or "prior", `strength` its observations."""
+    """A probability and how it is known: `basis` is "measured" or "estimated", `strength` its observations."""
 
     value: float
-    basis: str = "prior"
+    basis: str = "estimated"
     strength: int = PRIOR_STRENGTH
 
 
-@dataclass(frozen=True, slots=True)
-class Valuation:
-    """What a signal is worth in base currency. `value` = probability x stake; low and high: 80 % interval."""
-
-    stake: Decimal
-    value: Decimal
-    low: Decimal
-    high: Decimal
-
-
-def valuation(stake: Decimal, probability: Probability) -> Valuation:
-    """Return the stake x the probability and x the ends of its 80 % interval, rounded to cents."""
-    amounts = (stake, *(stake * share for share in interval(probability)))
-    return Valuation(*(each.quantize(CENT, ROUND_HALF_UP) for each in amounts))
+def valuation(
+    kind: str, stake: Decimal, p0: Probability, assumptions: Assumptions, *, is_assumed: bool
+) -> Valuation:
+    """Return what acting brings when so much margin is at stake, rounded to cents; `is_assumed`: no cost is known."""
+    effect = assumptions.effects.get(kind, EFFECTS[kind])
+    shares = gain_shares(p0, effect, ASSUMED_SPREAD if is_assumed else KNOWN_SPREAD)
+    amounts = (*(stake * share for share in shares), stake)
+    return Valuation(*(max(each, Decimal(0)).quantize(CENT, ROUND_HALF_UP) for each in amounts))
 
 
-@lru_cache(1000)
-def interval(probability: Probability) -> tuple[Decimal, Decimal, Decimal]:
-    """Return the probability and the ends of its 80 % interval. Cached: there are few of them and many stakes.
+@lru_cache(CACHED)
+def gain_shares(p0: Probability, effect: float, spread: float) -> tuple[Decimal, Decimal, Decimal]:
+    """Return p1 - p0, and its ends when all that is uncertain is: p0, the effect (half, double) and the stake.
+
+    The deviations are added as independent ones are: the root of the sum of their squares.
+    """
+    middle = gain(p0.value, 1.0, effect)
+    by_p0 = [gain(each, 1.0, effect) - middle for each in interval(p0)]
+    by_effect = [gain(p0.value, 1.0, effect * each) - middle for each in (0.5, 2.0)]
+    below = hypot(min(0.0, *by_p0), min(0.0, *by_effect), middle * spread)
+    above = hypot(max(0.0, *by_p0), max(0.0, *by_effect), middle * spread)
+    return Decimal(middle), Decimal(max(0.0, middle - below)), Decimal(middle + above)
+
+
+def interval(probability: Probability) -> tuple[float, float]:
+    """Return the ends of a probability's 80 % interval.
 
     Normal approximation of Beta(p·n, (1-p)·n), sd = √(p(1-p)/(n+1)).
     """
     p = probability.value
-    spread = Z_80 * sqrt(p * (1 - p) / (probability.strength + 1))
-    return Decimal(p), Decimal(max(0.0, p - spread)), Decimal(min(1.0, p + spread))
+    reach = Z_80 * sqrt(p * (1 - p) / (probability.strength + 1))
+    return max(0.0, p - reach), min(1.0, p + reach)
+
+
+def is_worth_keeping(signal: Signal, action: Action, assumptions: Assumptions) -> bool:
+    """Does acting on it bring what the action costs, or is it owed to the customer?"""
+    return signal.is_owed or signal.value >= max(cost_of(action, assumptions), LEAST_GAIN)
+
+
+def cost_of(action: Action, assumptions: Assumptions) -> Decimal:
+    """Return what an action costs us: a gain below it is not worth acting on."""
+    return {
+        Action.CALL: assumptions.call_cost,
+        Action.CORRECTION: assumptions.correction_cost,
+        Action.MENTION: assumptions.mention_cost,
+    }[action]
+
+
+def capped(stake: Decimal, revenue: Decimal, facts: OrderFacts, horizon: timedelta) -> Decimal:
+    """Return the margin at stake, no more of it than the customer's own 90th percentile of such a period bears.
+
+    `revenue` is what the stake would be earned on.
+    """
+    most = own_p90(facts, horizon)
+    return stake if most is None or revenue <= most else stake * most / revenue
+
+
+def own_p90(facts: OrderFacts, horizon: timedelta) -> Decimal | None:
+    """Return the 90th percentile (nearest rank) of what the customer ordered in such a period, in base currency.
+
+    A period of a day is one of their order days; a longer one counts back from the order. None with few of them.
+    """
+    if horizon <= THIS_ORDER:
+        totals = list(order_days(facts.past_orders).values())
+    else:
+        by_period: dict[int, Decimal] = defaultdict(Decimal)
+        for at, base_net in facts.past_orders:
+            by_period[(facts.as_of - at) // horizon] += base_net
+        totals = [by_period[number] for number in range(max(by_period, default=-1) + 1)]
+    if len(totals) < FEWEST_PERIODS:
+        return None
+    return sorted(totals)[ceil(0.9 * len(totals)) - 1]
 
 
 def margin_of(

@@ -25,6 +25,14 @@ class Severity(StrEnum):
     NORMAL = "normal"
 
 
+class Action(StrEnum):
+    """What a kind asks for, each at a cost of its own: a call, a correction of an order, or a word beside others."""
+
+    CALL = "call"
+    CORRECTION = "correction"
+    MENTION = "mention"
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """One checkable fact behind a signal, in words a rep would use: a label and what was seen."""
@@ -37,11 +45,12 @@ class Evidence:
 class Signal:
     """One finding about one customer or rep and one subject.
 
-    `probability` is the chance that acting pays; `basis` says whether it was measured on this company's history
-    ("measured") or assumed ("prior"). `value` is the expected margin at stake in base currency over `horizon`,
-    already multiplied by the probability; `low` and `high` bound it at 80 %. `stake` is the margin if it
-    succeeds. `cause` distinguishes findings about one subject (an order line, a price break).
-    `assumed_margin` is true when no cost was known.
+    `probability` is the chance of the good outcome if nobody acts; `basis` says whether it was measured on this
+    company's history ("measured") or assumed ("estimated"). `stake` is the margin at stake over `horizon`, in base
+    currency. `value` is the gain: the extra margin that acting is expected to bring; `low` and `high` bound it.
+    `cause` distinguishes findings about one subject (an order line, a price break). `assumed_margin` is true when no
+    cost was known. `is_owed`: the customer must hear of it though it brings us nothing; it is kept whatever it is
+    worth.
     """
 
     kind: str
@@ -62,6 +71,7 @@ class Signal:
     expires_at: datetime
     severity: Severity = Severity.NORMAL
     assumed_margin: bool = False
+    is_owed: bool = False
     revenue: Decimal | None = None
     product_id: int | None = None
     rep_id: int | None = None
@@ -84,9 +94,12 @@ class Episode:
 class SignalKind(Generic[Facts]):
     """A signal kind: one file in `services/scoring/signals`, discovered by its `KIND`.
 
+    `needs` names what of the data it rests on, by the words of `services.scoring.readiness`.
+
     `ends` returns why an order ends an open episode, or None. An episode without new evidence ends after
     `episode_ttl`. `needs_model` names the model whose current run must pass its quality gate before the kind may be
-    sent.
+    sent. A kind that `is_absence` finds what did not come: it is silent while the feed of orders is stale. `action` is
+    what it asks for: a finding that brings less than that costs is not kept.
     """
 
     name: str
@@ -94,7 +107,10 @@ class SignalKind(Generic[Facts]):
     ends: Callable[[Facts, Episode], str | None]
     episode_ttl: timedelta
     is_selling: bool
+    is_absence: bool = False
+    needs: tuple[str, ...] = ("orders",)
     needs_model: str | None = None
+    action: Action = Action.CALL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,10 +127,11 @@ class DaySignalKind(SignalKind[Facts]):
 
     `candidates` takes the facts of the night (`services.scoring.fit.facts.Facts`) and its moment, and returns an
     ibis table of everybody eligible, with a boolean column `fires`. `tell` makes the signal of one row that fires; the
-    row also carries `as_of`. `outcome` takes facts that reach 90 days further, the moment, and what `candidates` gave
-    then; its rows are named by their columns (customer, and item or category) and say in `happened` whether the good
-    outcome came although nobody acted (NULL: nobody knows), and in `confirmed`, where that is not the opposite, whether
-    what was said stayed true.
+    row also carries `as_of`. A column `since_days`, where there is one, says for how many days the threshold has been
+    passed: what is old when a kind first looks opens nothing. `outcome` takes facts that reach 90 days further, the
+    moment, and what `candidates` gave then; its rows are named by their columns (customer, item, category) and say
+    in `happened` whether the good outcome came although nobody acted (NULL: nobody knows), and in `confirmed`, where
+    that is not the opposite, whether what was said stayed true.
     """
 
     trigger: Trigger

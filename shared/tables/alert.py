@@ -146,6 +146,7 @@ decision = Table(
     Column("rank", SmallInteger, comment="place among the points of its alert, from 1"),
     Column("verdict", Text, nullable=False, comment="notify, inbox_only or suppressed"),
     Column("reason", Text, nullable=False),
+    Column("inhibited_by", Text, comment="the kind whose open question hides it, where one does"),
     Column("policy_version", Text, ForeignKey("policy_version.version"), nullable=False),
     Column("holdout_bucket", SmallInteger),
     Column("decided_at", Moment, nullable=False, server_default=text("now()")),

@@ -1,6 +1,6 @@
-"""Customers and the names upstream systems know them by."""
+"""Customers, the names upstream systems know them by, contacts with them, and holds on them."""
 
-from sqlalchemy import Boolean, Column, ForeignKey, Identity, Index, Table, Text, text
+from sqlalchemy import Boolean, Column, Date, ForeignKey, Identity, Index, Table, Text, text
 
 from shared.tables.base import Id, Moment, metadata
 
@@ -52,4 +52,35 @@ customer_history = Table(
     Column("status", Text, nullable=False),
     Column("segment", Text),
     comment="written by a trigger whenever one of these changes in customer",
+)
+
+contact = Table(
+    "contact",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("external_id", Text, primary_key=True),
+    Column("customer_id", Id, ForeignKey("customer.id"), nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("channel", Text, comment="phone, mail, visit ..."),
+    Column("made_by", Text, comment="who spoke with the customer, as upstream names them"),
+    Column("result", Text),
+    Index("ix_contact_customer_id_at", "customer_id", "at"),
+)
+
+hold = Table(
+    "hold",
+    metadata,
+    Column("customer_id", Id, ForeignKey("customer.id"), primary_key=True),
+    Column("kind", Text, primary_key=True, comment="credit_hold, complaint, other"),
+    Column("valid_from", Date, primary_key=True),
+    Column(
+        "reference",
+        Text,
+        primary_key=True,
+        server_default=text("''"),
+        comment="tells those of one kind and day apart",
+    ),
+    Column("valid_to", Date, comment="the last day; NULL: open"),
+    Column("note", Text),
+    comment="while one is open, nothing is sold to the customer",
 )

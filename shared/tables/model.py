@@ -1,6 +1,6 @@
 """Runs of the models. What they learnt stands in derived tables, created from the models' own schemas."""
 
-from sqlalchemy import CheckConstraint, Column, Identity, Index, Table, Text, text
+from sqlalchemy import CheckConstraint, Column, Date, Identity, Index, Integer, Table, Text, text
 
 from shared.tables.base import Id, Json, Moment, metadata
 
@@ -17,4 +17,13 @@ model_run = Table(
     Column("grade", Json, nullable=False, server_default=text("'{}'::jsonb")),
     CheckConstraint("state IN ('candidate', 'current', 'rejected', 'superseded')", name="state"),
     Index("uq_model_run_current", "model", unique=True, postgresql_where=text("state = 'current'")),
+)
+
+first_evaluation = Table(
+    "first_evaluation",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("version", Text, primary_key=True, comment="of the detector, and of its model"),
+    Column("day", Date, nullable=False, comment="what was so long before opens nothing"),
+    Column("old", Integer, nullable=False, comment="how much was found on that day that opened nothing"),
 )

@@ -1,6 +1,18 @@
-"""Products, the names upstream systems know them by, their substitutes, costs and price breaks; exchange rates."""
+"""Products, the names upstream systems know them by, their substitutes, costs and prices; exchange rates."""
 
-from sqlalchemy import Column, Date, ForeignKey, Identity, Index, Numeric, Table, Text, text
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Date,
+    ForeignKey,
+    Identity,
+    Index,
+    Numeric,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
 
 from shared.tables.base import Amount, Id, Moment, Quantity, metadata
 
@@ -67,6 +79,33 @@ price_break = Table(
     Column("valid_from", Date, primary_key=True),
     Column("min_quantity", Quantity, primary_key=True),
     Column("unit_price", Amount, nullable=False),
+)
+
+price_agreement = Table(
+    "price_agreement",
+    metadata,
+    Column("id", Id, Identity(always=True), primary_key=True),
+    Column("customer_id", Id, ForeignKey("customer.id")),
+    Column("segment", Text, comment="of customers; NULL where it is with one customer"),
+    Column("product_id", Id, ForeignKey("product.id")),
+    Column("category", Text, comment="of products; NULL where it is about one product"),
+    Column("currency", Text, nullable=False),
+    Column("valid_from", Date, nullable=False),
+    Column("valid_to", Date, comment="the last day; NULL: until further notice"),
+    Column("unit_price", Amount, nullable=False, comment="per base unit, net"),
+    CheckConstraint("num_nonnulls(customer_id, segment) = 1", name="one_party"),
+    CheckConstraint("num_nonnulls(product_id, category) = 1", name="one_object"),
+    # Each way to look one up is a prefix of it: NULLs are equal, and found by the index.
+    UniqueConstraint(
+        "customer_id",
+        "product_id",
+        "segment",
+        "category",
+        "currency",
+        "valid_from",
+        name="uq_price_agreement_terms",
+        postgresql_nulls_not_distinct=True,
+    ),
 )
 
 fx_rate = Table(

@@ -55,6 +55,13 @@ signal = Table(
     Column("detail", Json, nullable=False),
     Column("facts", Json, comment="what it was made from; NULL for signals found before these were kept"),
     Column("severity", Text, nullable=False, comment="urgent or normal"),
+    Column(
+        "action",
+        Text,
+        nullable=False,
+        server_default=text("'call'"),
+        comment="call, correction or mention: what it asks for",
+    ),
     Column("is_selling", Boolean, nullable=False),
     Column(
         "is_proven", Boolean, nullable=False, comment="false: its model does not win, or is missing or old"

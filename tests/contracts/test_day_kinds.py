@@ -1,5 +1,6 @@
 """What every kind that looks at days promises: rows of its model in, signals out; silent on little data."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -25,7 +26,7 @@ ROW: dict[str, Any] = {
     "customer_id": 1, "silent_days": 61, "usual_days": 21.6, "order_days": 12, "days": 9, "orders_since": 4,
     "buyers": 14, "tail": 0.02, "p_lost": 0.7, "p0": 0.3, "revenue": 900.0, "gain": 27.0, "is_estimated": 0,
     "is_off_season": 0, "product_id": 1, "category": "Lanterns", "usual_quarter": 2000.0, "last_quarter": 900.0,
-    "deviation": -2.5, "drop": 0.55, "orders_quarter": 5,
+    "deviation": -2.5, "drop": 0.55, "orders_quarter": 5, "margin_rate": 0.3, "is_margin_assumed": True,
 }  # fmt: skip
 
 
@@ -39,7 +40,8 @@ def test_a_kind_finds_nobody_in_one_purchase(kind: DaySignalKind[OrderFacts]) ->
 def test_a_kind_tells_what_its_model_fires(kind: DaySignalKind[OrderFacts]) -> None:
     assert kind.needs_model is not None
     with facts_of([Bought(1, AS_OF.date() - timedelta(days=5))]) as facts:
-        rows = pa.Table.from_pylist([ROW, ROW | {"customer_id": 2, "gain": 3.0}])
+        learnt = {name: value for name, value in ROW.items() if "margin" not in name}
+        rows = pa.Table.from_pylist([learnt, learnt | {"customer_id": 2, "gain": 3.0}])
         facts.predictions.made[kind.needs_model] = facts.engine.load(kind.needs_model, rows.to_reader())
         found = kind.candidates(facts, AS_OF)
         fired = facts.engine.rows(found.filter(found.fires))
@@ -70,3 +72,25 @@ def test_acting_moves_most_where_it_hangs_in_the_balance() -> None:
 def test_the_interval_holds_half_and_twice_the_effect() -> None:
     worth = valuation("going_quiet", 0.3, 100.0)
     assert (worth.low, worth.gain, worth.high) == (Decimal("5.04"), Decimal("10.44"), Decimal("21.82"))
+
+
+@pytest.mark.parametrize("kind", LEARNT.values(), ids=list(LEARNT))
+@pytest.mark.parametrize(
+    ("cost", "rate", "is_assumed"),
+    [
+        pytest.param(None, 0.25, True, id="no cost known: as set, and estimated"),
+        pytest.param(4.0, 0.6, False, id="their own costs"),
+    ],
+)
+def test_a_kind_is_valued_at_the_customer_s_own_margin(
+    kind: DaySignalKind[OrderFacts], cost: float | None, rate: float, is_assumed: bool
+) -> None:
+    assert kind.needs_model is not None
+    with facts_of([Bought(1, AS_OF.date() - timedelta(days=5), cost=cost)]) as facts:
+        learnt = {name: value for name, value in ROW.items() if "margin" not in name}
+        rows = pa.Table.from_pylist([learnt])
+        facts.predictions.made[kind.needs_model] = facts.engine.load(kind.needs_model, rows.to_reader())
+        (row,) = facts.engine.rows(kind.candidates(replace(facts, assumed_margin=0.25), AS_OF))
+    signal = kind.tell(row | {"as_of": AS_OF})
+    assert row["gain"] == pytest.approx(27.0 * rate / 0.30)
+    assert (signal.stake, signal.assumed_margin) == (Decimal(900) * Decimal(str(rate)), is_assumed)

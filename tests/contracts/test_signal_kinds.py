@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from services.scoring import signals
-from services.scoring.facts import Neighbour, OrderFacts
+from services.scoring.facts import Neighbour, OrderFacts, PastOrder
 from shared.domain.signal import OrderSignalKind, Signal, SignalKind
 from shared.plugins import discover
 from tests.order_facts import (
@@ -32,10 +32,15 @@ BITS = a_product(DRILL, breaks=(a_break(1, 5), a_break(12, 4.9)), neighbours=(Ne
 SITUATIONS = [
     facts(a_line(BITS, cost=1), products=[a_product(BIT)]),
     facts(a_line(BITS, price=5, cost=6), products=[a_product(BIT)]),
-    facts(a_line(quantity=10, history=tuple(a_purchase(days, 40) for days in (30, 60, 90, 120)))),
     facts(a_line(BITS), fit=a_fit(calibration=((0.0, 0.08, 400),)), products=[a_product(BIT)]),
     facts(),
     facts(a_line(price=0)),
+    facts(
+        a_line(price=5, history=tuple(a_purchase(days, 10, 8) for days in (7, 14, 21))),
+        regulars={BIT: tuple(a_purchase(days) for days in (7, 14, 21, 28))},
+        past_orders=tuple(PastOrder(NOW - timedelta(days=days), Decimal(80)) for days in (7, 14, 21, 28)),
+        products=[a_product(BIT)],
+    ),
     facts(a_line(base_net=None), rate=None, base_net=None, fit=None, products=[]),
 ]
 FOUND = [(kind, signal) for kind in KINDS.values() for given in SITUATIONS for signal in kind.detect(given)]
@@ -75,9 +80,9 @@ def test_a_signal_can_be_checked_and_acted_on(kind: OrderSignalKind[OrderFacts],
     assert signal.as_of == NOW
     assert signal.as_of < signal.expires_at
     assert 0 < signal.probability <= 1
-    assert signal.basis in ("measured", "prior")
+    assert signal.basis in ("measured", "estimated")
     assert Decimal(0) <= signal.low <= signal.value <= signal.high
-    assert signal.value <= signal.stake or signal.value == signal.stake
+    assert signal.value <= signal.stake
     assert len(signal.headline) <= 60
     assert signal.question.endswith("?")
     assert signal.evidence

@@ -86,7 +86,7 @@ def test_a_reps_day_is_mailed_to_the_rep_at_once_where_the_business_clock_stands
     in_auckland(database, "Acme")
     evaluate(database, "book")
     with mail_sink.running() as sink:
-        told = settings(smtp_url=sink.url, business_time=NOW, value_floor=0)
+        told = settings(smtp_url=sink.url, business_time=NOW, call_cost=0)
         drain(database, told)
 
         (mail,) = sink.mails

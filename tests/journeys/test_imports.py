@@ -3,7 +3,8 @@
 import csv
 import json
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -372,6 +373,14 @@ ENTITIES = {
     "assignments": "customer_id,rep_id,valid_from\nc1,r1,2026-01-01\n",
     "targets": "rep_id,period_start,period_end,amount,currency\nr1,2026-01-01,2026-03-31,90000,EUR\n",
     "exchange-rates": "currency,valid_on,rate\nGBP,2026-01-01,1.15\nusd,2026-01-01,0.9\n",
+    "price-agreements": "customer_id,segment,product_id,category,unit_price,currency,valid_from,valid_to\n"
+    "c1,,A,,8.50,EUR,2026-01-01,2026-12-31\n,trade,,Tools,7,,,\n,,A,,8,,,\nc1,trade,A,,8,,,\n"
+    "c1,,,,8,,,\nc1,,A,,8,,2026-02-01,2026-01-31\nc9,,A,,8,,,\n",
+    "contacts": "id,customer_id,at,channel,by,result\nk1,c1,2026-01-05T10:00:00+01:00,phone,Ann,won\n"
+    "k2,c1,2026-01-06,mail,,\nk3,c1,yesterday,,,\nk4,c1,2026-01-06T25:00,,,\nk5,,2026-01-06,,,\n",
+    "holds": "customer_id,kind,valid_from,valid_to,reference,note\nc1,Complaint,2026-01-05,,T-1,Wrong colour\n"
+    "c1,complaint,2026-01-05,2026-01-07,T-2,\nc1,complaint,2026-01-05,,T-2,\nc1,strike,2026-01-05,,,\n"
+    "c1,credit_hold,,,,\nc1,credit_hold,2026-01-05,2026-01-04,,\n",
 }
 REJECTED = {
     "reps": {"2": "time_zone", "3": "manager_id"},
@@ -379,6 +388,20 @@ REJECTED = {
     "products": {"3": "list_price", "2": "substitutes “C”", "1": "substitutes “B”", "4": "substitutes “A”"},
     "costs": {"2": "valid_from", "3": "product_id “Z” is not known"},
     "exchange-rates": {"2": "currency"},
+    "price-agreements": {
+        "3": "customer_id or segment is missing",
+        "4": "customer_id and segment exclude each other",
+        "5": "product_id or category is missing",
+        "6": "valid_to is before valid_from",
+        "7": "customer_id “c9” is not known",
+    },
+    "contacts": {"3": "at “yesterday” is no time", "4": "is no time", "5": "customer_id is missing"},
+    "holds": {
+        "3": "earlier row",
+        "4": "is none of credit_hold, complaint, other",
+        "5": "valid_from is missing",
+        "6": "valid_to is before valid_from",
+    },
 }
 
 
@@ -405,9 +428,10 @@ def test_every_entity_comes_in_with_its_faults_named(context: Context, tmp_path:
         context.database,
         "SELECT (SELECT count(*) FROM customer), (SELECT count(*) FROM customer WHERE parent_id IS NOT NULL),"
         " (SELECT count(*) FROM product), (SELECT count(*) FROM product_cost), (SELECT count(*) FROM price_break),"
-        " (SELECT count(*) FROM assignment), (SELECT count(*) FROM target), (SELECT count(*) FROM fx_rate)",
+        " (SELECT count(*) FROM assignment), (SELECT count(*) FROM target), (SELECT count(*) FROM fx_rate),"
+        " (SELECT count(*) FROM price_agreement), (SELECT count(*) FROM contact), (SELECT count(*) FROM hold)",
     )
-    assert found == [(2, 1, 1, 1, 1, 2, 1, 1)]
+    assert found == [(2, 1, 1, 1, 1, 2, 1, 1, 2, 2, 2)]
     same = '"user".rep_id = rep.id AND ("user".name, "user".time_zone) = (rep.name, rep.time_zone)'
     lost = f'SELECT count(*) FROM rep WHERE NOT EXISTS (SELECT FROM "user" WHERE {same})'
     assert rows(context.database, lost) == [(0,)], "every rep is a user"
@@ -473,6 +497,61 @@ def test_a_second_file_updates_and_leaves_alone_what_it_does_not_say(
         run(context, "customers", file)
     assert rows(context.database, "SELECT name, phone, segment FROM customer") == [
         ("Contoso AG", "123", "Retail")
+    ]
+
+
+def test_what_was_agreed_and_said_and_held_is_brought_up_to_date(context: Context, tmp_path: Path) -> None:
+    file = tmp_path / "file.csv"
+    for entity, *contents in (
+        ("customers", "id\nc1\n"),
+        ("products", "id\nA\n"),
+        (
+            "price-agreements",
+            "customer_id,product_id,unit_price,valid_from,valid_to\nc1,A,8.50,2026-01-01,2026-12-31\n",
+            "customer_id,product_id,unit_price,valid_from\nc1,A,8.40,2026-01-01\nc1,A,8,2026-07-01\n",
+        ),
+        (
+            "contacts",
+            "id,customer_id,at,channel\nk1,c1,2026-07-01 10:00,phone\n",
+            "id,customer_id,at,result\nk1,c1,2026-07-01T10:00Z,won\n",
+        ),
+        (
+            "holds",
+            "customer_id,kind,valid_from,note\nc1,complaint,2026-01-05,Wrong colour\n",
+            "customer_id,kind,valid_from,valid_to\nc1,complaint,2026-01-05,2026-01-09\n",
+        ),
+    ):
+        for content in contents * 2:
+            file.write_text(content)
+            assert "0 rejected" in run(context, entity, file).output
+
+    def stored(query: str) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in rows(context.database, query)]
+
+    assert stored("SELECT unit_price, valid_from, valid_to FROM price_agreement ORDER BY valid_from") == [
+        (Decimal("8.4"), date(2026, 1, 1), date(2026, 12, 31)),
+        (8, date(2026, 7, 1), None),
+    ]
+    assert stored("SELECT at AT TIME ZONE 'UTC', channel, result FROM contact") == [
+        (datetime(2026, 7, 1, 10), "phone", "won")
+    ]
+    assert stored("SELECT valid_to, note FROM hold") == [(date(2026, 1, 9), "Wrong colour")]
+
+
+def test_times_without_an_offset_are_in_the_company_s_zone(context: Context, tmp_path: Path) -> None:
+    context.settings = context.settings.model_copy(update={"time_zone": "Europe/Berlin"})
+    file = tmp_path / "file.csv"
+    for entity, content in (
+        ("customers", "id\nc1\n"),
+        ("contacts", "id,customer_id,at\n1,c1,2026-07-01T10:00\n2,c1,2026-07-01T10:00Z\n3,c1,2026-01-01\n"),
+    ):
+        file.write_text(content)
+        assert run(context, entity, file).exit_code == 0
+    at = "SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24') FROM contact ORDER BY external_id"
+    assert [row[0] for row in rows(context.database, at)] == [
+        "2026-07-01 08",
+        "2026-07-01 10",
+        "2025-12-31 23",
     ]
 
 

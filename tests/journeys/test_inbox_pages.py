@@ -103,7 +103,7 @@ def test_what_was_not_sent_says_why(inbox: Inbox) -> None:
     page = inbox.page("/inbox?view=not-sent")
 
     assert "Brightwater" in page
-    assert "too little money is expected of it to interrupt you" in page
+    assert "too little money is in it to call about it alone" in page
 
 
 def test_the_alert_shows_phone_question_orders_evidence_and_where_it_went(inbox: Inbox) -> None:
@@ -284,6 +284,14 @@ def test_pages_run_no_scripts_and_cannot_be_framed(inbox: Inbox) -> None:
 )
 def test_what_does_not_exist_is_said_on_a_page(inbox: Inbox, path: str) -> None:
     assert "Not found" in inbox.page(path, status=404)
+
+
+def test_a_page_that_is_not_there_leads_to_the_inbox_where_the_inbox_is_served(inbox: Inbox) -> None:
+    assert 'href="/inbox"' in inbox.page("/a/nonsense", status=404)
+    elsewhere = serve(inbox.database, settings(), "0.0.0.0").get("/a/nonsense", headers=HERE)
+    assert elsewhere.status_code == 404
+    assert 'href="/inbox"' not in elsewhere.text
+    assert "newer mail" in elsewhere.text
 
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}

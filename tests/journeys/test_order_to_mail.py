@@ -105,11 +105,11 @@ def test_an_order_below_the_floor_is_a_mail_a_moment_later(company: Company) -> 
 
     (mail,) = company.sink.mails
     assert mail["Subject"].startswith("Now: Acme Tools: ")
-    assert "£60 margin at risk" in mail["Subject"]
     body = mail.get_body(("plain",))
     assert body is not None
+    assert "£60 margin at risk on this order" in body.get_content()
     assert "SO-7" in body.get_content()
-    assert "below its floor" in body.get_content()
+    assert "sold at £7.50, cost £9.00" in body.get_content()
     seconds = company.metrics.registry.get_sample_value("tipoff_order_to_alert_seconds_count")
     assert seconds == 1
 

@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from click.testing import CliRunner
 from flask.testing import FlaskClient
 
 from deploy.company import NOUNS
-from deploy.deployment import VALUE_FLOOR
 from deploy.sample import SampleFiles, generate
 from services.alerts import jobs as alerts
 from services.cli import Context, main
@@ -37,10 +35,9 @@ pytestmark = pytest.mark.xdist_group("sample company")
 
 TODAY = date(2026, 11, 20)
 CLOSE_OF_BUSINESS = datetime(2026, 11, 19, 22, tzinfo=UTC)
-# What of the truth file each kind that exists should find.
-KINDS = {"cross_sell": {"cross_sell"}, "up_sell": {"up_sell"}, "margin": {"below_floor", "price_error"}}
-# Decoys the margin kind falls for: it knows no agreed prices, no free goods and no clearance.
-NOT_YET_LEFT_ALONE = {"agreed_price", "free_goods", "clearance", "larger_quantity"}
+# The kinds that look at orders, each planted in the truth file by its name.
+KINDS = ("cross_sell", "up_sell", "below_floor", "price_error", "basket_gap")
+RECALL = 0.9
 SECRET = new_secret()
 Truth = dict[str, Any]
 
@@ -147,7 +144,6 @@ def played(servers: Servers, files: SampleFiles, worker_number: int) -> Iterator
             base_currency="EUR",
             business_time=CLOSE_OF_BUSINESS,
             group_wait=timedelta(0),
-            value_floor=Decimal(VALUE_FLOOR),
             hook_secrets={"standard": (SECRET,)},
         )
         context = Context()
@@ -189,9 +185,8 @@ def test_costs_are_known_to_the_fit_that_follows_the_imports(company: Company) -
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_planted_situation_is_found(company: Company, kind: str) -> None:
-    planted = company.planted(*KINDS[kind])
-    assert len(planted) >= 5
+def test_planted_situations_that_merit_a_call_are_found(company: Company, kind: str) -> None:
+    planted = [each for each in company.planted(kind) if each["merits_call"]]
     missed = [
         (each["situation"], each["order"], each["subject"])
         for each in planted
@@ -199,14 +194,28 @@ def test_every_planted_situation_is_found(company: Company, kind: str) -> None:
             found == kind and each["subject"] in (None, sku) for found, sku in company.found_in(each["order"])
         )
     ]
-    assert missed == []
+    assert len(missed) <= (1 - RECALL) * len(planted), missed
 
 
-def test_margin_is_spoken_of_only_where_it_was_given_away(company: Company) -> None:
-    below = {each["order"] for each in company.planted(*KINDS["margin"])}
-    known = {each["order"] for each in company.truths if each["situation"] in NOT_YET_LEFT_ALONE}
-    found = {order for (order,) in company.rows(ORDERS_WITH, kind="margin")}
-    assert found - known == below
+@pytest.mark.parametrize("kind", KINDS)
+def test_decoys_are_left_alone_by_the_kind_they_look_like(company: Company, kind: str) -> None:
+    fallen_for = [
+        (each["situation"], each["order"], each["subject"])
+        for each in company.truths
+        if each["is_decoy"]
+        and each["kind"] == kind
+        and each["order"] is not None
+        and any(
+            found == kind and each["subject"] in (None, sku) for found, sku in company.found_in(each["order"])
+        )
+    ]
+    assert fallen_for == []
+
+
+@pytest.mark.parametrize("kind", ["below_floor", "price_error"])
+def test_mistakes_are_spoken_of_only_where_they_were_made(company: Company, kind: str) -> None:
+    planted = {each["order"] for each in company.planted(kind)}
+    assert {order for (order,) in company.rows(ORDERS_WITH, kind=kind)} <= planted
 
 
 def test_a_break_that_would_cost_money_is_not_offered(company: Company) -> None:
@@ -299,10 +308,11 @@ def test_every_message_has_customer_phone_last_orders_money_and_one_question(pla
     for mail in played.mails:
         body = "\n".join(mail.get_body(("plain",)).get_content().splitlines())
         name, _, phone = body.splitlines()[0].partition(" · ")
-        assert name in mail["Subject"].replace("\n", "")
+        subject = mail["Subject"].replace("\n", "")
+        assert len(subject) <= 50
+        assert name[:14] in subject
         assert phone.startswith("+")
-        assert "€" in mail["Subject"]
-        assert re.search(" margin (to win|at risk)", mail["Subject"])
+        assert re.search("€[0-9,.]+ margin (to win|at risk)", body)
         (asked,) = [line for line in body.splitlines() if line.startswith("ASK: ")]
         assert asked.count("?") == 1
         orders = body.partition("Last orders\n")[2].partition("\n\n")[0].splitlines()

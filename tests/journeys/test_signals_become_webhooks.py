@@ -305,7 +305,7 @@ def test_what_fell_quiet_is_tidied_away_once_a_day(
     later = told(receiver).model_copy(update={"business_time": NOW + timedelta(days=28)})
     for _ in range(2):
         with database.transaction() as connection:
-            for put in periodic(later):
+            for put in periodic(later, lambda: later.business_time or NOW):
                 put(connection)
 
     drain(database, later)
@@ -326,7 +326,7 @@ def test_a_delivery_whose_task_died_does_not_wait_for_ever(
     rows(database, "UPDATE task SET state = 'dead' WHERE kind = 'deliver' RETURNING 1")
     rows(database, "UPDATE delivery SET expires_at = now() RETURNING 1")
     with database.transaction() as connection:
-        for put in periodic(told(receiver)):
+        for put in periodic(told(receiver), lambda: NOW):
             put(connection)
 
     drain(database, told(receiver))

@@ -100,7 +100,20 @@ KIND = DaySignalKind(
 )
 '''
 
-KINDS = {"gone_quiet": GONE_QUIET, "broken": BROKEN, "book": REP_DAY}
+ABSENCE = GONE_QUIET.replace("gone_quiet", "absence").replace(
+    "is_selling=False,", "is_selling=False, is_absence=True,"
+)
+
+SINCE = (
+    GONE_QUIET.replace("gone_quiet", "since")
+    .replace("import timedelta", "import timedelta\n\nimport ibis", 1)
+    .replace(
+        "seen.mutate(",
+        "seen.mutate(since_days=ibis.literal(as_of.date()).delta(seen['last'], unit='day') - 60, ",
+    )
+)
+
+KINDS = {"since": SINCE, "absence": ABSENCE, "gone_quiet": GONE_QUIET, "broken": BROKEN, "book": REP_DAY}
 DAY = NOW.date().isoformat()
 
 
@@ -131,7 +144,7 @@ def evaluate(database: Database, *names: str, night: int = 0) -> Worker:
     with database.transaction() as connection:
         tasks.put(connection, "scoring", "evaluate", [f"{now.date()}:{name}" for name in names])
     worker = Worker(database, now=now, database_url=database.engine.url.render_as_string(hide_password=False))
-    worker.work("evaluate")
+    worker.done = worker.work("evaluate")
     return worker
 
 
@@ -194,13 +207,12 @@ def test_a_rep_is_evaluated_on_a_day_of_their_own(database: Database, install: A
 def test_the_evaluation_of_the_day_is_put_once_for_each_kind(database: Database, install: Any) -> None:
     install("gone_quiet", "book")
     a_company(database)
-    utc_hour = rows(database, "SELECT extract(hour FROM now() AT TIME ZONE 'UTC')")[0][0]
-    zone = "UTC" if utc_hour >= 3 else "Asia/Tokyo"  # where it is past three in the morning
-    _, put_days = periodic(settings(time_zone=zone))
+    evening = NOW.replace(hour=19)  # four in the morning in Tokyo
+    _, put_days = periodic(settings(time_zone="Asia/Tokyo"), lambda: evening)
     for _ in range(2):
         with database.transaction() as connection:
             put_days(connection)
-    ((today,),) = rows(database, "SELECT CAST((now() AT TIME ZONE :zone)::date AS text)", zone=zone)
+    today = evening.date() + timedelta(days=1)
     keys = [row.key for row in rows(database, "SELECT key FROM task WHERE kind = 'evaluate' ORDER BY key")]
     assert {f"{today}:book", f"{today}:gone_quiet"} <= set(keys)
     assert len(keys) == len(set(keys))
@@ -281,3 +293,49 @@ def test_what_is_no_longer_so_closes(database: Database, install: Any) -> None:
     evaluate(database, "gone_quiet", night=1)
     assert rows(database, "SELECT close_reason FROM episode") == [("it is no longer so",)]
     assert len(decisions(database)) == 2
+
+
+@pytest.mark.parametrize(
+    ("silent_for", "found"),
+    [
+        pytest.param(1, {"absence", "gone_quiet"}, id="orders came yesterday"),
+        pytest.param(30, {"gone_quiet"}, id="nobody has ordered for a month"),
+    ],
+)
+def test_absences_are_silent_while_the_feed_is_stale(
+    database: Database, install: Any, silent_for: int, found: set[str]
+) -> None:
+    install("absence", "gone_quiet")
+    score(database, *(order(f"a{days}", days_ago=days) for days in (150, 120, 90)))
+    daily = range(silent_for, silent_for + 30)
+    score(database, *(order(f"c{days}", days_ago=days, customer="daily") for days in daily))
+    worker = evaluate(database, "absence", "gone_quiet")
+    assert {row.kind for row in rows(database, "SELECT kind FROM signal WHERE order_id IS NULL")} == found
+    assert worker.done["silenced", "absence"] == (0 if "absence" in found else 1)
+
+
+def test_what_is_long_past_when_a_kind_first_looks_opens_nothing(database: Database, install: Any) -> None:
+    """Quiet from day 60 on: of 140, 80 and 1 days since, the first is old, on every later night too."""
+    install("since")
+    for name, last in (("old", 200), ("recent", 140), ("fresh", 61)):
+        score(database, order(name, days_ago=last, customer=name))
+    found = (
+        "SELECT name FROM signal JOIN customer ON customer.id = customer_id WHERE kind = 'since' ORDER BY 1"
+    )
+    evaluate(database, "since")
+    assert [row.name for row in rows(database, found)] == ["Fresh", "Recent"]
+    assert rows(database, "SELECT kind, version, day, old FROM first_evaluation") == [
+        ("since", "1", NOW.date(), 1)
+    ]
+    evaluate(database, "since", night=25)
+    assert "Old" not in {row.name for row in rows(database, found)}
+
+
+def test_a_new_version_of_a_kind_opens_nothing_on_old_evidence(database: Database, install: Any) -> None:
+    install("since")
+    score(database, order("1", days_ago=120, customer="acme"))
+    with database.transaction() as connection:
+        connection.exec_driver_sql("INSERT INTO first_evaluation VALUES ('since', '0', '2020-01-01', 0)")
+    evaluate(database, "since", night=40)
+    assert rows(database, "SELECT old FROM first_evaluation WHERE version = '1'") == [(1,)]
+    assert rows(database, "SELECT id FROM signal WHERE kind = 'since'") == []

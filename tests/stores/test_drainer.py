@@ -178,6 +178,16 @@ def test_when_the_database_goes_away_nothing_is_spent_and_nobody_waits_for_a_lea
     bench.drainer.drain()
     assert set(standing(database).values()) == {("done", 1)}
     assert (bench.outcome("retried"), bench.outcome("dead")) == (0, 0)
+    assert bench.batches == [["1", "2", "3"], ["1"], ["2", "3"]]
+
+
+def test_only_the_task_that_is_alone_when_its_connection_breaks_is_isolated(database: Database) -> None:
+    bench = bench_that(database, cuts_its_connection(database, times=2))
+    put(database, "1", "2", "3")
+    for _ in range(3):
+        bench.drainer.drain()
+    assert bench.batches == [["1", "2", "3"], ["1"], ["2"], ["1"], ["3"]]
+    assert {key: each.attempts for key, each in standing(database).items()} == {"1": 2, "2": 1, "3": 1}
 
 
 def test_a_done_that_a_crash_takes_back_is_done_again_at_once(database: Database) -> None:

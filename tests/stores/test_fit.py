@@ -30,7 +30,6 @@ LEARNT = {
     " latest_price FROM price_band WHERE model_run_id = :run ORDER BY 1, 2, 3, 4",
     "breaks": "SELECT product_id, currency, min_quantity, unit_price, usual_price, buyers FROM usual_break"
     " WHERE model_run_id = :run ORDER BY 1, 2, 3",
-    "sizes": "SELECT segment, customers, p60, p75 FROM order_size WHERE model_run_id = :run ORDER BY 1",
 }
 
 
@@ -237,17 +236,6 @@ def test_a_quantity_from_which_accounts_pay_less_is_a_usual_break(
     assert learnt(database, LEARNT["breaks"]) == [(company.products["MAT"], "EUR", 10, 6.75, 7.95, 6)]
 
 
-def test_order_sizes_are_those_of_customers_not_of_orders(
-    database: Database, company: Company, fit_it: Fit
-) -> None:
-    for number in range(5):
-        company.customer(f"shop {number}", segment="retail")
-        for day in range(number + 1):
-            company.order(f"shop {number}", days_ago(10 + day), ("DRILL", 1, 100 * (number + 1)))
-    fit_it()
-    assert learnt(database, LEARNT["sizes"]) == [("*", 5, 340, 400), ("retail", 5, 340, 400)]
-
-
 def test_a_company_with_few_orders_is_told_that_cross_sell_cannot_be_judged(
     company: Company, fit_it: Fit
 ) -> None:
@@ -359,10 +347,50 @@ def test_a_derived_table_is_made_from_what_its_model_writes(
     """A table of an older version of the model, with other columns, is made anew."""
     sell_drills(company)
     company.connection.execute(
-        text("CREATE TABLE order_size (model_run_id bigint, segment text, p50 float8)")
+        text("CREATE TABLE usual_break (model_run_id bigint, product_id bigint, p50 float8)")
     )
     fit_it()
-    columns = "SELECT column_name FROM information_schema.columns WHERE table_name = 'order_size' ORDER BY 1"
+    columns = "SELECT column_name FROM information_schema.columns WHERE table_name = 'usual_break' ORDER BY 1"
     with database.transaction() as connection:
         found = list(connection.execute(text(columns)).scalars())
-    assert found == ["customers", "model_run_id", "p60", "p75", "segment"]
+    assert found == [
+        "buyers",
+        "currency",
+        "min_quantity",
+        "model_run_id",
+        "product_id",
+        "unit_price",
+        "usual_price",
+    ]
+
+
+def test_a_fit_as_of_a_past_day_does_not_become_current(
+    database: Database, company: Company, fit_it: Fit, database_url: str
+) -> None:
+    sell_drills(company)
+    now = fit_it().models["item_facts"]
+    past = fit(database_url, AS_OF - timedelta(days=10), names={"item_facts"}).models["item_facts"]
+    assert (now.state, past.state) == ("current", "superseded")
+    assert learnt(database, LEARNT["items"])
+
+
+@pytest.mark.parametrize(
+    ("days_later", "kept"),
+    [
+        pytest.param([1], [True, True], id="an order may still come that is older than the newest run"),
+        pytest.param([1, 7], [False, True, True], id="no order comes so late: the next run serves them all"),
+        pytest.param([9], [True, True], id="the run before the newest, however old it is"),
+    ],
+)
+def test_superseded_runs_keep_their_rows_for_late_orders(
+    database: Database, company: Company, database_url: str, days_later: list[int], kept: list[bool]
+) -> None:
+    sell_drills(company)
+    company.connection.commit()
+    runs = []
+    for days in [0, *days_later, days_later[-1] + 0.01]:
+        report = fit(database_url, AS_OF + timedelta(days=days), names={"item_facts"})
+        runs.append(report.models["item_facts"].run_id)
+    with database.transaction() as connection:
+        held = set(connection.execute(text("SELECT model_run_id FROM item_fact")).scalars())
+    assert [run in held for run in runs[:-1]] == kept

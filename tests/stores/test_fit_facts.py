@@ -138,3 +138,28 @@ def event(company: Company, received_at: datetime) -> Any:
         ),
         {"at": received_at},
     ).scalar_one()
+
+
+def test_a_night_reads_what_the_newest_run_of_a_model_wrote(company: Company, database_url: str) -> None:
+    company.order("Acme", days_ago(5), ("DRILL", 10, 5))
+    for learnt, run_at in ((1, days_ago(9)), (2, days_ago(1))):
+        run = company.connection.execute(
+            text(
+                "INSERT INTO model_run (model, state, as_of, version, finished_at, grade)"
+                " VALUES ('going_quiet', :state, :at, '1', now(), '{}') RETURNING id"
+            ),
+            {"at": run_at, "state": "current" if learnt == 2 else "superseded"},
+        ).scalar()
+        company.connection.execute(
+            text("CREATE TABLE IF NOT EXISTS going_quiet (model_run_id bigint, customer_id bigint)")
+        )
+        company.connection.execute(
+            text("INSERT INTO going_quiet VALUES (:run, :id)"), {"run": run, "id": learnt}
+        )
+    with reading(company, database_url) as facts:
+        learnt_rows = facts.predictions.table("going_quiet")
+        assert learnt_rows is not None
+        assert [row["customer_id"] for row in facts.engine.rows(learnt_rows)] == [2]
+        assert facts.predictions.table("never_written") is None
+    company.connection.execute(text("DROP TABLE going_quiet"))
+    company.connection.commit()

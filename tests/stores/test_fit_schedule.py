@@ -1,18 +1,20 @@
 """When a fit is put: once a night, and at once when history came in and nothing was learnt from it yet."""
 
+from datetime import datetime, timedelta
+
 from services.scoring.jobs import periodic
 from shared.db import Database
-from tests.scoring_orders import Worker, order, rows, score, settings
+from tests.scoring_orders import NOW, Worker, order, rows, score, settings
 
 MODELS = [
-    "going_quiet", "item_facts", "neighbours", "order_sizes", "price_bands", "reorder", "spend_drop",
+    "going_quiet", "item_facts", "neighbours", "price_bands", "reorder", "spend_drop",
     "stopped_category", "stopped_item", "usual_breaks",
 ]  # fmt: skip
 
 
-def put(database: Database) -> list[str]:
+def put(database: Database, now: datetime = NOW) -> list[str]:
     """Let two schedulers look, and return the fits that stand."""
-    for fits in periodic(settings()) * 2:
+    for fits in periodic(settings(), lambda: now) * 2:
         with database.transaction() as connection:
             fits(connection)
     return [row.key for row in rows(database, "SELECT key FROM task WHERE kind = 'fit' ORDER BY key")]
@@ -44,8 +46,10 @@ def test_the_first_fit_waits_for_an_import_that_runs(database: Database) -> None
 
 def test_a_fit_comes_every_night_and_once(database: Database) -> None:
     score(database, order("1"))
-    is_after_two = rows(database, "SELECT (now() AT TIME ZONE 'UTC')::time >= time '02:00'")[0][0]
-    assert len(put(database)) == (len(MODELS) if is_after_two else 0)
+    assert put(database, NOW.replace(hour=1)) == []
+    assert put(database) == [f"{NOW.date()}:{model}" for model in MODELS]
+    tomorrow = NOW.replace(hour=2) + timedelta(days=1)
+    assert put(database, tomorrow)[len(MODELS) :] == [f"{tomorrow.date()}:{model}" for model in MODELS]
 
 
 def test_a_fit_that_stands_is_not_a_reason_for_another_first_one(database: Database) -> None:

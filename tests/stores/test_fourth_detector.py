@@ -27,9 +27,9 @@ def detect(facts):
             probability=0.5,
             basis="prior",
             stake=Decimal(10),
-            value=Decimal(5),
+            value=Decimal(12),
             low=Decimal(1),
-            high=Decimal(9),
+            high=Decimal(19),
             horizon=timedelta(days=90),
             headline="Their first order",
             question="How did they find us?",
@@ -58,6 +58,6 @@ def test_a_file_is_all_a_new_kind_takes(
     tally = Worker(database).work()
     assert tally == {("signals", "first_order"): 1}
     assert rows(database, "SELECT kind, headline, value, is_proven, detector_version FROM signal") == [
-        ("first_order", "Their first order", 5, True, "1")
+        ("first_order", "Their first order", 12, True, "1")
     ]
     assert len(rows(database, "SELECT 1 FROM task WHERE kind = 'decide'")) == 1

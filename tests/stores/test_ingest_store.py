@@ -15,10 +15,18 @@ from msgspec.structs import replace
 from sqlalchemy import text
 
 from services.ingest.body import OrderBody
-from services.ingest.compare import Comparison, CurrentRevision, compare
 from services.ingest.normalise import normalise
 from services.ingest.source import ReadContext
-from services.ingest.store import Event, OrderRevision, Stored, prepare, store
+from services.ingest.store import (
+    Comparison,
+    CurrentRevision,
+    Event,
+    OrderRevision,
+    Stored,
+    compare,
+    prepare,
+    store,
+)
 from services.ingest.store_many import store_many
 from shared.db import REQUEST, Database
 from tests.databases import conninfo

@@ -72,20 +72,23 @@ def test_the_current_fit_becomes_a_run_of_each_model(old: str) -> None:
             " VALUES (now(), now(), false, '1', '{}'), (now(), now(), true, '1', %s)",
             ['{"cross_sell": {"wins": true, "reason": "beats popularity"}, "purchases": 3}'],
         )
-        connection.execute("INSERT INTO order_size VALUES (1, '*', 1, 1, 2), (2, '*', 5, 10, 20)")
+        connection.execute(
+            "INSERT INTO usual_break"
+            " (model_run_id, product_id, currency, min_quantity, unit_price, usual_price, buyers)"
+            " VALUES (1, 7, 'EUR', 10, 1, 2, 6), (2, 7, 'EUR', 10, 4, 5, 6)"
+        )
     upgrade(old)
     with psycopg.connect(conninfo(old)) as connection:
         runs = connection.execute(
             "SELECT model, grade->>'passes', grade->>'reason' FROM model_run WHERE state = 'current' ORDER BY model"
         ).fetchall()
-        sizes = connection.execute(
-            "SELECT model, p60, p75 FROM order_size JOIN model_run ON model_run.id = model_run_id"
+        breaks = connection.execute(
+            "SELECT model, unit_price, usual_price FROM usual_break JOIN model_run ON model_run.id = model_run_id"
         ).fetchall()
     assert runs == [
         ("item_facts", None, None),
         ("neighbours", "true", "beats popularity"),
-        ("order_sizes", None, None),
         ("price_bands", None, None),
         ("usual_breaks", None, None),
     ]
-    assert sizes == [("order_sizes", 10, 20)]
+    assert breaks == [("usual_breaks", 4, 5)]

@@ -120,21 +120,26 @@ def test_the_state_and_the_lines_before_a_moment_say_the_same(database: Database
 
 def test_what_is_found_is_stored_once_with_its_versions_and_passed_on(database: Database) -> None:
     worker = Worker(database)
-    receive(database, *CUSTOMER_BUYS_FORTY, order("now", line("DRILL", 10, 5)))
-    assert worker.work() == {("signals", "up_sell"): 1}
+    receive(database, *CUSTOMER_BUYS_FORTY, order("now", line("DRILL", 40, 3)))
+    assert worker.work() == {("signals", "price_error"): 1}
     (found,) = rows(database, "SELECT * FROM signal")
     (stored,) = rows(database, "SELECT id FROM sales_order WHERE external_id = 'now'")
     assert (found.kind, found.order_id, found.order_version, found.detector_version) == (
-        "up_sell",
+        "price_error",
         stored.id,
         1,
         "1",
     )
-    assert (found.is_proven, found.is_selling, found.quiet_days, found.model_run_id) == (True, True, 60, None)
+    assert (found.is_proven, found.is_selling, found.quiet_days, found.model_run_id) == (
+        True,
+        False,
+        30,
+        None,
+    )
 
 
 def test_scoring_again_finds_nothing_new(database: Database) -> None:
-    score(database, *CUSTOMER_BUYS_FORTY, order("now", line("DRILL", 10, 5)))
+    score(database, *CUSTOMER_BUYS_FORTY, order("now", line("DRILL", 40, 3)))
     with database.transaction() as connection:
         connection.execute(text("UPDATE task SET state = 'ready' WHERE kind = 'score'"))
     assert Worker(database).work() == {}
@@ -142,8 +147,8 @@ def test_scoring_again_finds_nothing_new(database: Database) -> None:
 
 
 def test_an_amendment_withdraws_what_the_older_reading_said_and_is_judged_again(database: Database) -> None:
-    score(database, *CUSTOMER_BUYS_FORTY, order("now", line("DRILL", 10, 5)))
-    score(database, order("now", line("DRILL", 12, 5), version=2))
+    score(database, *CUSTOMER_BUYS_FORTY, order("now", line("DRILL", 40, 3)))
+    score(database, order("now", line("DRILL", 42, 3), version=2))
     found = rows(database, "SELECT order_version, withdrawn_reason FROM signal ORDER BY 1")
     assert found == [(1, "the order was amended"), (2, None)]
     assert rows(database, "SELECT split_part(key, '@', 2) FROM task WHERE kind = 'decide' ORDER BY 1") == [
@@ -152,9 +157,50 @@ def test_an_amendment_withdraws_what_the_older_reading_said_and_is_judged_again(
     ]
 
 
+def test_the_order_that_asks_a_question_does_not_end_it(database: Database) -> None:
+    """What is said once would be said with every order."""
+    score(database, *CUSTOMER_BUYS_FORTY)
+    with database.transaction() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO episode (customer_id, kind, subject, number, product_id, opened_at, last_seen_at,"
+                " quiet_after, holdout_bucket, is_holdout, value) SELECT customer_id, 'price_error',"
+                " concat('product:', product_id), 1, product_id, :opened, :opened, :opened, 1, false, 9"
+                " FROM customer_item"
+            ),
+            {"opened": NOW - timedelta(days=1)},
+        )
+    score(database, order("now", line("DRILL", 40, 3)))
+    assert rows(database, "SELECT closed_at FROM episode") == [(None,)]
+
+
+def test_what_brings_less_than_acting_costs_is_counted_and_not_stored(database: Database) -> None:
+    score(database, *CUSTOMER_BUYS_FORTY)
+    receive(database, order("now", line("DRILL", 40, 4.45)))  # 22 lost
+    receive(database, order("small", line("DRILL", 40, 3)))
+    worker = Worker(database, correction_cost=20)
+    assert worker.work() == {("signals", "price_error"): 1, ("dropped", "price_error"): 1}
+    assert rows(database, "SELECT count(*) FROM signal") == [(1,)]
+
+
+def test_what_is_always_ordered_and_missing_is_found(database: Database) -> None:
+    """Whether the customer's state is held, or computed from lines for an amendment."""
+    weeks = [
+        order(f"past-{days}", line("DRILL", 10, 5), line("BIT", 20, 5), days_ago=days)
+        for days in (8, 16, 24, 32, 40)
+    ]
+    score(database, *weeks)
+    score(database, order("now", line("DRILL", 10, 5)))
+    score(database, order("now", line("DRILL", 11, 5), version=2))
+    found = rows(database, "SELECT kind, order_version, headline FROM signal ORDER BY 2")
+    assert [tuple(row) for row in found] == [
+        ("basket_gap", version, "No BIT, usually on 5 of 5 orders") for version in (1, 2)
+    ]
+
+
 def test_a_cancellation_withdraws_what_was_said(database: Database) -> None:
-    score(database, *CUSTOMER_BUYS_FORTY, order("now", line("DRILL", 10, 5)))
-    score(database, order("now", line("DRILL", 10, 5), version=2, status=OrderStatus.CANCELLED))
+    score(database, *CUSTOMER_BUYS_FORTY, order("now", line("DRILL", 40, 3)))
+    score(database, order("now", line("DRILL", 40, 3), version=2, status=OrderStatus.CANCELLED))
     assert rows(database, "SELECT withdrawn_reason FROM signal") == [("the order is cancelled now",)]
     assert len(rows(database, "SELECT key FROM task WHERE kind = 'decide'")) == 2
 
@@ -172,7 +218,7 @@ SKIPPED = [
 
 @pytest.mark.parametrize(("given", "reason"), SKIPPED)
 def test_nothing_is_found_in(database: Database, given: dict[str, Any], reason: str) -> None:
-    score(database, *CUSTOMER_BUYS_FORTY, order("now", line("DRILL", 10, 5), **given))
+    score(database, *CUSTOMER_BUYS_FORTY, order("now", line("DRILL", 40, 3), **given))
     assert rows(database, "SELECT kind FROM signal") == []
     stored = rows(
         database,
@@ -190,7 +236,7 @@ def test_the_facts_of_a_silent_order_still_apply(database: Database) -> None:
 
 @pytest.mark.parametrize("kind", [LineKind.FREIGHT, LineKind.FEE, LineKind.MANUAL])
 def test_nothing_is_said_about_a_line_of_kind(database: Database, kind: LineKind) -> None:
-    score(database, *CUSTOMER_BUYS_FORTY, order("now", line("DRILL", 10, 5, kind=kind)))
+    score(database, *CUSTOMER_BUYS_FORTY, order("now", line("DRILL", 40, 3, kind=kind)))
     assert rows(database, "SELECT kind FROM signal") == []
 
 
@@ -207,7 +253,7 @@ def test_an_urgent_order_is_decided_at_once_and_others_wait_for_their_group(data
     score(
         database,
         *CUSTOMER_BUYS_FORTY,
-        order("now", line("DRILL", 10, 5)),
+        order("now", line("DRILL", 40, 3)),
         below_floor,
         group_wait=timedelta(hours=1),
     )
@@ -240,16 +286,16 @@ def test_an_order_ends_the_question_it_answers(database: Database) -> None:
                 "INSERT INTO episode (customer_id, kind, subject, number, product_id, opened_at, last_seen_at,"
                 " quiet_after, holdout_bucket, is_holdout, value) SELECT customer_id, kind,"
                 " concat('product', product_id), 1, product_id, :opened, :opened, :opened, 1, false, 9"
-                " FROM customer_item, (VALUES ('up_sell'), ('margin'), ('gone')) AS kinds (kind)"
+                " FROM customer_item, (VALUES ('basket_gap'), ('price_error'), ('gone')) AS kinds (kind)"
             ),
             {"opened": NOW - timedelta(days=1)},
         )
     score(database, order("now", line("DRILL", 40, 5)))
     ended = rows(database, "SELECT kind, close_reason, closed_at FROM episode ORDER BY kind")
     assert [tuple(row) for row in ended] == [
+        ("basket_gap", "the customer took it", NOW),
         ("gone", None, None),
-        ("margin", "sold at the usual price again", NOW),
-        ("up_sell", "the customer took the usual quantity", NOW),
+        ("price_error", "sold at the usual price again", NOW),
     ]
     moved = rows(database, "SELECT to_state, actor FROM episode_event ORDER BY id")
     assert [tuple(row) for row in moved] == [("closed", "scoring"), ("closed", "scoring")]
@@ -276,11 +322,11 @@ def test_a_worker_forgets_what_it_remembers_when_connections_broke(
 
 
 def test_a_signal_keeps_the_facts_it_was_made_from(database: Database) -> None:
-    score(database, *CUSTOMER_BUYS_FORTY, order("now", line("DRILL", 10, 5)))
+    score(database, *CUSTOMER_BUYS_FORTY, order("now", line("DRILL", 40, 3)))
     ((kept,),) = rows(database, "SELECT facts FROM signal")
     ((drill,),) = rows(database, "SELECT id FROM product")
     (only,) = kept["lines"]
-    assert (only["product_id"], only["quantity"], only["net"]) == (drill, "10", "50")
+    assert (only["product_id"], only["quantity"], only["net"]) == (drill, "40", "120")
     assert [float(purchase[1]) for purchase in only["history"]] == [40.0] * len(CUSTOMER_BUYS_FORTY)
     assert (kept["currency"], kept["product"]["id"], kept["runs"]) == ("GBP", drill, {})
 
@@ -310,7 +356,7 @@ def test_a_new_fit_replaces_what_a_worker_remembers(database: Database) -> None:
         )
         connection.exec_driver_sql(
             f"CREATE TABLE item_fact AS SELECT {run.format('item_facts')}, product_id, 'Drill bits' AS name,"
-            " 60 AS buyers, 9 AS recent_buyers, 12::float8 AS first_quantity, NULL::float8 AS line_quantity,"
+            " 60 AS buyers, 9 AS recent_buyers, 24::float8 AS first_quantity, NULL::float8 AS line_quantity,"
             " 4.1::float8 AS unit_price, NULL::float8 AS margin_rate, NULL::float8 AS category_margin_rate,"
             " NULL::float8 AS repeats FROM product_ref"
         )
@@ -321,3 +367,30 @@ def test_a_new_fit_replaces_what_a_worker_remembers(database: Database) -> None:
     assert not found.is_proven
     assert found.unproven_reason == "too few"
     assert found.model_run_id is not None
+
+
+@pytest.mark.parametrize(
+    ("days_ago", "run"),
+    [
+        pytest.param(0, "newest", id="after the newest run"),
+        pytest.param(1.5, "earlier", id="late: the newest run knows it, the one before does not"),
+        pytest.param(2.5, None, id="before every run: nothing is said from models"),
+    ],
+)
+def test_an_order_is_scored_with_the_newest_run_before_it(
+    database: Database, days_ago: float, run: str | None
+) -> None:
+    score(database, *CUSTOMER_BUYS_FORTY)
+    ids = {}
+    with database.transaction() as connection:
+        for name, state, days in (("earlier", "superseded", 2), ("newest", "current", 1)):
+            ids[name] = connection.scalar(
+                text(
+                    "INSERT INTO model_run (model, state, as_of, version)"
+                    " VALUES ('reorder', :state, :as_of, '1') RETURNING id"
+                ),
+                {"state": state, "as_of": NOW - timedelta(days=days)},
+            )
+    score(database, order("late", line("DRILL", 40, 3), days_ago=days_ago))
+    ((kept,),) = rows(database, "SELECT facts->'runs' FROM signal")
+    assert kept == ({"reorder": ids[run]} if run else {})

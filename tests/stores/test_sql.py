@@ -29,7 +29,7 @@ STATEMENT = re.compile(r"\s*(WITH|SELECT|INSERT|UPDATE|DELETE)\b")
 RUNS_SQL = ("text", "exec_driver_sql", "execute_prepared")
 """Calls that have PostgreSQL run their first argument."""
 
-DATES = re.compile(r"\{(as_of|since)\}")
+WRITTEN_IN = {"{as_of}": "now()", "{since}": "now()", "{zone}": "'UTC'", "{received}": "", "{receipt}": ""}
 """What the fit writes into its texts, as its driver takes no moment."""
 
 CONSTANT = (ast.Constant, ast.Name, ast.JoinedStr, ast.FormattedValue, ast.BinOp, ast.Add, ast.Load)
@@ -43,7 +43,6 @@ ELSEWHERE = {
     "customer_candidate": "made from its model's own schema: see test_fit",
     "item_fact": "made from its model's own schema: see test_fit",
     "item_neighbour": "made from its model's own schema: see test_fit",
-    "order_size": "made from its model's own schema: see test_fit",
     "price_band": "made from its model's own schema: see test_fit",
     "usual_break": "made from its model's own schema: see test_fit",
 }
@@ -58,6 +57,7 @@ ASSEMBLED = {
     "services.ingest.imports.runs.take_statistics": "no names of columns",
     "services.ingest.store._id": "is given constants that are prepared",
     "services.scoring.store.catalogue._by_product": "is given constants that are prepared",
+    "services.scoring.store.catalogue.refresh": "is given a constant that is prepared",
     "shared.partitions._make": "the name of a month: test_applying_orders",
 }
 """Functions that put a text together, and what holds it to the tables instead."""
@@ -105,9 +105,7 @@ def constants(value: object) -> Iterator[str]:
     """Find the texts in a value of a module."""
     if isinstance(value, TextClause):
         yield value.text
-    elif (
-        isinstance(value, str) and STATEMENT.match(value) and not re.search(r"\{\w*\}", DATES.sub("", value))
-    ):
+    elif isinstance(value, str) and STATEMENT.match(value) and not re.search(r"\{\w*\}", filled(value)):
         yield value
     elif isinstance(value, dict | tuple | list):
         for each in value.values() if isinstance(value, dict) else value:
@@ -124,9 +122,16 @@ def value_of(argument: ast.expr, module: ModuleType) -> object:
         return None
 
 
+def filled(sql: str) -> str:
+    """Return a text with what the fit writes into it."""
+    for place, written in WRITTEN_IN.items():
+        sql = sql.replace(place, written)
+    return sql
+
+
 def numbered(sql: str) -> tuple[str, list[str]]:
     """Return a text with numbered placeholders, and the type of each."""
-    sql = DATES.sub("now()", sql)
+    sql = filled(sql)
     if (highest := max(map(int, re.findall(r"\$(\d+)", sql)), default=0)) > 0:
         return sql, ["unknown"] * highest
     if "%s" in sql or "%b" in sql:

@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.alerts.decide import History, Plan, decide
-from services.alerts.episode import Episode
+from services.alerts.decide import Episode, History, Plan, decide
 from services.alerts.policy import Candidate, Policy, Reason, Verdict, standard_policy
-from shared.domain.signal import Severity
+from shared.domain.signal import Action, Severity
 
 NOW = datetime(2011, 2, 28, 12, tzinfo=UTC)
 
@@ -22,7 +21,8 @@ def a_policy(**given: Any) -> Policy:
     """Five messages a rep, nothing under 5, nobody held out, live."""
     values: dict[str, Any] = {
         "messages_per_rep": 5,
-        "value_floor": Decimal(5),
+        "call_cost": Decimal(5),
+        "correction_cost": Decimal(3),
         "holdout_percent": 0,
         "is_shadow": False,
     }
@@ -99,6 +99,22 @@ def verdicts(plan: Plan) -> list[tuple[int, str, str]]:
             History(),
             ("suppressed", "customer_not_contactable"),
             id="a blocked customer is left alone",
+        ),
+        pytest.param(
+            {"hold": "complaint"},
+            History(),
+            ("suppressed", "open_complaint"),
+            id="nothing is sold while a complaint is open",
+        ),
+        pytest.param(
+            {"hold": "credit_hold"}, History(), ("suppressed", "credit_hold"), id="nor on credit hold"
+        ),
+        pytest.param({"hold": "strike"}, History(), ("suppressed", "on_hold"), id="nor on any other hold"),
+        pytest.param(
+            {"hold": "complaint", "is_selling": False},
+            History(),
+            ("notify", "first_time"),
+            id="a mistake is told all the same",
         ),
         pytest.param(
             {},
@@ -282,7 +298,7 @@ def test_a_held_out_share_is_drawn_by_episode_and_urgent_signals_never_are() -> 
 
 def test_the_version_of_a_policy_changes_with_its_rules_only() -> None:
     assert a_policy().version == a_policy().version
-    assert a_policy().version != a_policy(value_floor=Decimal(6)).version
+    assert a_policy().version != a_policy(call_cost=Decimal(6)).version
 
 
 some_candidates = st.lists(
@@ -326,9 +342,47 @@ def test_the_limits_hold_whatever_comes(drawn: Sequence[dict[str, Any]]) -> None
         assert sum(each.value for each in points if each.occasion == alert.occasion) >= 5
 
 
+def beside(signal_id: int, **given: Any) -> Candidate:
+    """Another signal of the first one's order."""
+    return a_candidate(signal_id, occasion="order:1", order_id=1, customer_id=1, **given)
+
+
+def test_a_mention_stands_beside_a_reason_to_call_and_never_carries_a_message() -> None:
+    """Four points of 4 are no call: none of them brings what it costs."""
+    weak = [beside(number, value=Decimal(4), action=Action.MENTION) for number in range(1, 5)]
+    assert {each[2] for each in verdicts(decide(weak, a_policy(), History(), NOW))} == {"too_weak"}
+
+
+def test_a_mistake_needs_what_a_correction_costs_and_its_message_carries_no_offers() -> None:
+    found = [
+        beside(1, value=Decimal(4), action=Action.CORRECTION, is_selling=False),
+        beside(2, value=Decimal(90), action=Action.MENTION),
+    ]
+    assert verdicts(decide(found, a_policy(), History(), NOW)) == [
+        (1, "notify", "first_time"),
+        (2, "inbox_only", "beside_a_mistake"),
+    ]
+
+
+def test_a_mistake_too_small_to_correct_leads_no_message() -> None:
+    found = [
+        beside(1, value=Decimal(2), action=Action.CORRECTION, is_selling=False, severity=Severity.URGENT),
+        beside(2, value=Decimal(90), action=Action.MENTION),
+    ]
+    plan = decide(found, a_policy(), History(), NOW)
+    ranks = {each.candidate.signal_id: each.rank for each in plan.decisions}
+    assert ranks == {2: 1, 1: 2}
+
+
+def test_mistakes_take_no_budget_and_are_never_held_out() -> None:
+    mistake = a_candidate(1, action=Action.CORRECTION, is_selling=False)
+    plan = decide([mistake], a_policy(messages_per_rep=0, holdout_percent=50), History(), NOW)
+    assert verdicts(plan) == [(1, "notify", "first_time")]
+
+
 def test_small_points_may_stand_beside_a_large_one_but_not_alone() -> None:
     together = [
-        a_candidate(1, value=Decimal(3)),
+        a_candidate(1, value=Decimal(6)),
         a_candidate(2, occasion="order:1", customer_id=1, value=Decimal(2)),
     ]
     alone = [a_candidate(3, value=Decimal(3))]
@@ -339,4 +393,64 @@ def test_small_points_may_stand_beside_a_large_one_but_not_alone() -> None:
         (1, "notify", "first_time"),
         (2, "notify", "first_time"),
         (3, "inbox_only", "too_weak"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("by", "hidden", "told"),
+    [
+        pytest.param(
+            {"kind": "going_quiet", "is_selling": False},
+            {"kind": "stopped_item"},
+            Reason.INHIBITED,
+            id="who goes quiet: what they stopped",
+        ),
+        pytest.param(
+            {"kind": "going_quiet", "is_selling": False},
+            {"kind": "cross_sell"},
+            Reason.INHIBITED,
+            id="who goes quiet: whatever sells",
+        ),
+        pytest.param(
+            {"kind": "going_quiet", "is_selling": False},
+            {"kind": "margin_erosion", "is_selling": False},
+            Reason.FIRST_TIME,
+            id="who goes quiet: not what their prices lose",
+        ),
+        pytest.param(
+            {"kind": "going_quiet", "is_selling": False},
+            {"kind": "below_floor", "severity": Severity.URGENT},
+            Reason.FIRST_TIME,
+            id="nothing hides what is urgent",
+        ),
+        pytest.param(
+            {"kind": "margin_erosion", "is_selling": False},
+            {"kind": "discount_outlier", "is_selling": False},
+            Reason.INHIBITED,
+            id="a customer whose margin slips: its single prices",
+        ),
+        pytest.param(
+            {"kind": "going_quiet", "is_selling": False, "is_proven": False},
+            {"kind": "cross_sell"},
+            Reason.FIRST_TIME,
+            id="an unproven model hides nothing",
+        ),
+    ],
+)
+def test_a_graver_question_hides(by: dict[str, Any], hidden: dict[str, Any], told: Reason) -> None:
+    graver = a_candidate(1, order_id=None, occasion="customer:1:2011-02-28", **by)
+    other = a_candidate(2, customer_id=1, **hidden)
+    plan = decide([other, graver], a_policy(), History(), NOW)
+    (decision,) = [each for each in plan.decisions if each.candidate is other]
+    assert decision.reason is told
+    assert decision.inhibited_by == (by["kind"] if told is Reason.INHIBITED else None)
+    assert (other.key in {each.key for each in plan.episodes}) == (told is not Reason.INHIBITED)
+
+
+def test_an_open_question_of_an_earlier_day_hides_too() -> None:
+    history = History(open_kinds=frozenset({(1, "going_quiet")}))
+    plan = decide([a_candidate(1), a_candidate(2)], a_policy(), history, NOW)
+    assert [(each.reason, each.inhibited_by) for each in plan.decisions] == [
+        (Reason.INHIBITED, "going_quiet"),
+        (Reason.FIRST_TIME, None),
     ]

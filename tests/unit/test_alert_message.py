@@ -100,22 +100,42 @@ def test_the_text_stands_alone() -> None:
     assert message.write([(VIEW, LINK)]).plain.strip() == GOLDEN.strip()
 
 
-def test_the_subject_gives_the_margin_to_win_never_the_expected_pence() -> None:
-    assert message.subject(VIEW) == "Acme Tools: Buys drills, never drill bits: £25 margin to win"
+def test_the_subject_says_who_and_the_fact() -> None:
+    assert message.subject(VIEW) == "Acme Tools: Buys drills, never drill bits"
 
 
-def test_the_subject_says_how_much_more_there_is_and_that_it_is_urgent() -> None:
-    two = replace(VIEW, points=(POINT, POINT), severity="urgent")
-
-    assert message.subject(two).startswith("Now: Acme Tools: ")
-    assert message.subject(two).endswith("(+1 more)")
+def test_the_subject_says_that_it_is_urgent() -> None:
+    assert message.subject(replace(VIEW, severity="urgent")).startswith("Now: Acme Tools: ")
 
 
-def test_the_subject_keeps_to_its_length_and_still_names_the_money() -> None:
-    wordy = replace(VIEW, customer_name="Acme " * 40, points=(replace(POINT, headline="many words " * 30),))
+@pytest.mark.parametrize(
+    ("customer", "headline", "subject"),
+    [
+        pytest.param(
+            "Brightwater",
+            "No order for 61 days, usually 22",
+            "Brightwater: No order for 61 days, usually 22",
+            id="as it is",
+        ),
+        pytest.param(
+            "Hale and Sons Building Supplies",
+            "Through bolt box of 50 M10 x 90 £187.00, usually £258.00",
+            "Hale and Sons…: Through… £187.00, usually £258.00",
+            id="cut in the middle: the figures stand at the end",
+        ),
+        pytest.param("A" * 90, "many words " * 30, "A" * 0, id="all too long"),
+    ],
+)
+def test_the_subject_fits_a_phone(customer: str, headline: str, subject: str) -> None:
+    made = message.subject(replace(VIEW, customer_name=customer, points=(replace(POINT, headline=headline),)))
 
-    assert len(message.subject(wordy)) <= message.LONGEST_SUBJECT
-    assert message.subject(wordy).endswith("£25 margin to win")
+    assert len(made) <= 50
+    assert made == subject or not subject
+
+
+def test_what_is_only_owed_to_the_customer_names_no_money() -> None:
+    owed = replace(VIEW, points=(replace(POINT, stake=Decimal(0)),))
+    assert "nothing to win: the customer should hear of it" in message.write([(owed, LINK)]).plain
 
 
 def test_the_one_question_is_about_goods_where_a_point_names_any() -> None:
@@ -134,7 +154,7 @@ def test_the_one_question_is_about_goods_where_a_point_names_any() -> None:
     [
         pytest.param(POINT, "£25 margin to win over 90 days", id="a sale to win"),
         pytest.param(
-            replace(POINT, is_urgent=True, horizon_days=1),
+            replace(POINT, is_selling=False, horizon_days=1),
             "£25 margin at risk on this order",
             id="a mistake on an order",
         ),

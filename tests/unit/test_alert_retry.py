@@ -5,8 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from services.alerts.channel import Rejected, Unavailable
-from services.alerts.schedule import SCHEDULE, GiveUp, TryAgain, after_failure
+from services.alerts.channel import SCHEDULE, GiveUp, Rejected, TryAgain, Unavailable, after_failure
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ID = UUID(int=1)

@@ -5,10 +5,11 @@ from uuid import uuid4
 
 import pytest
 
-from services.alerts import message, words
-from services.alerts.episode import bucket
-from services.alerts.policy import Reason
-from services.alerts.schedule import (
+from services.alerts import message
+from services.alerts import view as words
+from services.alerts.decide import bucket
+from services.alerts.policy import (
+    Reason,
     next_monday_morning,
     next_morning,
     real_delay,
@@ -57,21 +58,20 @@ def test_what_a_day_woke_is_sent_in_the_next_morning(now: str, expected: str) ->
 
 
 @pytest.mark.parametrize(
-    ("hours", "is_clock_fixed", "expected"),
+    ("hours", "pace", "expected"),
     [
-        pytest.param(None, False, 0, id="at once"),
-        pytest.param(19, False, 19, id="in the morning"),
-        pytest.param(-1, False, 0, id="a morning that is past"),
-        pytest.param(19, True, 0, id="a clock that stands still: the morning would never come"),
+        pytest.param(None, 1, 0, id="at once"),
+        pytest.param(19, 1, 19, id="in the morning"),
+        pytest.param(19, 38, 0.5, id="in the morning, by a clock that runs faster"),
+        pytest.param(-1, 1, 0, id="a morning that is past"),
+        pytest.param(19, 0, 0, id="a clock that stands still: the morning would never come"),
     ],
 )
-def test_a_business_time_is_waited_for_in_real_time(
-    hours: int | None, is_clock_fixed: bool, expected: int
-) -> None:
+def test_a_business_time_is_waited_for_in_real_time(hours: int | None, pace: float, expected: float) -> None:
     now = datetime(2011, 2, 28, 12, tzinfo=UTC)
     send_after = None if hours is None else now + timedelta(hours=hours)
 
-    assert real_delay(send_after, now, is_clock_fixed=is_clock_fixed) == timedelta(hours=expected)
+    assert real_delay(send_after, now, pace) == timedelta(hours=expected)
 
 
 def test_buckets_are_stable_and_spread_evenly() -> None:

@@ -29,13 +29,24 @@ def rising(before: float, after: float, *, late: int = 0) -> Callable[[int], flo
 THE_RISE = [bought(2, ITEM, days, price=14, cost=6 if days > RISEN else 7) for days in (121, 119)]
 
 
+def others(price: Callable[[int], float]) -> list[dict[str, Any]]:
+    """Six other accounts that buy the item before and after the rise, all at this price."""
+    return [
+        bought(account, ITEM, days, price=price(RISEN - days), cost=6 if days > RISEN else 7)
+        for account in range(3, 9)
+        for days in (200, 150, 60, 30)
+    ]
+
+
 FIRES = {
     "the price stood still": [*item(rising(10, 10), rising(6, 7)), *THE_RISE],
     "two fifths were passed on": [*item(rising(10, 10.4), rising(6, 7)), *THE_RISE],
+    "the others pay the rise": [*item(rising(10, 10), rising(6, 7)), *others(rising(12, 13))],
     "the price fell even": [*item(rising(10, 9.5), rising(6, 7)), *THE_RISE],
 }
 QUIET = {
     "all was passed on after 20 days": [*item(rising(10, 11, late=20), rising(6, 7)), *THE_RISE],
+    "nobody pays more: the list did not follow": [*item(rising(10, 10), rising(6, 7)), *others(rising(12, 12))],
     "three fifths were passed on": [*item(rising(10, 10.6), rising(6, 7)), *THE_RISE],
     "they have not bought since a month after the rise": [
         *item(rising(10, 10), rising(6, 7), orders=(300, 240, 180, 110)), *THE_RISE

@@ -46,15 +46,31 @@ def test_offers_what_history_suggests_and_names_the_link() -> None:
     assert signal.evidence[0].text == "Of 60 accounts that buy Saw, 30 also buy Drill bit."
 
 
-def test_value_is_odds_times_first_order_times_margin_and_repeats() -> None:
+def test_at_stake_is_the_first_order_and_what_is_bought_again_in_the_rest_of_60_days() -> None:
     bit = a_product(
-        BIT, fitted=an_item(first_quantity=Decimal(10), unit_price=Decimal(5), repeats=Decimal("0.5"))
+        BIT, fitted=an_item(first_quantity=Decimal(10), unit_price=Decimal(5), repeats=Decimal("0.6"))
     )
     (signal,) = detect(facts(a_line(DRILL_WITH_BITS), products=[bit]))
-    assert signal.stake == Decimal("30.00")  # 10 x 5 x 40 % x 1.5
-    assert signal.value == Decimal("1.50")
-    assert (signal.probability, signal.basis) == (0.05, "prior")
+    assert signal.stake == Decimal("24.00")  # 10 x 5 x 40 % x (1 + 0.6 x 30 of 90 days)
+    assert signal.value == Decimal("0.58")  # of 50 in 1,000 unaided, 74 when told
+    assert signal.horizon == timedelta(days=60)
+    assert (signal.probability, signal.basis) == (0.05, "estimated")
     assert not signal.assumed_margin
+
+
+def test_a_score_below_all_that_were_measured_is_no_likelier_than_the_lowest() -> None:
+    fit = a_fit(calibration=((3.0, 0.01, 900), (9.0, 0.2, 50)))
+    (signal,) = detect(facts(a_line(DRILL_WITH_BITS), products=[a_product(BIT)], fit=fit))
+    assert (signal.probability, signal.basis) == (0.01, "estimated")
+
+
+def test_colours_and_sizes_of_one_thing_are_one_offer() -> None:
+    names = ["Lunch bag red", "Lunch bag dark blue", "Line 2.4 mm", "Lunch bag, red", "Line 30 mm"]
+    others = [a_product(10 + number, name=name) for number, name in enumerate(names)]
+    candidates = tuple((each.id, 99.0 - each.id) for each in others)
+    fit = a_fit(calibration=((0.0, 0.08, 400),))
+    found = detect(facts(a_line(), candidates=candidates, products=others, fit=fit))
+    assert [each.product_id for each in found] == [10, 12]
 
 
 def test_odds_come_from_the_fit_where_it_measured_such_scores() -> None:
@@ -63,10 +79,13 @@ def test_odds_come_from_the_fit_where_it_measured_such_scores() -> None:
     assert (signal.probability, signal.basis) == (0.08, "measured")  # 4 x 0.5 reaches the second bin
 
 
+LIKELY = a_fit(calibration=((0.0, 0.08, 400),))
+
+
 def test_offers_three_at_most_best_score_first() -> None:
     others = [a_product(number) for number in range(10, 16)]
     candidates = tuple((each.id, float(each.id)) for each in others)
-    found = list(detect(facts(a_line(), candidates=candidates, products=others)))
+    found = list(detect(facts(a_line(), candidates=candidates, products=others, fit=LIKELY)))
     assert [each.product_id for each in found] == [15, 14, 13]
 
 

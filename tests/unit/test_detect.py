@@ -7,7 +7,7 @@ import pytest
 
 from services.scoring.detect import ended, why_unproven
 from services.scoring.facts import FitFacts
-from services.scoring.signals import cross_sell, margin
+from services.scoring.signals import below_floor, cross_sell
 from tests.order_facts import BIT, NOW, a_fit, a_line, a_product, an_episode, facts
 
 PASSES = a_fit(passes=True)
@@ -37,13 +37,13 @@ def test_cross_sell_is(fit: FitFacts | None, reason: str | None) -> None:
 
 
 def test_a_kind_without_a_model_needs_no_fit() -> None:
-    assert why_unproven(margin.KIND, None, NOW) is None
+    assert why_unproven(below_floor.KIND, None, NOW) is None
 
 
 def test_an_order_ends_nothing_opened_after_it() -> None:
     kinds = {"cross_sell": cross_sell.KIND}
     order = facts(a_line(a_product(BIT)))
     episode = an_episode("cross_sell", BIT)
-    assert ended(kinds, order, [(1, episode)]) == {1: "the customer bought it"}
-    assert ended(kinds, order, [(1, replace(episode, opened_at=NOW))]) == {}
-    assert ended(kinds, order, [(1, replace(episode, kind="gone"))]) == {}
+    assert ended(kinds, order, [], [(1, episode)]) == {1: "the customer bought it"}
+    assert ended(kinds, order, [], [(1, replace(episode, opened_at=NOW))]) == {}
+    assert ended(kinds, order, [], [(1, replace(episode, kind="gone"))]) == {}

@@ -15,8 +15,7 @@ from pydantic import ValidationError
 from services.ingest.body import OrderBody
 from services.ingest.normalise import normalise
 from services.ingest.source import InvalidOrder, ReadContext
-from shared.domain.money import LARGEST_AMOUNT
-from shared.domain.order import Order
+from shared.domain.order import LARGEST_AMOUNT, Order
 from tests.ingest_service import an_order
 
 NOW = datetime(2026, 3, 5, 12, tzinfo=UTC)

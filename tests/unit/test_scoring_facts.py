@@ -1,4 +1,4 @@
-"""What "usual", "last price" and "valid that day" mean."""
+"""What an order day, a like quantity and "valid that day" mean."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -10,48 +10,22 @@ from services.scoring.facts import (
     Cost,
     PastOrder,
     Purchase,
-    bought_today,
     breaks_on,
+    by_day,
     cost_on,
     day_of,
     fold,
     is_same_band,
-    last_price,
     order_days,
-    usual_quantity,
 )
 from tests.order_facts import NOW, a_break, a_product, a_purchase
 
 TODAY = NOW.date()
 
 
-@pytest.mark.parametrize(
-    ("history", "usual"),
-    [
-        pytest.param([], None, id="nothing for a product never bought"),
-        pytest.param([a_purchase(10), a_purchase(20)], None, id="nothing after two order days"),
-        pytest.param(
-            [a_purchase(10, 6), a_purchase(20, 10), a_purchase(30, 50)], 10, id="the median, not the mean"
-        ),
-        pytest.param(
-            [a_purchase(10, 6), a_purchase(10, 6), a_purchase(20, 10), a_purchase(30, 14)],
-            12,
-            id="of days: an order split in two is one",
-        ),
-        pytest.param(
-            [a_purchase(0, 1), a_purchase(10, 6), a_purchase(20, 8), a_purchase(30, 10)],
-            8,
-            id="of days before today",
-        ),
-    ],
-)
-def test_the_usual_quantity_is(history: list[Purchase], usual: int | None) -> None:
-    assert usual_quantity(tuple(history), TODAY) == usual
-
-
-def test_what_earlier_orders_of_the_day_took_is_summed() -> None:
+def test_what_several_orders_of_a_day_took_is_summed() -> None:
     history = (a_purchase(0.1, 3), a_purchase(0.2, 4), a_purchase(1, 50))
-    assert bought_today(history, TODAY) == 7
+    assert by_day(history) == {TODAY: 7, TODAY - timedelta(days=1): 50}
 
 
 def test_only_the_last_eight_purchases_are_remembered_newest_first() -> None:
@@ -71,17 +45,6 @@ def test_only_the_last_eight_purchases_are_remembered_newest_first() -> None:
 )
 def test_quantities_compare(one: int, other: int, same: bool) -> None:
     assert is_same_band(Decimal(one), Decimal(other)) is same
-
-
-def test_the_last_price_is_the_newest_at_that_quantity_and_currency() -> None:
-    history = (a_purchase(1, 100, 3), a_purchase(2, 10, 4, "EUR"), a_purchase(3, 12, 5), a_purchase(4, 10, 6))
-    found = last_price(history, Decimal(10), "GBP")
-    assert found is not None
-    assert found.unit_price == 5
-
-
-def test_there_is_no_last_price_at_a_quantity_never_bought() -> None:
-    assert last_price((a_purchase(1, 100),), Decimal(1), "GBP") is None
 
 
 def test_orders_of_a_day_are_one_order_day() -> None:

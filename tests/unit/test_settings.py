@@ -48,6 +48,38 @@ def test_every_fault_is_named_at_once(environment: pytest.MonkeyPatch) -> None:
     assert "short" not in message
 
 
+def test_a_business_clock_that_runs_needs_a_start(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("TIPOFF_BUSINESS_BEGUN", "2026-11-28T09:00:00+00:00")
+    with pytest.raises(
+        SettingsFault, match="TIPOFF_BUSINESS_BEGUN: a business clock that runs needs a start"
+    ):
+        read()
+
+
+@pytest.mark.parametrize(
+    ("told", "pace"),
+    [
+        pytest.param({}, 1, id="real time"),
+        pytest.param({"TIME": "2010-10-01T00:00:00+00:00"}, 0, id="fixed"),
+        pytest.param(
+            {
+                "TIME": "2010-10-01T00:00:00+00:00",
+                "BEGUN": "2026-11-28T09:00:00+00:00",
+                "RATE": "1440",
+            },
+            1440,
+            id="a day a minute",
+        ),
+    ],
+)
+def test_business_time_passes_as_told(
+    environment: pytest.MonkeyPatch, told: dict[str, str], pace: float
+) -> None:
+    for name, value in told.items():
+        environment.setenv(f"TIPOFF_BUSINESS_{name}", value)
+    assert read().clock_pace == pace
+
+
 def test_a_database_is_reached_by_our_driver(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("DATABASE_URL", "postgres://user:word@db/tipoff")
     assert read().database_url.get_secret_value() == "postgresql+psycopg://user:word@db/tipoff"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.strict_json import JsonFault, loads
+from shared.faults import JsonFault, load_json
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ from shared.strict_json import JsonFault, loads
 )
 def test_refuses(raw: bytes, reason: str) -> None:
     with pytest.raises(JsonFault) as fault:
-        loads(raw)
+        load_json(raw)
     assert reason in fault.value.reason
 
 
@@ -71,12 +71,12 @@ def test_refuses(raw: bytes, reason: str) -> None:
     ],
 )
 def test_takes(raw: bytes, value: object) -> None:
-    assert value is None or loads(raw) == value
-    loads(raw)
+    assert value is None or load_json(raw) == value
+    load_json(raw)
 
 
 def test_a_fraction_is_a_decimal_and_a_whole_number_an_int() -> None:
-    whole, fraction = loads(b"[12, 12.50]")
+    whole, fraction = load_json(b"[12, 12.50]")
     assert isinstance(whole, int)
     assert isinstance(fraction, Decimal)
     assert str(fraction) == "12.50"
@@ -84,14 +84,14 @@ def test_a_fraction_is_a_decimal_and_a_whole_number_an_int() -> None:
 
 def test_says_where_the_fault_is() -> None:
     with pytest.raises(JsonFault) as fault:
-        loads(b'{"a": nothing}')
+        load_json(b'{"a": nothing}')
     assert fault.value.position == 6
 
 
 def test_a_deeper_limit_can_be_asked_for() -> None:
-    assert loads(b"[[[]]]", max_depth=3) == [[[]]]
+    assert load_json(b"[[[]]]", max_depth=3) == [[[]]]
     with pytest.raises(JsonFault):
-        loads(b"[[[]]]", max_depth=2)
+        load_json(b"[[[]]]", max_depth=2)
 
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -109,13 +109,13 @@ _JSON = st.recursive(
 @given(_JSON, st.booleans())
 def test_agrees_with_the_standard_parser_on_what_is_sound(value: object, escaped: bool) -> None:
     raw = json.dumps(value, ensure_ascii=escaped).encode()
-    assert loads(raw, max_depth=40) == json.loads(raw, parse_float=Decimal)
+    assert load_json(raw, max_depth=40) == json.loads(raw, parse_float=Decimal)
 
 
 @given(st.binary(max_size=60) | st.text('{}[]",:\\u0d8c0 19eE.-+NaInfity\n', max_size=60).map(str.encode))
 def test_whatever_comes_it_returns_storable_values_or_says_why_not(raw: bytes) -> None:
     try:
-        value = loads(raw)
+        value = load_json(raw)
     except JsonFault:
         return
     assert "\0" not in repr(value)

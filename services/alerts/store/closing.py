@@ -1,7 +1,7 @@
 """Closing alerts: their order changed, the customer ordered, the condition cleared, or there was no new evidence."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import Connection, text
 
@@ -148,13 +148,9 @@ def tidy(connection: Connection, now: datetime) -> int:
     return int(connection.scalar(_CLOSE_ALL, {"now": now}) or 0)
 
 
-def put_tidy(connection: Connection) -> None:
+def put_tidy(connection: Connection, day: date) -> None:
     """Put the tidying of the day, once."""
-    today = connection.scalar(
-        text(
-            "SELECT CAST(current_date AS text) WHERE NOT EXISTS ("
-            " SELECT FROM task WHERE kind = 'tidy' AND key = CAST(current_date AS text))"
-        )
-    )
-    if today:
-        tasks.put(connection, QUEUE, "tidy", [today])
+    key = day.isoformat()
+    is_put = text("SELECT EXISTS (SELECT FROM task WHERE kind = 'tidy' AND key = :key)")
+    if not connection.scalar(is_put, {"key": key}):
+        tasks.put(connection, QUEUE, "tidy", [key])

@@ -9,11 +9,9 @@ from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection, text
 
-from services.alerts.decide import History
-from services.alerts.episode import Episode
-from services.alerts.policy import Candidate
-from services.alerts.schedule import next_morning, working_day
-from shared.domain.signal import Severity
+from services.alerts.decide import Episode, History
+from services.alerts.policy import Candidate, Policy, next_morning, working_day
+from shared.domain.signal import Action, Severity
 
 NOBODY = "nobody"
 
@@ -117,10 +115,14 @@ def lock(connection: Connection, recipients: Recipients) -> None:
 _WAITING = text(
     "SELECT signal.id AS signal_id, signal.kind, signal.customer_id, signal.occasion,"
     " CASE WHEN signal.customer_id IS NULL THEN signal.rep_id END AS rep_id, signal.subject, signal.order_id,"
-    " signal.value, signal.quiet_days, signal.as_of, signal.expires_at, signal.severity, signal.is_selling,"
+    " signal.value, signal.quiet_days, signal.as_of, signal.expires_at, signal.severity, signal.action,"
+    " signal.is_selling,"
     " signal.is_proven, signal.product_id, signal.withdrawn_at IS NOT NULL AS is_withdrawn,"
     " coalesce(signal.order_version < sales_order.version, false) AS is_superseded,"
-    " coalesce(customer.status = 'active' AND NOT customer.is_internal, true) AS is_contactable"
+    " coalesce(customer.status = 'active' AND NOT customer.is_internal, true) AS is_contactable,"
+    # Of several, the complaint: by name it comes first.
+    " (SELECT min(hold.kind) FROM hold WHERE hold.customer_id = signal.customer_id"
+    "  AND hold.valid_from <= :day AND coalesce(hold.valid_to >= :day, true)) AS hold"
     " FROM signal LEFT JOIN customer ON customer.id = signal.customer_id"
     " LEFT JOIN sales_order ON sales_order.id = signal.order_id"
     " WHERE signal.occasion = ANY(:occasions) AND NOT EXISTS (SELECT FROM decision WHERE signal_id = signal.id)"
@@ -136,14 +138,15 @@ def waiting(
     What is about an order is sent at once; what is about a day, at seven in the recipient's morning.
     """
     found = []
-    for row in connection.execute(_WAITING, {"occasions": list(occasions)}).mappings():
+    for row in connection.execute(_WAITING, {"occasions": list(occasions), "day": now.date()}).mappings():
         recipient = recipients.of(row["customer_id"], row["rep_id"])
         send_after = next_morning(now, recipient.time_zone) if row["order_id"] is None else None
-        values = {name: row[name] for name in row if name not in ("quiet_days", "severity")}
+        values = {name: row[name] for name in row if name not in ("quiet_days", "severity", "action")}
         found.append(
             Candidate(
                 **values,
                 severity=Severity(row["severity"]),
+                action=Action(row["action"]),
                 episode_ttl=timedelta(days=row["quiet_days"]),
                 recipient_id=recipient.user_id,
                 is_default_owner=recipient.is_default,
@@ -201,7 +204,19 @@ _SOLD_TO = text(
 )
 
 
-def load_history(connection: Connection, candidates: Sequence[Candidate]) -> History:
+# Graver questions about these customers that are open: found by a model that has proven itself, and not dismissed.
+_OPEN_KINDS = text(
+    "SELECT episode.customer_id, episode.kind FROM episode"
+    " JOIN LATERAL (SELECT is_proven FROM signal WHERE signal.customer_id = episode.customer_id"
+    "  AND signal.kind = episode.kind AND signal.subject = episode.subject ORDER BY signal.id DESC LIMIT 1) AS last"
+    "  ON last.is_proven"
+    " WHERE episode.customer_id = ANY(:customers) AND episode.kind = ANY(:kinds) AND episode.closed_at IS NULL"
+    " AND NOT EXISTS (SELECT FROM decision JOIN alert ON alert.id = alert_id"
+    "  WHERE decision.episode_id = episode.id AND alert.state = 'dismissed')"
+)
+
+
+def load_history(connection: Connection, candidates: Sequence[Candidate], policy: Policy) -> History:
     """Return what went before for these signals. Lock the recipients first, so that it stays true."""
     keys = list({each.key for each in candidates})
     recipient_days = sorted({(each.recipient_id, each.business_day) for each in candidates})
@@ -221,7 +236,15 @@ def load_history(connection: Connection, candidates: Sequence[Candidate]) -> His
         _SOLD_TO,
         {"customers": [each[0] for each in customer_days], "days": [each[1] for each in customer_days]},
     )
+    open_kinds = connection.execute(
+        _OPEN_KINDS,
+        {
+            "customers": sorted({customer for customer, _ in customer_days}),
+            "kinds": [each.by for each in policy.inhibitions],
+        },
+    )
     return History(
+        open_kinds=frozenset((row.customer_id, row.kind) for row in open_kinds),
         episodes={each.key: each for each in (Episode(**row) for row in episodes.mappings())},
         occasions_notified=frozenset(notified),
         messages_today={row.recipient_id: row.messages for row in messages},

@@ -11,8 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services.alerts.channel import Sending
 from services.alerts.decide import Plan
-from services.alerts.policy import EpisodeKey, Policy, Reason, Verdict
-from services.alerts.schedule import real_delay
+from services.alerts.policy import EpisodeKey, Policy, Reason, Verdict, real_delay
 from services.alerts.store.deliveries import Notice, save_deliveries
 from shared import tasks
 from shared.clock import real_now
@@ -92,8 +91,8 @@ def record(connection: Connection, plan: Plan, policy: Policy, sending: Sending,
         Notice(
             alert_id=alerts[each.occasion, each.recipient_id],
             send_after=each.send_after,
-            wait=real_delay(each.send_after, now, is_clock_fixed=sending.is_clock_fixed),
-            lasts=each.expires_at - now,
+            wait=real_delay(each.send_after, now, sending.clock_pace),
+            lasts=(each.expires_at - now) / (sending.clock_pace or 1.0),
         )
         for each in plan.alerts
         if each.notified_at is not None
@@ -210,6 +209,7 @@ class _DecisionRow:
     rank: int | None
     verdict: str
     reason: str
+    inhibited_by: str | None
     holdout_bucket: int | None
 
 
@@ -220,6 +220,7 @@ _DECISION = {
     "rank": "smallint",
     "verdict": "text",
     "reason": "text",
+    "inhibited_by": "text",
     "holdout_bucket": "smallint",
 }
 
@@ -248,6 +249,7 @@ def _save_decisions(
             rank=each.rank,
             verdict=each.verdict.value,
             reason=each.reason.value,
+            inhibited_by=each.inhibited_by,
             holdout_bucket=buckets.get(each.candidate.key),
         )
         for each in plan.decisions

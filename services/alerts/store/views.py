@@ -34,6 +34,7 @@ _POINTS = text(
     "SELECT decision.alert_id, decision.verdict, decision.reason, decision.rank, signal.kind, signal.headline,"
     " signal.question, signal.probability, signal.basis = 'measured' AS is_measured, signal.stake, signal.value,"
     " signal.low, signal.high, signal.horizon_days, signal.evidence, signal.severity = 'urgent' AS is_urgent,"
+    " signal.is_selling,"
     " signal.assumed_margin,"
     " signal.revenue, signal.unproven_reason, signal.product_id IS NOT NULL AS is_about_product,"
     " signal.withdrawn_at IS NULL AND coalesce(signal.order_version >= sales_order.version, true) AS is_live"

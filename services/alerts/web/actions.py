@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from services.alerts.schedule import next_monday_morning, tomorrow_morning
+from services.alerts.policy import next_monday_morning, tomorrow_morning
 from services.alerts.store.inbox import AlertAction
 
 LONGEST_REASON = 200

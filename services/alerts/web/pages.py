@@ -123,8 +123,8 @@ class Pages:
         return redirect(f"/a/{token}", 303)
 
     def refused(self, refusal: Refused) -> Response:
-        """A page that says why there is no page."""
-        return self._page("refused.html", refusal.status, sentence=str(refusal))
+        """Return a page that says why there is no page."""
+        return self._refusal(refusal.status, str(refusal))
 
     def readable(self, answer: Response) -> Response:
         """Give a browser a page where a program gets a problem."""
@@ -132,10 +132,14 @@ class Pages:
         if answer.mimetype != MEDIA_TYPE or prefers != "text/html":
             return answer
         status = answer.status_code
-        page = self._page("refused.html", status, sentence=SENTENCES.get(status, NOT_YOURS))
-        answer.set_data(page.get_data())
+        answer.set_data(self._refusal(status, SENTENCES.get(status, NOT_YOURS)).get_data())
         answer.mimetype = "text/html"
         return answer
+
+    def _refusal(self, status: int, sentence: str) -> Response:
+        """The way on is the inbox for those it is served to; others have the links of their mails."""
+        has_inbox = self._access.refuses_page(_headers()) is None
+        return self._page("refused.html", status, sentence=sentence, has_inbox=has_inbox)
 
     def _admit(self) -> None:
         if reason := self._access.refuses_page(_headers()):

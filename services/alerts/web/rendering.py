@@ -2,7 +2,7 @@
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from services.alerts import words
+from services.alerts import view as words
 
 VIEWS = {"to-call": "To call", "not-sent": "Not sent", "snoozed": "Snoozed", "done": "Done"}
 STATES = {

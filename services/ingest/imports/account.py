@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from services.ingest.compare import Comparison
 from services.ingest.imports.file_orders import VALUE_SCALE, FileOrder, Incoming
+from services.ingest.store import Comparison
 from shared.domain.order import LineKind, Order, OrderKind
 
 ZERO = Decimal(0)

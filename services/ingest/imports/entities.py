@@ -8,9 +8,19 @@ from dataclasses import dataclass
 
 from services.ingest.imports import entity_sql as sql
 
-ID, IDS, WORDS, AMOUNT, EXCHANGE_RATE, SHARE, DAY, FLAG = (
-    "id", "ids", "words", "amount", "exchange rate", "share", "day", "flag",
+ID, IDS, WORDS, AMOUNT, EXCHANGE_RATE, SHARE, DAY, MOMENT, FLAG = (
+    "id", "ids", "words", "amount", "exchange rate", "share", "day", "moment", "flag",
 )  # fmt: skip
+
+POSTGRES_TYPES = {
+    AMOUNT: "numeric",
+    EXCHANGE_RATE: "numeric",
+    SHARE: "numeric",
+    DAY: "date",
+    MOMENT: "timestamptz",
+    FLAG: "boolean",
+}
+"""What PostgreSQL holds values of each kind as; others are text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +50,10 @@ class Entity:
     write: tuple[str, ...]
     refuses: tuple[tuple[str, str], ...] = ()
     """What columns must not say together: conditions over their texts (`$base`: the base currency), and reasons."""
+    in_order: tuple[str, str] | None = None
+    """Two days: the second is not before the first."""
+    either_or: tuple[tuple[str, str], ...] = ()
+    """Pairs of columns of which one, and only one, says something."""
     only_one: str | None = None
     """The flag that one row of the file may set."""
     changes_derived: bool = False
@@ -170,12 +184,7 @@ TARGETS = Entity(
     ),
     key=("rep_id", "period_start", "period_end"),
     write=(sql.TARGETS,),
-    refuses=(
-        (
-            "TRY_CAST(period_end AS DATE) < TRY_CAST(period_start AS DATE)",
-            "period_end is before period_start",
-        ),
-    ),
+    in_order=("period_start", "period_end"),
 )
 
 EXCHANGE_RATES = Entity(
@@ -196,9 +205,57 @@ EXCHANGE_RATES = Entity(
     changes_derived=True,
 )
 
+PRICE_AGREEMENTS = Entity(
+    "price-agreements",
+    (
+        Column("customer_id", ID, refers_to="customers"),
+        Column("segment"),
+        Column("product_id", ID, refers_to="products"),
+        Column("category"),
+        Column("unit_price", AMOUNT, is_required=True, least=">0"),
+        CURRENCY,
+        Column("valid_from", DAY),
+        Column("valid_to", DAY),
+    ),
+    key=("customer_id", "segment", "product_id", "category", "currency", "valid_from"),
+    write=(sql.PRICE_AGREEMENTS,),
+    in_order=("valid_from", "valid_to"),
+    either_or=(("customer_id", "segment"), ("product_id", "category")),
+)
+
+CONTACTS = Entity(
+    "contacts",
+    (
+        _id("id"),
+        _id("customer_id", refers_to="customers"),
+        Column("at", MOMENT, is_required=True),
+        Column("channel"),
+        Column("by"),
+        Column("result"),
+    ),
+    key=("id",),
+    write=(sql.CONTACTS,),
+)
+
+HOLDS = Entity(
+    "holds",
+    (
+        _id("customer_id", refers_to="customers"),
+        Column("kind", is_required=True, one_of=("credit_hold", "complaint", "other")),
+        Column("valid_from", DAY, is_required=True),
+        Column("valid_to", DAY),
+        Column("reference", ID),
+        Column("note"),
+    ),
+    key=("customer_id", "kind", "valid_from", "reference"),
+    write=(sql.HOLDS,),
+    in_order=("valid_from", "valid_to"),
+)
+
 ENTITIES: Mapping[str, Entity] = {
     entity.name: entity
     for entity in (
         CUSTOMERS, PRODUCTS, COSTS, PRICE_BREAKS, REPS, TERRITORIES, ASSIGNMENTS, TARGETS, EXCHANGE_RATES,
+        PRICE_AGREEMENTS, CONTACTS, HOLDS,
     )
 }  # fmt: skip

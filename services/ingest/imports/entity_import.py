@@ -3,7 +3,7 @@
 All in one transaction, set-based. A dry run does the same and rolls back.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import available_timezones
@@ -11,21 +11,55 @@ from zoneinfo import available_timezones
 from sqlalchemy import Connection, text
 
 from services.ingest.imports.columns import MapFault
-from services.ingest.imports.entities import AMOUNT, DAY, EXCHANGE_RATE, FLAG, ID, IDS, SHARE, Column, Entity
+from services.ingest.imports.entities import (
+    AMOUNT,
+    DAY,
+    EXCHANGE_RATE,
+    FLAG,
+    ID,
+    IDS,
+    MOMENT,
+    POSTGRES_TYPES,
+    SHARE,
+    Column,
+    Entity,
+)
 from services.ingest.imports.rows import copy_rows, copy_text
 from services.ingest.imports.runs import begin_run, finish_run
 from services.ingest.imports.table import FileTable, Rejects, identifier, open_table, quoted
 from shared.db import Database
 from shared.identities import lock_new_names
 
-POSTGRES_TYPES = {AMOUNT: "numeric", EXCHANGE_RATE: "numeric", SHARE: "numeric", DAY: "date", FLAG: "boolean"}
 # With the decimals of the tables: what rounds to 0 there is 0 here. No currency is worth ten million of another.
 _NUMBERS = {AMOUNT: "DECIMAL(18, 4)", EXCHANGE_RATE: "DECIMAL(15, 8)", SHARE: "DECIMAL(6, 4)"}
 _PLAIN_NUMBER = r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?"
+_TIME = r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z|[+-](0\d|1[0-4])(:?[0-5]\d)?)?"
+_MOMENT = rf"\d{{4}}-\d{{2}}-\d{{2}}([T ]{_TIME})?"
 LONGEST_ID = 200
 LONGEST_TEXT = 4000
 _ATOM = r'[^\pC\pZ@<>()\[\]\\,;:".]+'
 _MAIL = rf"{_ATOM}(\.{_ATOM})*@{_ATOM}(\.{_ATOM})*"
+_DAYS = "BETWEEN DATE '1990-01-01' AND DATE '2199-12-31'"
+_ZONES = ", ".join(quoted(each) for each in sorted(available_timezones()))
+
+
+def _matches(pattern: str) -> str:
+    """Return the SQL of a match with the whole pattern, for `format` to put the column's name in."""
+    return f"regexp_full_match({{0}}, {quoted(pattern.replace('{', '{{').replace('}', '}}'))})"
+
+
+# By kind of column: what a value must meet, and what is said when it does not.
+_FORMS = {
+    DAY: (f"TRY_CAST({{0}} AS DATE) {_DAYS}", "is no date as 2026-01-31, from 1990 on"),
+    MOMENT: (
+        f"{_matches(_MOMENT)} AND TRY_CAST(left({{0}}, 10) AS DATE) {_DAYS}",
+        "is no time as 2026-01-31T09:00:00Z, from 1990 on",
+    ),
+    FLAG: ("lower({0}) IN ('true', 'false', 'yes', 'no', '1', '0')", "is neither true nor false"),
+    "currency": (_matches("[A-Z]{3}"), "is no currency as EUR"),
+    "mail": (f"length({{0}}) <= 254 AND {_matches(_MAIL)}", "is no mail address as ann@shop.example"),
+    "zone": (f"{{0}} IN ({_ZONES})", "is no time zone as Europe/Berlin"),
+}
 
 
 def create_checked(table: FileTable, entity: Entity, base_currency: str) -> list[str]:
@@ -50,7 +84,7 @@ def create_checked(table: FileTable, entity: Entity, base_currency: str) -> list
     table.connection.execute(f"CREATE VIEW texts AS SELECT row_no, unreadable, {', '.join(texts)} FROM file")  # noqa: S608
     together = (
         f"CASE WHEN {condition.replace('$base', quoted(base_currency))} THEN {quoted(reason)} END"
-        for condition, reason in entity.refuses
+        for condition, reason in _refusals(entity)
     )
     faults = ", ".join((*map(_fault, entity.columns), *together))
     columns = {each.name: each for each in entity.columns}
@@ -73,6 +107,17 @@ def create_checked(table: FileTable, entity: Entity, base_currency: str) -> list
         f" THEN 'the same {' and '.join(entity.key)} stands in an earlier row'{is_second} END AS fault FROM tried"
     )
     return sorted(set(present) - set(columns))
+
+
+def _refusals(entity: Entity) -> Iterator[tuple[str, str]]:
+    """What columns must not say together: conditions over their texts, and reasons."""
+    yield from entity.refuses
+    if entity.in_order is not None:
+        first, second = entity.in_order
+        yield f"TRY_CAST({second} AS DATE) < TRY_CAST({first} AS DATE)", f"{second} is before {first}"
+    for one, other in entity.either_or:
+        yield f"{one} IS NULL AND {other} IS NULL", f"{one} or {other} is missing"
+        yield f"{one} IS NOT NULL AND {other} IS NOT NULL", f"{one} and {other} exclude each other"
 
 
 def good_rows(entity: Entity) -> str:
@@ -130,19 +175,9 @@ def _rules(column: Column, name: str) -> Sequence[tuple[str, str]]:
             bound, sign = column.least.removeprefix(">"), ">" if column.least.startswith(">") else ">="
             rules.append((f"{number} {sign} {bound}", f"must be {sign} {bound}"))
         return rules
-    if column.kind == DAY:
-        bounds = "BETWEEN DATE '1990-01-01' AND DATE '2199-12-31'"
-        return ((f"TRY_CAST({name} AS DATE) {bounds}", "is no date as 2026-01-31, from 1990 on"),)
-    if column.kind == FLAG:
-        return ((f"lower({name}) IN ('true', 'false', 'yes', 'no', '1', '0')", "is neither true nor false"),)
-    if column.kind == "currency":
-        return ((f"regexp_full_match({name}, '[A-Z]{{3}}')", "is no currency as EUR"),)
-    if column.kind == "mail":
-        condition = f"length({name}) <= 254 AND regexp_full_match({name}, {quoted(_MAIL)})"
-        return ((condition, "is no mail address as ann@shop.example"),)
-    if column.kind == "zone":
-        zones = ", ".join(quoted(each) for each in sorted(available_timezones()))
-        return ((f"{name} IN ({zones})", "is no time zone as Europe/Berlin"),)
+    if column.kind in _FORMS:
+        condition, complaint = _FORMS[column.kind]
+        return ((condition.format(name), complaint),)
     longest = LONGEST_ID if column.kind == ID else LONGEST_TEXT
     return (
         (f"length({name}) <= {longest}", f"is longer than {longest} characters"),
@@ -169,6 +204,8 @@ class EntityRequest:
     base_currency: str
     rejects: Path
     is_dry_run: bool
+    time_zone: str = "UTC"
+    """What times without an offset are read in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +244,7 @@ def import_entity(database: Database, request: EntityRequest) -> EntityReport:
 
 def _take_in(connection: Connection, table: FileTable, request: EntityRequest, rejects: Rejects) -> None:
     """Stage the good rows, refuse those that refer to nothing known, and write the others."""
+    connection.execute(text("SELECT set_config('TimeZone', :zone, true)"), {"zone": request.time_zone})
     columns = ", ".join(
         f"{identifier(each.name)} {POSTGRES_TYPES.get(each.kind, 'text')}" for each in request.entity.columns
     )

@@ -94,6 +94,44 @@ JOIN product_ref ON product_ref.source = :source AND product_ref.external_id = s
 ON CONFLICT (product_id, currency, valid_from, min_quantity) DO UPDATE SET unit_price = excluded.unit_price
 """  # noqa: S608 - our own text
 
+PRICE_AGREEMENTS = f"""
+INSERT INTO price_agreement (customer_id, segment, product_id, category, currency, valid_from, valid_to, unit_price)
+SELECT DISTINCT ON (1, 2, 3, 4, 5, 6) coalesce(customer.merged_into_id, customer.id), staged.segment,
+       product_ref.product_id, staged.category, {_CURRENCY}, {_SINCE}, staged.valid_to, staged.unit_price
+FROM staged
+LEFT JOIN customer_ref ON customer_ref.source = :source AND customer_ref.external_id = staged.customer_id
+LEFT JOIN customer ON customer.id = customer_ref.customer_id
+LEFT JOIN product_ref ON product_ref.source = :source AND product_ref.external_id = staged.product_id
+ORDER BY 1, 2, 3, 4, 5, 6, staged.row_no DESC
+ON CONFLICT (customer_id, product_id, segment, category, currency, valid_from) DO UPDATE SET
+    unit_price = excluded.unit_price, valid_to = coalesce(excluded.valid_to, price_agreement.valid_to)
+"""  # noqa: S608 - our own text
+
+CONTACTS = """
+INSERT INTO contact (source, external_id, customer_id, at, channel, made_by, result)
+SELECT :source, staged.id, coalesce(customer.merged_into_id, customer.id), staged.at, staged.channel, staged.by,
+       staged.result
+FROM staged
+JOIN customer_ref ON customer_ref.source = :source AND customer_ref.external_id = staged.customer_id
+JOIN customer ON customer.id = customer_ref.customer_id
+ORDER BY staged.id
+ON CONFLICT (source, external_id) DO UPDATE SET
+    customer_id = excluded.customer_id, at = excluded.at, channel = coalesce(excluded.channel, contact.channel),
+    made_by = coalesce(excluded.made_by, contact.made_by), result = coalesce(excluded.result, contact.result)
+"""
+
+HOLDS = """
+INSERT INTO hold (customer_id, kind, valid_from, reference, valid_to, note)
+SELECT DISTINCT ON (1, 2, 3, 4) coalesce(customer.merged_into_id, customer.id), staged.kind, staged.valid_from,
+       coalesce(staged.reference, ''), staged.valid_to, staged.note
+FROM staged
+JOIN customer_ref ON customer_ref.source = :source AND customer_ref.external_id = staged.customer_id
+JOIN customer ON customer.id = customer_ref.customer_id
+ORDER BY 1, 2, 3, 4, staged.row_no DESC
+ON CONFLICT (customer_id, kind, valid_from, reference) DO UPDATE SET
+    valid_to = coalesce(excluded.valid_to, hold.valid_to), note = coalesce(excluded.note, hold.note)
+"""
+
 # There is one default owner: the last named.
 OLD_DEFAULT_OWNER = """
 UPDATE rep SET is_default_owner = false

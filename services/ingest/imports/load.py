@@ -11,13 +11,6 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
-from services.ingest.compare import (
-    Comparison,
-    CurrentRevision,
-    compare,
-    is_newer_by_receipt,
-    version_to_keep,
-)
 from services.ingest.imports.file_orders import Incoming
 from services.ingest.imports.rows import (
     EVENTS,
@@ -30,7 +23,15 @@ from services.ingest.imports.rows import (
     line_rows,
     order_row,
 )
-from services.ingest.store import overtaken, revision_after
+from services.ingest.store import (
+    Comparison,
+    CurrentRevision,
+    compare,
+    is_newer_by_receipt,
+    overtaken,
+    revision_after,
+    version_to_keep,
+)
 from shared import tasks
 from shared.clock import real_now
 from shared.db import Database

@@ -17,8 +17,7 @@ from sqlalchemy import Connection, text
 from services.ingest.imports.file_orders import Incoming
 from services.ingest.store import flags_json
 from shared import identities
-from shared.domain.money import in_base
-from shared.domain.order import CustomerRef, LineKind, Order, OrderStatus
+from shared.domain.order import CustomerRef, LineKind, Order, OrderStatus, in_base
 
 ONE = Decimal(1)
 

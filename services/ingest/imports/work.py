@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 
-from services.ingest.compare import Comparison
 from services.ingest.imports.account import Account
 from services.ingest.imports.file_orders import FileOrder, Incoming, Refused, read_order
 from services.ingest.imports.load import Run, compare_only, load
 from services.ingest.imports.rows import Names, load_rates
 from services.ingest.imports.table import is_parquet
 from services.ingest.source import ReadContext
+from services.ingest.store import Comparison
 from shared.db import UNHURRIED, Database
 
 VALUES_BETWEEN_COLLECTIONS = 500_000

@@ -11,10 +11,11 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import ibis
-import pyarrow as pa
 from adbc_driver_postgresql import dbapi
 
+from services.scoring.effects import ASSUMED_MARGIN
 from services.scoring.engine import Engine
+from services.scoring.runs import USABLE
 
 REMEMBERED = timedelta(days=730)
 """Two years: older habits say little about what a customer buys now."""
@@ -95,34 +96,43 @@ WHERE customer.merged_into_id IS NULL
 """
 
 
+_AGREEMENTS = """
+SELECT coalesce(customer.merged_into_id, customer.id) AS customer_id, agreement.segment, agreement.product_id,
+       agreement.category, valid_from, valid_to
+FROM price_agreement AS agreement LEFT JOIN customer ON customer.id = agreement.customer_id
+"""
+
+
+_NO_LIMIT = datetime(9999, 12, 31, tzinfo=UTC)
+
+
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What the models learnt, as tables: those of their current runs, or those a fit that stays unpublished made."""
+    """What the models learnt, as tables: of their newest runs as of a moment, or what an unpublished fit made."""
 
     engine: Engine
     connection: dbapi.Connection | None
     made: dict[str, ibis.Table] = field(default_factory=dict)
+    as_of: datetime = _NO_LIMIT
 
     def table(self, name: str) -> ibis.Table | None:
-        """Return a derived table; None where no run of its model is current, or it has never been written."""
+        """Return a derived table; None where it has never been written."""
         if name not in self.made and self.connection is not None:
-            rows = self._current(self.connection, name)
-            if rows is not None:
-                self.made[name] = self.engine.load(name, rows)
+            self._load_newest(self.connection, name)
         return self.made.get(name)
 
-    @staticmethod
-    def _current(connection: dbapi.Connection, name: str) -> pa.RecordBatchReader | None:
+    def _load_newest(self, connection: dbapi.Connection, name: str) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT to_regclass($1) IS NOT NULL", (name,))
             if cursor.fetchone() != (True,):
-                return None
+                return
             cursor.execute(
-                f'SELECT held.* FROM "{name}" AS held JOIN model_run AS run ON run.id = held.model_run_id'  # noqa: S608 (names are ours)
-                " WHERE run.state = 'current'"
+                f'SELECT held.* FROM "{name}" AS held WHERE model_run_id = ('  # noqa: S608 (names are ours)
+                f" SELECT run.id FROM ({USABLE}) AS run WHERE run.as_of <= {literal(self.as_of)} AND run.model = ("
+                f'  SELECT model FROM "{name}" AS any_row JOIN model_run ON model_run.id = model_run_id LIMIT 1)'
+                " ORDER BY run.as_of DESC, run.id DESC LIMIT 1)"
             )
-            rows: pa.RecordBatchReader = cursor.fetch_arrow_table().to_reader()  # it outlives the cursor
-            return rows
+            self.made[name] = self.engine.load(name, cursor.fetch_record_batch())
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +141,8 @@ class Facts:
 
     `lines` are products sold and given back, `history` has a row per account and product, `order_days` one per
     customer and day, `owners` the rep of each customer that somebody looks after. Times are UTC without a zone, days
-    those of `zone`.
+    those of `zone`. `agreements` has what customers bought at prices agreed with them, and when these hold; None where
+    none was ever agreed. `assumed_margin` is the margin rate where no cost is known.
     """
 
     engine: Engine
@@ -145,6 +156,8 @@ class Facts:
     customers: ibis.Table
     owners: ibis.Table
     predictions: Predictions
+    agreements: ibis.Table | None = None
+    assumed_margin: float = ASSUMED_MARGIN
 
     @property
     def accounts(self) -> ibis.Table:
@@ -190,18 +203,24 @@ def read_facts(
             cursor.execute(setting)
     lines = load("line", _LINES)
     purchases = engine.keep("purchase", purchases_of(lines))
+    history = engine.keep("history", history_of(purchases))
+    products, customers = load("product", _PRODUCTS), load("customer", _CUSTOMERS)
+    agreed = load("price_agreement", _AGREEMENTS)
     return Facts(
         engine=engine,
         as_of=as_of,
         zone=zone,
         lines=lines,
         purchases=purchases,
-        history=engine.keep("history", history_of(purchases)),
+        history=history,
         order_days=engine.keep("order_day", order_days_of(lines, purchases)),
-        products=load("product", _PRODUCTS),
-        customers=load("customer", _CUSTOMERS),
+        products=products,
+        customers=customers,
         owners=load("owner", _OWNERS),
-        predictions=Predictions(engine, connection),
+        predictions=Predictions(engine, connection, as_of=as_of),
+        agreements=engine.keep("agreed", agreements_of(history, customers, products, agreed))
+        if engine.count(agreed)
+        else None,
     )
 
 
@@ -224,6 +243,26 @@ def purchases_of(lines: ibis.Table) -> ibis.Table:
         **told, quantity=total("quantity"), net=total("net"), base_net=base_net
     )
     return summed.filter((summed.quantity > 0) & (summed.net > 0))
+
+
+def agreements_of(
+    history: ibis.Table, customers: ibis.Table, products: ibis.Table, agreed: ibis.Table
+) -> ibis.Table:
+    """Return the pairs of customer and product bought whose price is agreed, and from when to when.
+
+    It is agreed with the customer, its head office or its segment, for the product or its category.
+    """
+    pairs = history.select("customer_id", "product_id")
+    pairs = pairs.join(customers.select("customer_id", "head_id", "segment"), "customer_id")
+    pairs = pairs.join(products.select("product_id", "category"), "product_id")
+    found = [
+        pairs.join(
+            agreed, [pairs[own] == agreed[party], pairs[thing] == agreed[thing]], rname="agreed_{name}"
+        ).select("customer_id", "product_id", "valid_from", "valid_to")
+        for own, party in (("customer_id", "customer_id"), ("head_id", "customer_id"), ("segment", "segment"))
+        for thing in ("product_id", "category")
+    ]
+    return ibis.union(*found, distinct=True)
 
 
 def order_days_of(lines: ibis.Table, purchases: ibis.Table) -> ibis.Table:

@@ -1,6 +1,7 @@
 """Write what a model learnt beside the run that learnt it, and make it current in one commit.
 
-The rows of the run before stay until the next fit: a reader who began with them finds them all.
+A run of a moment before that of the current one never becomes current. The rows of superseded runs stay for some days,
+for orders that come late (`services.scoring.runs`).
 """
 
 import json
@@ -17,6 +18,7 @@ from services.scoring.engine import Engine
 from services.scoring.facts import STALE_AFTER
 from services.scoring.fit.facts import literal
 from services.scoring.fit.model import Derived, Model
+from services.scoring.runs import USABLE
 
 LOCK = "hashtext('tipoff fit')"
 _TYPES = {
@@ -55,9 +57,10 @@ class Edition:
         self.rows[piece.table] = self.rows.get(piece.table, 0) + max(written, 0)
 
     def finish(self, grade: Mapping[str, Any]) -> str:
-        """Record the grade and return the state: current from the commit on, or rejected.
+        """Record the grade and return the state: current from the commit on, superseded, or rejected.
 
-        A run that fails its quality gate is rejected while a fresh one that passed it is current.
+        A run that fails its quality gate is rejected while a fresh one that passed it is current. One of an earlier
+        moment than the current run is superseded from the start.
         """
         better = _rows(
             self.connection,
@@ -66,7 +69,14 @@ class Edition:
             " AND held.as_of > mine.as_of - $2::int * interval '1 day'",
             (self.run_id, STALE_AFTER.days),
         )
-        state = "rejected" if better and grade.get("passes") is False else "current"
+        newer = _rows(
+            self.connection,
+            "SELECT 1 FROM model_run AS held JOIN model_run AS mine USING (model)"
+            " WHERE held.state = 'current' AND mine.id = $1 AND held.as_of > mine.as_of",
+            (self.run_id,),
+        )
+        is_worse = bool(better) and grade.get("passes") is False
+        state = "rejected" if is_worse else "superseded" if newer else "current"
         with self.connection.cursor() as cursor:
             if state == "current":
                 cursor.execute(
@@ -96,7 +106,7 @@ class Edition:
     def _drop_superseded(self, table: str) -> None:
         with self.connection.cursor() as cursor:
             cursor.execute(
-                f"DELETE FROM {table} WHERE model_run_id NOT IN (SELECT id FROM model_run WHERE state = 'current')"  # noqa: S608
+                f"DELETE FROM {table} WHERE model_run_id NOT IN (SELECT id FROM ({USABLE}) AS usable)"  # noqa: S608
             )
 
     def _schema(self, table: str) -> pa.Schema:

@@ -2,8 +2,9 @@
 
 For each item a customer bought in the year before its last rise and again 30 days or more after it, in the same
 quantity band: pass-through = rise of the price over rise of the cost, in money, so that the margin of a unit is kept,
-not its rate. Below a half it fires; what is missing is (rise of cost - rise of price, where it rose) x what the
-customer buys in 90 days.
+not its rate. Below a half it fires, unless most accounts of the item pay as before: then its list price did not
+follow, and no rep can put that right with one customer. What is missing is (rise of cost - rise of price, where it
+rose) x what the customer buys in 90 days.
 """
 
 from collections.abc import Mapping
@@ -40,6 +41,11 @@ SETTLING = 30
 LARGEST_FALL = 0.10
 """A price that fell further was an offer or a clearance, whatever the cost did."""
 
+FEW_ACCOUNTS = 5
+"""Fewer show nothing of the price list."""
+LIST_PASSED_ON = 0.50
+"""Where most accounts pay as before, the list did not follow the cost: a decision about a product, not a customer."""
+
 PERIOD = 365
 BEFORE = 365
 ITEM = ("customer_id", "product_id", "min_quantity")
@@ -49,7 +55,7 @@ def candidates(facts: Sales, as_of: datetime) -> ibis.Table:
     """Return a row per customer who bought an item before and after its cost rose: what of it they pay."""
     day = as_of.date()
     sales = priced(facts, day, PERIOD + BEFORE)
-    items = without_agreed(_items(sales), None, day)
+    items = without_agreed(_items(sales), facts.agreements, day)
     accounts = items.group_by("customer_id").agg(
         currency=items.currency.max(),
         rate=items.base_net.sum() / items.net.sum(),
@@ -60,7 +66,7 @@ def candidates(facts: Sales, as_of: datetime) -> ibis.Table:
         loss=ibis.coalesce(items.loss.sum(where=items.fires), 0.0),
         found=items.fires.any(),
     )
-    rows = valued(accounts.join(usual_quarter(sales), "customer_id"), KIND.name)
+    rows = valued(accounts.join(usual_quarter(sales, facts.assumed_margin), "customer_id"), KIND.name)
     found = items.filter(items.fires)
     return rows.left_join(listed(found, facts.products, _TOLD), "customer_id").drop("customer_id_right")
 
@@ -120,7 +126,14 @@ def _items(sales: ibis.Table) -> ibis.Table:
         & (items.price_rise > -LARGEST_FALL * items.old_price)
         & (items.latest <= PERIOD / 2)
     )
-    return items.mutate(fires=fires, loss=missing * items.quantity, right_price=items.new_price + missing / 2)
+    all_accounts = ibis.window(group_by=items.product_id)
+    passed_on = (items.price_rise >= PASSED_ON * items.cost_rise).cast("float64").mean().over(all_accounts)
+    accounts = items.customer_id.count().over(all_accounts)
+    return items.mutate(
+        fires=fires & ((accounts < FEW_ACCOUNTS) | (passed_on >= LIST_PASSED_ON)),
+        loss=missing * items.quantity,
+        right_price=items.new_price + missing / 2,
+    )
 
 
 def tell(row: Mapping[str, Any]) -> Signal:
@@ -171,4 +184,5 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     outcome=outcome,
     episode_ttl=timedelta(days=45),
     is_selling=False,
+    needs=("orders", "history", "costs"),
 )

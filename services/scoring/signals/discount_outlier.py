@@ -55,7 +55,7 @@ def candidates(facts: Sales, as_of: datetime) -> ibis.Table:
     """Return a row per customer who is comparable in some item: the items that stand out, and what they lose."""
     day = as_of.date()
     sales = priced(facts, day, YEAR)
-    cells = without_agreed(_cells(sales.filter(sales.age <= PERIOD)), None, day)
+    cells = without_agreed(_cells(sales.filter(sales.age <= PERIOD)), facts.agreements, day)
     found = cells.filter(cells.fires)
     accounts = cells.group_by("customer_id").agg(
         currency=cells.currency.max(),
@@ -65,7 +65,7 @@ def candidates(facts: Sales, as_of: datetime) -> ibis.Table:
         loss=ibis.coalesce(cells.loss.sum(where=cells.fires), 0.0),
         found=cells.fires.any(),
     )
-    rows = valued(accounts.join(usual_quarter(sales), "customer_id"), KIND.name)
+    rows = valued(accounts.join(usual_quarter(sales, facts.assumed_margin), "customer_id"), KIND.name)
     return rows.left_join(listed(found, facts.products, _TOLD), "customer_id").drop("customer_id_right")
 
 

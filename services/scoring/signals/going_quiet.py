@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from services.scoring.effects import ASSUMED_MARGIN, in_ten, valuation
+import ibis
+
+from services.scoring.effects import in_ten, valuation
 from services.scoring.facts import OrderFacts
+from services.scoring.margins import at_own_margin
 from services.scoring.outcomes import ordered_again
 from shared.domain.signal import DaySignalKind, Episode, Evidence, Signal, Trigger
 
@@ -27,6 +30,7 @@ def candidates(facts: Any, as_of: datetime) -> Any:  # noqa: ANN401, ARG001 - an
     rows = facts.predictions.table(MODEL)
     if rows is None:
         return facts.customers.limit(0).mutate(fires=facts.customers.customer_id < 0)
+    rows = at_own_margin(facts, rows, of_heads=True)
     fires = (
         (rows.silent_days >= SHORTEST_SILENCE_DAYS)
         & (rows.silent_days >= OVERDUE * rows.usual_days)
@@ -34,13 +38,15 @@ def candidates(facts: Any, as_of: datetime) -> Any:  # noqa: ANN401, ARG001 - an
         & (rows.is_off_season == 0)
         & (rows.gain >= LEAST_GAIN)
     )
-    return rows.mutate(fires=fires, score=rows.p_lost)
+    overdue_at = (OVERDUE * rows.usual_days).ceil().cast("int64")
+    since = rows.silent_days - ibis.greatest(overdue_at, SHORTEST_SILENCE_DAYS)
+    return rows.mutate(fires=fires, score=rows.p_lost, since_days=since)
 
 
 def tell(row: Mapping[str, Any]) -> Signal:
     """Word a customer who fires: the fact, then how many such customers come back by themselves."""
     silent, usual = row["silent_days"], round(row["usual_days"])
-    worth = valuation("going_quiet", row["p0"], max(row["revenue"], 0.0) * ASSUMED_MARGIN)
+    worth = valuation("going_quiet", row["p0"], max(row["revenue"], 0.0) * row["margin_rate"])
     estimated = " (estimated: the first year this season is seen)" if row["is_estimated"] else ""
     return Signal(
         kind=KIND.name,
@@ -68,7 +74,7 @@ def tell(row: Mapping[str, Any]) -> Signal:
         ),
         as_of=row["as_of"],
         expires_at=row["as_of"] + SHOWS_FOR,
-        assumed_margin=True,
+        assumed_margin=row["is_margin_assumed"],
         detail={"silent_days": silent, "usual_days": usual, "p0": round(row["p0"], 4)},
     )
 
@@ -93,5 +99,7 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     outcome=outcome,
     episode_ttl=timedelta(days=60),
     is_selling=False,
+    is_absence=True,
+    needs=("orders", "history", "regulars"),
     needs_model=MODEL,
 )

@@ -65,12 +65,12 @@ ITEM = ("customer_id", "product_id", "min_quantity")
 def candidates(facts: Sales, as_of: datetime) -> ibis.Table:
     """Return a row per customer with enough order days: the drop, its significance, what it loses in 90 days."""
     day = as_of.date()
-    sales = without_agreed(priced(facts, day, QUARTER + BEFORE), None, day)
+    sales = without_agreed(priced(facts, day, QUARTER + BEFORE), facts.agreements, day)
     gaps = with_gaps(sales)
     accounts = _accounts(sales)
     known, unknown = _items_with_cost(sales), _items_by_gap(sales, gaps)
     rows = _by_margin(accounts, known).union(_by_gap(accounts, unknown, gaps))
-    rows = valued(rows.join(usual_quarter(sales), "customer_id"), KIND.name)
+    rows = valued(rows.join(usual_quarter(sales, facts.assumed_margin), "customer_id"), KIND.name)
     told = rows.filter(rows.found).select("customer_id", "cost_known")
     items = known.mutate(cost_known=True).union(unknown.mutate(cost_known=False))
     listing = listed(items.semi_join(told, ["customer_id", "cost_known"]), facts.products, _TOLD)
@@ -366,4 +366,5 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     outcome=outcome,
     episode_ttl=timedelta(days=45),
     is_selling=False,
+    needs=("orders", "history"),
 )

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from services.scoring.effects import ASSUMED_MARGIN, in_ten, valuation
+from services.scoring.effects import in_ten, valuation
 from services.scoring.facts import OrderFacts
+from services.scoring.margins import at_own_margin
 from services.scoring.outcomes import spend_recovered
 from shared.domain.signal import DaySignalKind, Episode, Evidence, Signal, Trigger
 
@@ -24,12 +25,13 @@ def candidates(facts: Any, as_of: datetime) -> Any:  # noqa: ANN401, ARG001 - an
     rows = facts.predictions.table(MODEL)
     if rows is None:
         return facts.customers.limit(0).mutate(fires=facts.customers.customer_id < 0)
+    rows = at_own_margin(facts, rows, of_heads=True)
     return rows.mutate(fires=(rows.deviation <= UNUSUAL) & (rows.gain >= LEAST_GAIN), score=-rows.deviation)
 
 
 def tell(row: Mapping[str, Any]) -> Signal:
     """Word a drop: the last quarter beside the usual one."""
-    worth = valuation("spend_drop", row["p0"], max(row["revenue"], 0.0) * ASSUMED_MARGIN)
+    worth = valuation("spend_drop", row["p0"], max(row["revenue"], 0.0) * row["margin_rate"])
     return Signal(
         kind=KIND.name,
         customer_id=row["customer_id"],
@@ -57,7 +59,7 @@ def tell(row: Mapping[str, Any]) -> Signal:
         ),
         as_of=row["as_of"],
         expires_at=row["as_of"] + SHOWS_FOR,
-        assumed_margin=True,
+        assumed_margin=row["is_margin_assumed"],
         detail={"drop": round(row["drop"], 4), "p0": round(row["p0"], 4)},
     )
 
@@ -82,5 +84,7 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     outcome=outcome,
     episode_ttl=timedelta(days=90),
     is_selling=True,
+    is_absence=True,
+    needs=("orders", "history", "regulars"),
     needs_model=MODEL,
 )

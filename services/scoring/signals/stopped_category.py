@@ -4,14 +4,19 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from services.scoring.effects import ASSUMED_MARGIN, in_ten, valuation
+import ibis
+
+from services.scoring.effects import in_ten, valuation
 from services.scoring.facts import OrderFacts
+from services.scoring.margins import at_own_margin
 from services.scoring.outcomes import bought_again
 from shared.domain.signal import DaySignalKind, Episode, Evidence, Signal, Trigger
 
 MODEL = "stopped_category"
 HORIZON = timedelta(days=90)
 SHOWS_FOR = timedelta(days=14)
+GAPS_ABSENT = 3
+SHORTEST_ABSENCE_DAYS = 45
 LEAST_GAIN = 10.0
 """What a call costs."""
 
@@ -21,14 +26,17 @@ def candidates(facts: Any, as_of: datetime) -> Any:  # noqa: ANN401, ARG001 - an
     rows = facts.predictions.table(MODEL)
     if rows is None:
         return facts.customers.limit(0).mutate(fires=facts.customers.customer_id < 0)
-    return rows.mutate(fires=rows.gain >= LEAST_GAIN, score=rows.revenue)
+    rows = at_own_margin(facts, rows)
+    stopped_at = (GAPS_ABSENT * rows.usual_days).ceil().cast("int64")
+    since = rows.silent_days - ibis.greatest(stopped_at, SHORTEST_ABSENCE_DAYS)
+    return rows.mutate(fires=rows.gain >= LEAST_GAIN, score=rows.revenue, since_days=since)
 
 
 def tell(row: Mapping[str, Any]) -> Signal:
     """Word what was stopped: since when, beside how often it was taken."""
     name = _short(row["category"])
     silent, usual = row["silent_days"], max(1, round(row["usual_days"]))
-    worth = valuation("stopped_category", row["p0"], max(row["revenue"], 0.0) * ASSUMED_MARGIN)
+    worth = valuation("stopped_category", row["p0"], max(row["revenue"], 0.0) * row["margin_rate"])
     return Signal(
         kind=KIND.name,
         customer_id=row["customer_id"],
@@ -57,7 +65,7 @@ def tell(row: Mapping[str, Any]) -> Signal:
         ),
         as_of=row["as_of"],
         expires_at=row["as_of"] + SHOWS_FOR,
-        assumed_margin=True,
+        assumed_margin=row["is_margin_assumed"],
         detail={"silent_days": silent, "usual_days": usual, "p0": round(row["p0"], 4)},
     )
 
@@ -88,5 +96,7 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     outcome=outcome,
     episode_ttl=timedelta(days=90),
     is_selling=True,
+    is_absence=True,
+    needs=("orders", "history", "regulars", "categories"),
     needs_model=MODEL,
 )

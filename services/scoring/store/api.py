@@ -1,14 +1,16 @@
 """What the web service shows: the current models, signals."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from math import nan
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, text
 
 from shared.db import DATABASE_ERRORS, Database
 
-_SIGNALS = text("""
+_SHOWN = """
     SELECT public_id AS id, kind, customer_ref.external_id AS customer, customer_ref.source, subject, headline,
            probability, basis, value, low, high, stake, horizon_days, evidence, as_of, expires_at, is_proven,
            unproven_reason, withdrawn_at, withdrawn_reason, detector_version
@@ -16,10 +18,24 @@ _SIGNALS = text("""
         SELECT source, external_id FROM customer_ref WHERE customer_ref.customer_id = signal.customer_id
         ORDER BY source, external_id LIMIT 1
     ) customer_ref ON true
+"""
+
+_SIGNALS = text(f"""{_SHOWN}
     WHERE CAST(:customer AS text) IS NULL
        OR signal.customer_id IN (SELECT customer_id FROM customer_ref WHERE external_id = :customer)
     ORDER BY signal.id DESC LIMIT :most
+""")  # noqa: S608 (our own words)
+
+_CUSTOMERS = text("""
+    SELECT customer.id, customer.merged_into_id FROM customer_ref JOIN customer ON customer.id = customer_id
+    WHERE external_id = :name AND source = coalesce(:source, source)
 """)
+
+_OF_CUSTOMERS = text(f"""{_SHOWN}
+    WHERE signal.customer_id = ANY(:ids)
+      AND (CAST(:before AS uuid) IS NULL OR signal.id < (SELECT id FROM signal WHERE public_id = :before))
+    ORDER BY signal.id DESC LIMIT :most
+""")  # noqa: S608 (our own words)
 
 
 def fitted_at(database: Database, model: str) -> float:
@@ -64,3 +80,27 @@ def customer_names(connection: Connection) -> dict[int, str]:
         )
     )
     return {row.id: row.name for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerName:
+    """A customer as upstream names it; the same id of two sources are two customers, unless one is asked for."""
+
+    external_id: str
+    source: str | None = None
+
+
+def customer_signals(
+    database: Database, customer: CustomerName, before: UUID | None, most: int
+) -> tuple[list[dict[str, Any]], UUID | None] | None:
+    """Return the newest signals of a customer found before that one, and where more begin; None: nobody is so named."""
+    with database.autocommit() as connection:
+        named = connection.execute(
+            _CUSTOMERS, {"name": customer.external_id, "source": customer.source}
+        ).all()
+        if not named:
+            return None
+        ids = sorted({each for row in named for each in row if each is not None})
+        found = connection.execute(_OF_CUSTOMERS, {"ids": ids, "before": before, "most": most + 1})
+        rows = [dict(row) for row in found.mappings()]
+    return rows[:most], rows[most - 1]["id"] if len(rows) > most else None

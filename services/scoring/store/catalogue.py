@@ -1,7 +1,7 @@
 """The catalogue: products with costs and price breaks, rates and the current fit, cached in process memory.
 
 It is read on first use and forgotten when a fit or an import finishes, so that a batch of orders costs no query for
-what has not changed.
+what has not changed. An order that is older than the newest runs of the models is scored with those before it.
 """
 
 from collections import defaultdict
@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
+from services.scoring import runs
 from services.scoring.facts import (
     Cost,
     FitFacts,
@@ -25,7 +26,7 @@ from services.scoring.facts import (
     cost_on,
 )
 from services.scoring.value import readable
-from shared.domain.money import in_base
+from shared.domain.order import in_base
 
 CANDIDATES_KEPT = 50_000
 """Customers whose candidates are kept; a company with more forgets and reads again."""
@@ -36,6 +37,7 @@ class _Version:
     """What the cache was read from: it is forgotten when any of it changes."""
 
     runs: tuple[int, ...]
+    last_run: int | None
     imported_at: datetime | None
     breaks: int
     """Connections broken so far. A crash of the database may lose the last commits, and give their ids to others."""
@@ -48,6 +50,9 @@ class Catalogue(Mapping[int, ProductFacts]):
     base_currency: str
     fit: FitFacts | None = None
     _version: _Version | None = None
+    _runs: tuple[tuple[str, ModelRun], ...] = ()
+    _fitted_at: datetime | None = None
+    _earlier: dict[frozenset[int], "Catalogue"] = field(default_factory=dict)
     _products: dict[int, ProductFacts] = field(default_factory=dict)
     _rates: dict[tuple[str, date], Decimal | None] = field(default_factory=dict)
     _candidates: dict[int, tuple[tuple[int, float], ...]] = field(default_factory=dict)
@@ -67,17 +72,32 @@ class Catalogue(Mapping[int, ProductFacts]):
         row = connection.execute(
             text(
                 "SELECT array(SELECT id FROM model_run WHERE state = 'current' ORDER BY id) AS runs,"
-                " (SELECT max(finished_at) FROM import_run) AS imported_at"
+                " (SELECT max(id) FROM model_run) AS last_run, (SELECT max(finished_at) FROM import_run) AS imported_at"
             )
         ).one()
-        version = _Version(tuple(row.runs), row.imported_at, breaks)
+        version = _Version(tuple(row.runs), row.last_run, row.imported_at, breaks)
         if version == self._version:
             return
         for cache in (self._products, self._rates, self._candidates):
             cache.clear()
         self._with_neighbours.clear()
-        self.fit = _fit(connection) if row.runs else None
+        self._earlier.clear()
+        held = connection.execute(text(runs.USABLE)).all() if row.runs else ()
+        self._runs = tuple((each.model, ModelRun(each.id, each.as_of, each.grade)) for each in held)
+        self._fitted_at = max((run.as_of for _, run in self._runs), default=None)
+        current = {model: run for model, run in self._runs if run.id in row.runs}
+        self.fit = FitFacts(current) if current else None
         self._version = version
+
+    def before(self, moment: datetime) -> "Catalogue":
+        """Return the catalogue as an order of that moment may see it: fitted on facts before it."""
+        if self._fitted_at is None or self._fitted_at < moment:
+            return self
+        fitted = runs.before(self._runs, moment)
+        key = frozenset(run.id for run in fitted.values())
+        if key not in self._earlier:
+            self._earlier[key] = Catalogue(self.base_currency, FitFacts(fitted) if fitted else None)
+        return self._earlier[key]
 
     def load(self, connection: Connection, product_ids: Collection[int]) -> None:
         """Read and keep these products, and the neighbours of each."""
@@ -144,20 +164,8 @@ class Catalogue(Mapping[int, ProductFacts]):
         return in_base(cost.cost, self.rate(cost.currency, day))
 
 
-def _fit(connection: Connection) -> FitFacts:
-    rows = connection.execute(text("SELECT model, id, as_of, grade FROM model_run WHERE state = 'current'"))
-    runs = {row.model: ModelRun(row.id, row.as_of, row.grade) for row in rows}
-    sizes = runs.get("order_sizes")
-    if sizes is None:
-        return FitFacts(runs)
-    rows = connection.execute(
-        text("SELECT segment, p60, p75 FROM order_size WHERE model_run_id = :id"), {"id": sizes.id}
-    )
-    return FitFacts(runs, {row.segment: (_amount(row.p60), _amount(row.p75)) for row in rows})
-
-
 _MASTER = text(
-    "SELECT product.id, product.name, product.category, status, stock, floor_margin,"
+    "SELECT product.id, product.name, product.category, status, stock, floor_margin, list_price, currency,"
     " (SELECT min(external_id) FROM product_ref WHERE product_id = product.id) AS sku"
     " FROM product WHERE id = ANY(:ids)"
 )
@@ -238,6 +246,8 @@ def _product(row: Row[Any], lists: Lists) -> ProductFacts:
         is_active=row.status == "active",
         stock=row.stock,
         floor_margin=row.floor_margin,
+        list_price=row.list_price,
+        list_currency=row.currency,
         substitutes=frozenset(each.substitute_id for each in rows("substitutes")),
         breaks=tuple(PriceBreak(*tuple(each)[1:]) for each in rows("breaks"))
         or tuple(

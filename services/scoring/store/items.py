@@ -12,7 +12,7 @@ from decimal import Decimal
 import msgspec
 from sqlalchemy import Connection, text
 
-from services.scoring.facts import MEMORY, Purchase
+from services.scoring.facts import DUE, FEW_PURCHASES, MEMORY, REGULAR_WINDOW, Purchase
 from services.scoring.store import as_array, as_json, orders
 from shared.db import Database
 
@@ -139,6 +139,15 @@ _STATE = text(
     " JOIN customer_item USING (customer_id, product_id)"
 )
 
+# What the customer takes time and again, and would be due for by then. Purchases, not days: the kind looks closer.
+_DUE = text("""
+SELECT customer_id, product_id, recent_at, recent_quantity, recent_price, recent_currency
+FROM unnest(CAST(:customers AS bigint[]), CAST(:moments AS timestamptz[])) AS asked (customer_id, moment)
+JOIN customer_item USING (customer_id)
+WHERE order_days >= :fewest AND cardinality(recent_at) >= :fewest AND last_at >= moment - CAST(:window AS interval)
+  AND moment >= last_at + :due * (last_at - recent_at[cardinality(recent_at)]) / (cardinality(recent_at) - 1)
+""")
+
 _BOUGHT = text(
     "SELECT customer_id, array_agg(product_id) FILTER (WHERE last_at >= since) AS products, max(last_at) AS last_at"
     " FROM unnest(CAST(:customers AS bigint[]), CAST(:since AS timestamptz[])) AS asked (customer_id, since)"
@@ -199,6 +208,21 @@ def bought(connection: Connection, since: Mapping[int, datetime]) -> Bought:
     arguments = {"customers": as_array(since), "since": list(since.values())}
     rows = connection.execute(_BOUGHT, arguments).all()
     return {row.customer_id: (frozenset(row.products or ()), row.last_at) for row in rows}
+
+
+def due(connection: Connection, moments: Mapping[int, datetime]) -> dict[Pair, tuple[Purchase, ...]]:
+    """Return the last purchases of each customer's regular products that are due at their moment, and may be more."""
+    if not moments:
+        return {}
+    arguments = {
+        "customers": as_array(moments),
+        "moments": list(moments.values()),
+        "fewest": FEW_PURCHASES,
+        "window": REGULAR_WINDOW,
+        "due": float(DUE),
+    }
+    rows = connection.execute(_DUE, arguments).cursor.fetchall()
+    return {(row[0], row[1]): tuple(map(Purchase, *row[2:])) for row in rows}
 
 
 def histories_before(

@@ -248,7 +248,7 @@ def record_outcome(connection: Connection, event_ids: Sequence[str], applied: Co
 
 
 # Amounts nobody could know when the order came: the rate or the cost valid that day was imported later. One larger
-# than any amount may be stays unknown, as shared.domain.money.in_base has it.
+# than any amount may be stays unknown, as shared.domain.order.in_base has it.
 _FILL_ORDERS = text("""
     UPDATE sales_order AS o SET base_net = round(o.net * known.rate, 4)
     FROM (SELECT o.id, (SELECT rate FROM fx_rate WHERE currency = o.currency

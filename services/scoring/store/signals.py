@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from sqlalchemy import Connection, text
@@ -17,7 +17,8 @@ Row = dict[str, object]
 COLUMNS = (
     "kind, customer_id, rep_id, subject, cause, occasion, order_id, order_version, product_id, as_of, expires_at,"
     " probability, basis, stake, value, low, high, revenue, horizon_days, headline, question, evidence, detail, facts,"
-    " severity, is_selling, is_proven, unproven_reason, assumed_margin, quiet_days, detector_version, model_run_id"
+    " severity, action, is_selling, is_proven, unproven_reason, assumed_margin, quiet_days, detector_version,"
+    " model_run_id"
 )
 
 _SAVE = text(
@@ -165,3 +166,53 @@ def put_day_decisions(connection: Connection, occasions: Collection[str], task_i
     keys = [f"{each}@{task_id}" if each in taken else each for each in occasions]
     if keys:
         tasks.put(connection, "alerts", "decide", keys)
+
+
+_FIRST_DAYS = text(
+    "SELECT asked.kind, asked.version || coalesce('/' || run.version, '') AS version, first.day"
+    " FROM unnest(CAST(:kinds AS text[]), CAST(:versions AS text[]), CAST(:models AS text[]))"
+    "  AS asked (kind, version, model)"
+    " LEFT JOIN model_run AS run ON run.model = asked.model AND run.state = 'current'"
+    " LEFT JOIN first_evaluation AS first ON first.kind = asked.kind"
+    "  AND first.version = asked.version || coalesce('/' || run.version, '')"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KindVersion:
+    """A kind with the version of its detector, and the model it needs."""
+
+    kind: str
+    detector: str
+    model: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FirstEvaluation:
+    """The version of a kind and of its model, and the day it was first evaluated; None: it has not been."""
+
+    version: str
+    day: date | None
+
+
+def first_evaluations(connection: Connection, kinds: Sequence[KindVersion]) -> dict[str, FirstEvaluation]:
+    """Return by kind since when its detector and its model, of these versions, have looked."""
+    asked = {
+        "kinds": [each.kind for each in kinds],
+        "versions": [each.detector for each in kinds],
+        "models": [each.model for each in kinds],
+    }
+    rows = connection.execute(_FIRST_DAYS, asked)
+    return {row.kind: FirstEvaluation(row.version, row.day) for row in rows}
+
+
+def save_first_evaluations(connection: Connection, rows: Sequence[Row]) -> None:
+    """Store the first evaluation of versions of kinds."""
+    if rows:
+        connection.execute(
+            text(
+                "INSERT INTO first_evaluation (kind, version, day, old) VALUES (:kind, :version, :day, :old)"
+                " ON CONFLICT DO NOTHING"
+            ),
+            list(rows),
+        )

@@ -1,0 +1,39 @@
+"""Margins: what a customer's trade leaves us, by the costs of their own lines, else by the assumed rate."""
+
+from datetime import timedelta
+from typing import Any
+
+import ibis
+
+from services.scoring.effects import ASSUMED_MARGIN
+
+WINDOW = timedelta(days=365)
+LEAST_KNOWN = 0.5
+"""The cost of half of what they bought, by money, must be known to speak for the rest."""
+
+
+def at_own_margin(facts: Any, rows: ibis.Table, *, of_heads: bool = False) -> ibis.Table:  # noqa: ANN401 - of any of our facts
+    """Restate `gain` of a model's rows, reckoned at ASSUMED_MARGIN, at the customer's own margin.
+
+    Adds `margin_rate` and `is_margin_assumed`. With `of_heads` the rows are of head offices: their branches count too.
+    """
+    bought = facts.accounts
+    bought = bought.filter((bought.base_net > 0) & (bought.day >= facts.today - WINDOW))
+    heads = facts.customers.select("customer_id", "head_id")
+    bought = bought.join(heads, "customer_id")
+    whose = bought.head_id if of_heads else bought.customer_id
+    is_known = bought.unit_cost.notnull()
+    sums = bought.group_by(whose=whose).agg(
+        net=bought.base_net.sum(),
+        known=bought.base_net.sum(where=is_known),
+        cost=(bought.unit_cost * bought.quantity).sum(where=is_known),
+    )
+    costed = sums.filter(sums.known >= LEAST_KNOWN * sums.net)
+    rates = costed.select("whose", own_rate=ibis.greatest(1 - costed.cost / costed.known, 0.0))
+    joined = rows.left_join(rates, rows.customer_id == rates.whose).drop("whose")
+    rate = joined.own_rate.fill_null(facts.assumed_margin)
+    return joined.mutate(
+        margin_rate=rate,
+        is_margin_assumed=joined.own_rate.isnull(),
+        gain=joined.gain * rate / ASSUMED_MARGIN,
+    ).drop("own_rate")
