@@ -107,6 +107,8 @@ def as_it_stood(whole: Facts, engine: Engine, as_of: datetime) -> Facts:
         customers=copied("customer", whole.customers),
         owners=copied("owner", whole.owners),
         predictions=Predictions(engine, None, {}),
+        agreements=None if whole.agreements is None else copied("agreed", whole.agreements),
+        assumed_margin=whole.assumed_margin,
     )
 
 

@@ -188,7 +188,7 @@ def _print(found: backtest_report.Result) -> None:
         table.add_row(
             each.kind,
             f"{each.alerts:,}",
-            f"{each.a_rep_and_day:.1f}",
+            f"{each.a_rep_and_day:.2f}",
             f"{each.stayed.of:,}",
             "-" if share is None else f"{share:.0%}",
             "-" if share is None else f"{each.stayed.low:.0%} to {each.stayed.high:.0%}",

@@ -31,7 +31,7 @@ from services.scoring.corrections import (
 )
 from services.scoring.facts import OrderFacts
 from services.scoring.price_gaps import QUARTER, Sales, priced
-from shared.domain.signal import DaySignalKind, Episode, Evidence, Signal, Trigger
+from shared.domain.signal import Action, DaySignalKind, Episode, Evidence, Signal, Trigger
 
 PASSED_ON = 0.50
 NOTABLE_RISE = 0.02
@@ -184,5 +184,6 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     outcome=outcome,
     episode_ttl=timedelta(days=45),
     is_selling=False,
+    action=Action.CORRECTION,
     needs=("orders", "history", "costs"),
 )

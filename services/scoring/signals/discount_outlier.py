@@ -30,7 +30,7 @@ from services.scoring.corrections import (
 )
 from services.scoring.facts import OrderFacts
 from services.scoring.price_gaps import CELL, QUARTER, Sales, priced
-from shared.domain.signal import DaySignalKind, Episode, Evidence, Signal, Trigger
+from shared.domain.signal import Action, DaySignalKind, Episode, Evidence, Signal, Trigger
 
 PERIOD = 182
 YEAR = 365
@@ -167,4 +167,5 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     outcome=outcome,
     episode_ttl=timedelta(days=45),
     is_selling=False,
+    action=Action.CORRECTION,
 )

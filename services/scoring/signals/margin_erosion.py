@@ -35,7 +35,7 @@ from services.scoring.corrections import (
 )
 from services.scoring.facts import OrderFacts
 from services.scoring.price_gaps import QUARTER, Sales, mann_kendall, priced, with_gaps
-from shared.domain.signal import DaySignalKind, Episode, Evidence, Signal, Trigger
+from shared.domain.signal import Action, DaySignalKind, Episode, Evidence, Signal, Trigger
 
 BEFORE = 365
 """Days that the last 90 are compared with."""
@@ -366,5 +366,6 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     outcome=outcome,
     episode_ttl=timedelta(days=45),
     is_selling=False,
+    action=Action.CORRECTION,
     needs=("orders", "history"),
 )
