@@ -1,6 +1,5 @@
 """Journey: an operator stops sending, keeps endpoints, and asks for the whole way of an order."""
 
-import re
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -123,4 +122,4 @@ def test_the_whole_way_of_an_order_is_told_by_any_of_its_ids(database: Database)
     assert all(way == ways[0] for way in ways)
     assert "notify: first_time" in run(database, "explain", "INV-1")
     assert "nothing is known by" in run(database, "explain", str(UUID(int=1)))
-    assert re.search(r"notify: first_time  Acme: .*£125", run(database, "alerts", "list"))
+    assert "notify: first_time  Acme: Buys drills" in run(database, "alerts", "list")
