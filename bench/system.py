@@ -93,7 +93,9 @@ def system(*, with_company: bool) -> Iterator[System]:
             if with_company:
                 load_history(folder / "sample", datetime.now(UTC).date(), made.settings, print)
                 with made.running(worker("scoring")):
-                    made.wait_for_tasks()
+                    for _ in range(3):  # the night's fits, put a second after the start, then its day kinds
+                        time.sleep(3)
+                        made.wait_for_tasks("refresh", "fit", "evaluate")
             else:
                 made.tipoff("migrate")
             yield made
