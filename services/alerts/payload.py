@@ -83,7 +83,7 @@ def _point(point: Point, currency: str) -> dict[str, Any]:
         "value": _amount(point.value, currency),
         "interval": {"low": _amount(point.low, currency), "high": _amount(point.high, currency)},
         "probability": point.probability,
-        "basis": "measured" if point.is_measured else "prior",
+        "basis": "measured" if point.is_measured else "estimated",
         "margin_is_assumed": point.assumed_margin,
         "horizon_days": point.horizon_days,
         "evidence": [{"label": label, "text": text} for label, text in point.evidence],

@@ -122,7 +122,7 @@ def signal(row: Mapping[str, Any], told: Told) -> Signal:
         subject="prices",
         cause=told.cause,
         probability=p0,
-        basis="prior",
+        basis="estimated",
         stake=won.stake,
         value=won.gain,
         low=won.low,

@@ -39,7 +39,7 @@ def tell(row):
         subject="orders",
         cause="silence",
         probability=0.5,
-        basis="prior",
+        basis="estimated",
         stake=value * 2,
         value=value,
         low=value,
@@ -83,7 +83,7 @@ def candidates(facts, as_of):
 def tell(row):
     return Signal(
         kind="book", customer_id=None, rep_id=row["rep_id"], subject="book", cause="size", probability=0.5,
-        basis="prior", stake=Decimal(2), value=Decimal(1), low=Decimal(0), high=Decimal(2),
+        basis="estimated", stake=Decimal(2), value=Decimal(1), low=Decimal(0), high=Decimal(2),
         horizon=timedelta(days=90), headline="Your book", question="Who is missing?",
         evidence=(Evidence("Customers", str(row["customers"])),), as_of=row["as_of"],
         expires_at=row["as_of"] + timedelta(days=7),

@@ -25,7 +25,7 @@ def detect(facts):
             subject="first order",
             cause="first",
             probability=0.5,
-            basis="prior",
+            basis="estimated",
             stake=Decimal(10),
             value=Decimal(12),
             low=Decimal(1),

@@ -54,7 +54,7 @@ def tell(row: Mapping[str, Any]) -> Signal:
         subject="orders",
         cause="silence",
         probability=row["p0"],
-        basis="prior" if row["is_estimated"] else "measured",
+        basis="estimated" if row["is_estimated"] else "measured",
         stake=worth.stake,
         value=worth.gain,
         low=worth.low,
