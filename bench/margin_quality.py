@@ -7,7 +7,7 @@ orders; precision is of everybody they name, the customers whose prices really s
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 from statistics import fmean
@@ -17,6 +17,7 @@ import ibis
 from bench.figures import Figure, Goal, goals, table
 from bench.history import REFERENCE
 from services.scoring.engine import Engine, open_engine
+from services.scoring.facts import Assumptions
 from services.scoring.signals import margin_erosion
 
 AS_OF = datetime(2011, 3, 1, tzinfo=UTC)
@@ -85,7 +86,7 @@ class Wholesaler:
     accounts: ibis.Table
     products: ibis.Table
     agreements: ibis.Table | None = None
-    assumed_margin: float = 0.30
+    assumptions: Assumptions = field(default_factory=Assumptions)
 
 
 def facts_of(engine: Engine) -> Wholesaler:

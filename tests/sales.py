@@ -1,11 +1,13 @@
 """Builders of a handful of purchases, as the day kinds are given them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import ibis
+
+from services.scoring.facts import Assumptions
 
 AS_OF = datetime(2026, 3, 2, 3, 0, tzinfo=UTC)
 CUSTOMER = 1
@@ -26,7 +28,7 @@ class Trade:
     accounts: ibis.Table
     products: ibis.Table
     agreements: ibis.Table | None = None
-    assumed_margin: float = 0.30
+    assumptions: Assumptions = field(default_factory=Assumptions)
 
 
 def day_of(days_ago: float) -> date:

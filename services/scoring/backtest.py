@@ -13,6 +13,7 @@ from typing import Any
 import ibis
 import pyarrow as pa
 
+from services.scoring.day_signals import found_in
 from services.scoring.effects import ASSUMED_MARGIN
 from services.scoring.engine import Engine, open_engine
 from services.scoring.facts import OrderFacts
@@ -39,8 +40,9 @@ HORIZON = timedelta(days=HORIZON_DAYS)
 class Judged:
     """What a kind said of one row (`key`: customer, and item or category) on a past day, and what became of it.
 
-    `signal` is None where it did not fire. `happened` (the good outcome came by itself) and `confirmed` (what was said
-    stayed true) are None where nobody knows, and while the days after are `is_over` false.
+    `signal` is None where it did not fire, or where acting brings less than it costs. `happened` (the good outcome came
+    by itself) and `confirmed` (what was said stayed true) are None where nobody knows, and while the days after are
+    `is_over` false.
     """
 
     day: date
@@ -108,7 +110,7 @@ def as_it_stood(whole: Facts, engine: Engine, as_of: datetime) -> Facts:
         owners=copied("owner", whole.owners),
         predictions=Predictions(engine, None, {}),
         agreements=None if whole.agreements is None else copied("agreed", whole.agreements),
-        assumed_margin=whole.assumed_margin,
+        assumptions=whole.assumptions,
     )
 
 
@@ -146,7 +148,7 @@ def _judge(
             key=key,
             p0=float(row.get("p0") or 0.0),
             margin=_margin(row),
-            signal=kind.tell(row | {"as_of": moment}) if row["fires"] else None,
+            signal=found_in(kind, row, moment, whole.assumptions) if row["fires"] else None,
             is_new=(kind.name, *key) not in already,
             is_over=is_over,
             happened=happened,

@@ -6,44 +6,29 @@ currency of its prices; acting is expected to win (p1 - p0) x the loss, which is
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
-from textwrap import shorten
 from typing import Any
 
 import ibis
 
-from services.scoring.effects import EFFECTS, after_acting, valuation
+from services.scoring import day_signals
+from services.scoring.day_signals import Wording
+from services.scoring.effects import EFFECTS, gain
 from services.scoring.price_gaps import QUARTER, Sales, priced_after
-from services.scoring.value import CENT, HORIZON, exact, number
-from shared.domain.signal import Evidence, Signal
+from services.scoring.value import CENT, exact, number, readable, rounded, shortened
+from shared.domain.signal import Signal
 
 P0 = 0.20
 """Chance that a price is put right although nobody acts: assumed until measured."""
-
-LEAST_GAIN = 3.0
-"""What a correction costs, in base currency."""
 
 NAMED = 3
 """How many items a message names."""
 
 SHOWS_FOR = timedelta(days=30)
-LONGEST_NAME = 40
 HALF = 0.5
 _BAND = ("product_id", "min_quantity")
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """The words of a signal about a customer's prices."""
-
-    kind: str
-    cause: str
-    headline: str
-    question: str
-    evidence: tuple[Evidence, ...]
-    detail: dict[str, Any] = field(default_factory=dict)
 
 
 def usual_quarter(purchases: ibis.Table, assumed_margin: float) -> ibis.Table:
@@ -64,12 +49,14 @@ def usual_quarter(purchases: ibis.Table, assumed_margin: float) -> ibis.Table:
 def valued(rows: ibis.Table, kind: str) -> ibis.Table:
     """Add `p0`, `stake` and `gain` to rows with `found`, `loss` (own currency), `rate` (to base), `quarter_margin`.
 
-    What is found `fires` where it is worth a correction.
+    What is found `fires`; `gain` ranks rows, at the effect of acting that is assumed where nothing is set.
     """
     stake = ibis.least(ibis.greatest(rows.loss, 0.0) * rows.rate, rows.quarter_margin)
-    gain = stake * (after_acting(P0, EFFECTS[kind]) - P0)
     return rows.mutate(
-        p0=ibis.literal(P0, "float64"), stake=stake, gain=gain, fires=rows.found & (gain >= LEAST_GAIN)
+        p0=ibis.literal(P0, "float64"),
+        stake=stake,
+        gain=stake * gain(P0, 1.0, EFFECTS[kind]),
+        fires=rows.found,
     )
 
 
@@ -112,30 +99,10 @@ def put_right(facts: Sales, as_of: datetime, rows: ibis.Table) -> ibis.Table:
     return rows.select("customer_id").left_join(judged, "customer_id").select("customer_id", "happened")
 
 
-def signal(row: Mapping[str, Any], told: Told) -> Signal:
-    """Return the signal of a row in these words, valued by its `stake` and `p0`."""
-    p0 = float(row["p0"])  # DuckDB returns a literal as a decimal
-    won = valuation(told.kind, p0, row["stake"])
-    return Signal(
-        kind=told.kind,
-        customer_id=row["customer_id"],
-        subject="prices",
-        cause=told.cause,
-        probability=p0,
-        basis="estimated",
-        stake=won.stake,
-        value=won.gain,
-        low=won.low,
-        high=won.high,
-        horizon=HORIZON,
-        headline=told.headline,
-        question=told.question,
-        evidence=told.evidence,
-        as_of=row["as_of"],
-        expires_at=row["as_of"] + SHOWS_FOR,
-        revenue=_cents(row["net_recent"] * row["rate"]),
-        detail=told.detail,
-    )
+def signal(row: Mapping[str, Any], words: Wording) -> Signal:
+    """Return the signal of a row in these words, valued by its `stake`."""
+    revenue = _cents(row["net_recent"] * row["rate"])
+    return day_signals.signal(row, replace(words, revenue=revenue), stake=row["stake"], basis="estimated")
 
 
 def lost(row: Mapping[str, Any]) -> float:
@@ -144,13 +111,8 @@ def lost(row: Mapping[str, Any]) -> float:
 
 
 def money(amount: float, currency: str) -> str:
-    """An amount of the currency, to the cent below ten."""
-    value = Decimal(str(amount))
-    return (
-        exact(value, currency)
-        if value < 10
-        else exact(value.quantize(Decimal(1)), currency).removesuffix(".00")
-    )
+    """An amount as people write it."""
+    return rounded(Decimal(str(amount)), currency)
 
 
 def price(amount: float, currency: str) -> str:
@@ -164,10 +126,8 @@ def on(day: date | datetime) -> str:
 
 
 def name_of(item: Mapping[str, Any]) -> str:
-    """The item's name, at most forty characters; its number where nobody named it."""
-    return shorten(
-        " ".join((item["name"] or f"item {item['product_id']}").split()), LONGEST_NAME, placeholder="…"
-    )
+    """The item's name, shortened; its number where nobody named it."""
+    return shortened(readable(item["name"] or f"item {item['product_id']}"))
 
 
 def units(quantity: float) -> str:

@@ -5,8 +5,6 @@ most where the outcome hangs in the balance, and little where it is hopeless or 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
 from math import exp, log
 from types import MappingProxyType
 
@@ -44,27 +42,6 @@ def after_acting(p0: float, effect: float) -> float:
 def gain(p0: float, margin: float, effect: float) -> float:
     """Return the extra margin that acting is expected to bring: (p1 - p0) x margin over the horizon."""
     return (after_acting(p0, effect) - p0) * margin
-
-
-@dataclass(frozen=True, slots=True)
-class Valuation:
-    """What a signal is worth in base currency: its gain, and the gain if acting did half or twice as much."""
-
-    gain: Decimal
-    low: Decimal
-    high: Decimal
-    stake: Decimal
-
-
-def valuation(kind: str, p0: float, margin: float) -> Valuation:
-    """Return the gain of acting on a signal of this kind, with the margin at stake over its horizon."""
-    effect = EFFECTS[kind]
-    low, middle, high = (gain(p0, margin, effect * share) for share in (0.5, 1, 2))
-    return Valuation(_cents(middle), _cents(low), _cents(high), _cents(margin))
-
-
-def _cents(amount: float) -> Decimal:
-    return Decimal(str(max(amount, 0.0))).quantize(Decimal("0.01"), ROUND_HALF_UP)
 
 
 def in_ten(chance: float) -> str:

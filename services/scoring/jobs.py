@@ -182,7 +182,7 @@ def evaluator(database: Database, settings: Settings, kinds: Kinds, clock: Clock
         from services.scoring import night  # noqa: PLC0415 - DuckDB and Ibis, as for fits
 
         items.refresh_if_asked(database, settings.base_currency)
-        tally = night.evaluate(database, settings, _day_kinds(kinds), clock(), batch)
+        tally = night.evaluate(database, settings, assumed(settings), _day_kinds(kinds), clock(), batch)
         notify("alerts")
         return tally
 

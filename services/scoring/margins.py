@@ -31,7 +31,7 @@ def at_own_margin(facts: Any, rows: ibis.Table, *, of_heads: bool = False) -> ib
     costed = sums.filter(sums.known >= LEAST_KNOWN * sums.net)
     rates = costed.select("whose", own_rate=ibis.greatest(1 - costed.cost / costed.known, 0.0))
     joined = rows.left_join(rates, rows.customer_id == rates.whose).drop("whose")
-    rate = joined.own_rate.fill_null(facts.assumed_margin)
+    rate = joined.own_rate.fill_null(float(facts.assumptions.margin))
     return joined.mutate(
         margin_rate=rate,
         is_margin_assumed=joined.own_rate.isnull(),

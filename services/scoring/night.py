@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -13,8 +13,9 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from services.scoring import detect
+from services.scoring.day_signals import found_in
 from services.scoring.engine import open_engine
-from services.scoring.facts import OrderFacts
+from services.scoring.facts import Assumptions, OrderFacts
 from services.scoring.feed import is_stale
 from services.scoring.fit.facts import Facts, read_facts
 from services.scoring.fit.run import connected
@@ -44,20 +45,34 @@ class Finding(NamedTuple):
     since_days: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What the kinds find; the kind of each finding not worth acting on; the kinds that a stale feed silences."""
+
+    found: Sequence[Finding] = ()
+    dropped: Sequence[str] = ()
+    silent: Sequence[str] = ()
+
+
 def evaluate(
-    database: Database, settings: Settings, kinds: DayKinds, as_of: datetime, batch: Sequence[Task]
+    database: Database,
+    settings: Settings,
+    assumptions: Assumptions,
+    kinds: DayKinds,
+    as_of: datetime,
+    batch: Sequence[Task],
 ) -> Tally:
     """Evaluate the kinds these tasks name (`<day>:<kind>`) on facts before `as_of`, all or nothing."""
     named = {task.key.rpartition(":")[2] for task in batch}
     asked = [kind for kind in kinds if kind.name in named]
-    findings, silent = _find(settings, asked, as_of)
-    by_name = {kind.name: kind for kind in asked if kind.name not in silent}
+    findings = _find(settings, assumptions, asked, as_of)
+    by_name = {kind.name: kind for kind in asked if kind.name not in findings.silent}
     day = as_of.astimezone(ZoneInfo(settings.time_zone)).date()
     with database.transaction() as connection:
         catalogue = Catalogue(settings.base_currency)
         catalogue.refresh(connection)
         episodes = store.day_episodes(connection, list(by_name))
-        found = _without_old(connection, list(by_name.values()), findings, set(episodes), day)
+        found = _without_old(connection, list(by_name.values()), findings.found, set(episodes), day)
         new = [each for each in found if _is_new(each, episodes.get(_key(each)))]
         rows = [
             detect.row(by_name[each.kind], each, _occasion(_key(each), day), catalogue.fit, as_of)
@@ -71,35 +86,39 @@ def evaluate(
         changed = {_key(each) for each in new} | cleared.keys()
         store.put_day_decisions(connection, {_occasion(key, day) for key in changed}, batch[0].id)
         tasks.complete(connection, batch)
-    return Tally([*(("signals", each.kind) for each in new), *(("silenced", name) for name in silent)])
+    return Tally(
+        [
+            *(("signals", each.kind) for each in new),
+            *(("dropped", name) for name in findings.dropped),
+            *(("silenced", name) for name in findings.silent),
+        ]
+    )
 
 
-def _find(settings: Settings, kinds: DayKinds, as_of: datetime) -> tuple[list[Finding], list[str]]:
-    """Read the facts once, and return what each kind finds in them, and which kinds a stale feed silences.
-
-    A signal without facts of its own keeps its row.
-    """
+def _find(settings: Settings, assumptions: Assumptions, kinds: DayKinds, as_of: datetime) -> Findings:
+    """Read the facts once, and return what each kind finds in them."""
     if not kinds:
-        return [], []
+        return Findings()
     url = settings.database_url.get_secret_value()
     with open_engine(threads=2, memory="900MB") as engine, connected(url) as connection:
-        facts = replace(
-            read_facts(engine, connection, as_of, zone=settings.time_zone),
-            assumed_margin=float(settings.assumed_margin),
-        )
+        facts = read_facts(engine, connection, as_of, zone=settings.time_zone)
+        facts = replace(facts, assumptions=assumptions)
         silent = [kind.name for kind in kinds if kind.is_absence] if _is_feed_stale(facts) else []
-        found = []
+        found: list[Finding] = []
+        dropped: list[str] = []
         for kind in kinds:
             if kind.name in silent:
                 continue
             candidates = kind.candidates(facts, as_of)
             for row in engine.rows(candidates.filter(candidates.fires)):
-                signal = kind.tell(row | {"as_of": as_of})
-                kept = signal if signal.facts is not None else replace(signal, facts=row)
-                found.append(Finding(kept, row.get("since_days")))
+                signal = found_in(kind, row, as_of, assumptions)
+                if signal is None:
+                    dropped.append(kind.name)
+                else:
+                    found.append(Finding(signal, row.get("since_days")))
     if silent:
         log.warning("no orders for unusually long: %s say nothing", ", ".join(silent))
-    return found, silent
+    return Findings(found, dropped, silent)
 
 
 def _without_old(

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import ibis
 
+from services.scoring.facts import Assumptions
 from services.scoring.fit.bands import band_start
 
 QUARTER = 90
@@ -34,8 +35,8 @@ class Sales(Protocol):
         """What is bought at prices agreed, and when these hold; None where none was ever agreed."""
 
     @property
-    def assumed_margin(self) -> float:
-        """The margin rate where no cost is known."""
+    def assumptions(self) -> Assumptions:
+        """What is assumed where it is not known."""
 
 
 def priced(facts: Sales, as_of: date, days: int) -> ibis.Table:

@@ -10,7 +10,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
 from math import ceil, hypot, sqrt
 
-from services.scoring.effects import EFFECTS, Valuation, gain
+from services.scoring.effects import EFFECTS, gain
 from services.scoring.facts import Assumptions, OrderFacts, ProductFacts, order_days
 from shared.domain.signal import Action, Signal
 
@@ -58,6 +58,16 @@ class Probability:
     value: float
     basis: str = "estimated"
     strength: int = PRIOR_STRENGTH
+
+
+@dataclass(frozen=True, slots=True)
+class Valuation:
+    """What a signal is worth in base currency: the gain, the ends of its interval, and the margin at stake."""
+
+    gain: Decimal
+    low: Decimal
+    high: Decimal
+    stake: Decimal
 
 
 def valuation(

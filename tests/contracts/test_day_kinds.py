@@ -9,8 +9,9 @@ import pyarrow as pa
 import pytest
 
 from services.scoring import signals
-from services.scoring.effects import EFFECTS, after_acting, valuation
-from services.scoring.facts import OrderFacts
+from services.scoring.day_signals import found_in
+from services.scoring.effects import EFFECTS, after_acting
+from services.scoring.facts import Assumptions, OrderFacts
 from services.scoring.signals.going_quiet import KIND as GOING_QUIET
 from shared.domain.signal import DaySignalKind, SignalKind
 from shared.plugins import discover
@@ -21,6 +22,7 @@ KINDS: dict[str, DaySignalKind[OrderFacts]] = {
     for name, kind in discover(signals, "KIND", SignalKind).items()
     if isinstance(kind, DaySignalKind)
 }
+GBP = Assumptions("GBP")
 LEARNT = {name: kind for name, kind in KINDS.items() if kind.needs_model is not None}
 ROW: dict[str, Any] = {
     "customer_id": 1, "silent_days": 61, "usual_days": 21.6, "order_days": 12, "days": 9, "orders_since": 4,
@@ -41,11 +43,11 @@ def test_a_kind_tells_what_its_model_fires(kind: DaySignalKind[OrderFacts]) -> N
     assert kind.needs_model is not None
     with facts_of([Bought(1, AS_OF.date() - timedelta(days=5))]) as facts:
         learnt = {name: value for name, value in ROW.items() if "margin" not in name}
-        rows = pa.Table.from_pylist([learnt, learnt | {"customer_id": 2, "gain": 3.0}])
+        rows = pa.Table.from_pylist([learnt, learnt | {"customer_id": 2, "revenue": 30.0}])
         facts.predictions.made[kind.needs_model] = facts.engine.load(kind.needs_model, rows.to_reader())
         found = kind.candidates(facts, AS_OF)
         fired = facts.engine.rows(found.filter(found.fires))
-    (signal,) = [kind.tell(row | {"as_of": AS_OF}) for row in fired]
+    (signal,) = [found for row in fired if (found := found_in(kind, row, AS_OF, GBP)) is not None]
     assert signal.kind == kind.name
     assert signal.customer_id == 1
     assert signal.as_of < signal.expires_at
@@ -57,7 +59,7 @@ def test_a_kind_tells_what_its_model_fires(kind: DaySignalKind[OrderFacts]) -> N
 
 
 def test_going_quiet_states_the_fact_and_then_how_many_come_back() -> None:
-    signal = GOING_QUIET.tell(ROW | {"as_of": AS_OF})
+    signal = GOING_QUIET.tell(ROW | {"margin_rate": 0.3, "as_of": AS_OF, "assumptions": GBP})
     assert signal.headline == "No order for 61 days, usually 22"
     assert signal.evidence[-1].text == "3 in 10 order again within 90 days by themselves."
 
@@ -69,9 +71,14 @@ def test_acting_moves_most_where_it_hangs_in_the_balance() -> None:
     assert after_acting(0.30, effect) == pytest.approx(0.40, abs=0.005)
 
 
-def test_the_interval_holds_half_and_twice_the_effect() -> None:
-    worth = valuation("going_quiet", 0.3, 100.0)
-    assert (worth.low, worth.gain, worth.high) == (Decimal("5.04"), Decimal("10.44"), Decimal("21.82"))
+def test_acting_does_what_is_set_and_a_call_costs_what_is_set() -> None:
+    row = ROW | {"margin_rate": 0.3, "is_margin_assumed": True}
+    usual = found_in(GOING_QUIET, row, AS_OF, GBP)
+    assert usual is not None
+    doubled = found_in(GOING_QUIET, row, AS_OF, replace(GBP, effects={"going_quiet": 0.92}))
+    assert doubled is not None
+    assert doubled.value > 1.9 * float(usual.value)
+    assert found_in(GOING_QUIET, row, AS_OF, replace(GBP, call_cost=usual.value + 1)) is None
 
 
 @pytest.mark.parametrize("kind", LEARNT.values(), ids=list(LEARNT))
@@ -90,7 +97,9 @@ def test_a_kind_is_valued_at_the_customer_s_own_margin(
         learnt = {name: value for name, value in ROW.items() if "margin" not in name}
         rows = pa.Table.from_pylist([learnt])
         facts.predictions.made[kind.needs_model] = facts.engine.load(kind.needs_model, rows.to_reader())
-        (row,) = facts.engine.rows(kind.candidates(replace(facts, assumed_margin=0.25), AS_OF))
-    signal = kind.tell(row | {"as_of": AS_OF})
+        (row,) = facts.engine.rows(
+            kind.candidates(replace(facts, assumptions=replace(GBP, margin=Decimal("0.25"))), AS_OF)
+        )
+    signal = kind.tell(row | {"as_of": AS_OF, "assumptions": GBP})
     assert row["gain"] == pytest.approx(27.0 * rate / 0.30)
     assert (signal.stake, signal.assumed_margin) == (Decimal(900) * Decimal(str(rate)), is_assumed)

@@ -22,7 +22,7 @@ GONE_QUIET = '''
 from datetime import timedelta
 from decimal import Decimal
 
-from shared.domain.signal import DaySignalKind, Evidence, Signal, Trigger
+from shared.domain.signal import Action, DaySignalKind, Evidence, Signal, Trigger
 
 
 def candidates(facts, as_of):
@@ -59,7 +59,7 @@ def ends(facts, episode):
 
 KIND = DaySignalKind(
     name="gone_quiet", version="1", trigger=Trigger.CUSTOMER_DAY, candidates=candidates, tell=tell, ends=ends,
-    episode_ttl=timedelta(days=30), is_selling=False,
+    episode_ttl=timedelta(days=30), is_selling=False, action=Action.MENTION,
 )
 '''
 
@@ -71,7 +71,7 @@ REP_DAY = '''
 from datetime import timedelta
 from decimal import Decimal
 
-from shared.domain.signal import DaySignalKind, Evidence, Signal, Trigger
+from shared.domain.signal import Action, DaySignalKind, Evidence, Signal, Trigger
 
 
 def candidates(facts, as_of):
@@ -96,7 +96,7 @@ def ends(facts, episode):
 
 KIND = DaySignalKind(
     name="book", version="1", trigger=Trigger.REP_DAY, candidates=candidates, tell=tell, ends=ends,
-    episode_ttl=timedelta(days=30), is_selling=False,
+    episode_ttl=timedelta(days=30), is_selling=False, action=Action.MENTION,
 )
 '''
 

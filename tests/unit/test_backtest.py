@@ -14,7 +14,7 @@ from services.scoring.engine import open_engine
 from services.scoring.facts import OrderFacts
 from services.scoring.fit.facts import Facts
 from services.scoring.outcomes import ordered_again
-from shared.domain.signal import DaySignalKind, Evidence, Signal, Trigger
+from shared.domain.signal import Action, DaySignalKind, Evidence, Signal, Trigger
 from tests.model_facts import Bought, facts_of
 
 DAY = date(2025, 9, 1)
@@ -65,6 +65,7 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     outcome=ordered_again,
     episode_ttl=timedelta(days=30),
     is_selling=False,
+    action=Action.MENTION,
 )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from services.scoring.facts import Assumptions
 from services.scoring.signals.cost_not_passed_on import candidates, tell
 from tests.sales import AS_OF, CUSTOMER, bought, judged
 
@@ -92,7 +93,7 @@ def test_what_is_missing_in_90_days_is(rows, case: str, rise: float) -> None:
 
 
 def test_it_gives_price_and_cost_with_their_dates(rows) -> None:
-    signal = tell(rows["the price stood still"] | {"as_of": AS_OF})
+    signal = tell(rows["the price stood still"] | {"as_of": AS_OF, "assumptions": Assumptions()})
     assert signal.headline == "Cost rose on one item, their price did not"
     assert signal.evidence[0].text == (
         "Cost €7.00 since 3 Nov 2025, before €6.00. They paid €10.00 on 10 Feb 2026, €10.00 on 3 Sep 2025; about 15 in"

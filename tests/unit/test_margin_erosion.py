@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from services.scoring.facts import Assumptions
 from services.scoring.signals.margin_erosion import candidates, outcome, tell
 from tests.sales import AS_OF, CUSTOMER, bought, judged, rows_of, trade
 
@@ -138,7 +139,7 @@ def test_it_finds_nothing_where(rows, case: str) -> None:
 
 
 def test_it_says_what_the_margin_was_and_why_it_fell(rows) -> None:
-    signal = tell(rows[BY_ITEM] | {"as_of": AS_OF})
+    signal = tell(rows[BY_ITEM] | {"as_of": AS_OF, "assumptions": Assumptions()})
     assert signal.headline == "Margin 32%, usually 40%, on the same items"
     assert signal.cause == "price"
     assert [each.label for each in signal.evidence[1:4]] == ["Item 13", "Item 12", "Item 11"]
@@ -150,7 +151,7 @@ def test_it_says_what_the_margin_was_and_why_it_fell(rows) -> None:
 
 
 def test_where_no_cost_is_known_it_says_that_it_estimates(rows) -> None:
-    signal = tell(rows[CREEP] | {"as_of": AS_OF})
+    signal = tell(rows[CREEP] | {"as_of": AS_OF, "assumptions": Assumptions()})
     assert signal.headline == "Prices 5.3% lower on 4 of 4 items"
     assert "(estimated)" in signal.evidence[0].text
     assert "Others pay €10.00." in signal.evidence[1].text

@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 import ibis
 from adbc_driver_postgresql import dbapi
 
-from services.scoring.effects import ASSUMED_MARGIN
 from services.scoring.engine import Engine
+from services.scoring.facts import Assumptions
 from services.scoring.runs import USABLE
 
 REMEMBERED = timedelta(days=730)
@@ -142,7 +142,7 @@ class Facts:
     `lines` are products sold and given back, `history` has a row per account and product, `order_days` one per
     customer and day, `owners` the rep of each customer that somebody looks after. Times are UTC without a zone, days
     those of `zone`. `agreements` has what customers bought at prices agreed with them, and when these hold; None where
-    none was ever agreed. `assumed_margin` is the margin rate where no cost is known.
+    none was ever agreed. `assumptions` are the settings.
     """
 
     engine: Engine
@@ -157,12 +157,17 @@ class Facts:
     owners: ibis.Table
     predictions: Predictions
     agreements: ibis.Table | None = None
-    assumed_margin: float = ASSUMED_MARGIN
+    assumptions: Assumptions = field(default_factory=Assumptions)
 
     @property
     def accounts(self) -> ibis.Table:
         """Purchases by known customers: guests are no peers."""
         return self.purchases.filter(self.purchases.customer_id.notnull())
+
+    @property
+    def nobody(self) -> ibis.Table:
+        """No customer: what a kind finds that has not learnt yet."""
+        return self.customers.limit(0).mutate(fires=ibis.literal(value=False))
 
     @property
     def today(self) -> date:

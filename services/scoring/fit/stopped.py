@@ -15,13 +15,12 @@ from services.scoring.fit import rhythm
 from services.scoring.fit.chance import Matrix, learn, matrix
 from services.scoring.fit.facts import Facts
 from services.scoring.fit.model import Derived
+from services.scoring.stopped import ABSENT_DAYS, GAPS_ABSENT
 
 FEWEST_CUSTOMER_DAYS = 6
 LIVE_WITHIN_DAYS = 45
 FEWEST_DAYS = 5
-GAPS_ABSENT = 3
 ORDERS_ABSENT = 3
-ABSENT_DAYS = (45, 240)
 STILL_BOUGHT_BY = 5
 """Others who bought it in the last 45 days: without them a fifth of what seems stopped is no longer sold."""
 

@@ -15,7 +15,7 @@ import ibis
 
 from services.scoring.corrections import (
     NAMED,
-    Told,
+    SHOWS_FOR,
     listed,
     lost,
     money,
@@ -29,6 +29,7 @@ from services.scoring.corrections import (
     valued,
     without_agreed,
 )
+from services.scoring.day_signals import Wording
 from services.scoring.facts import OrderFacts
 from services.scoring.price_gaps import QUARTER, Sales, priced
 from shared.domain.signal import Action, DaySignalKind, Episode, Evidence, Signal, Trigger
@@ -66,12 +67,14 @@ def candidates(facts: Sales, as_of: datetime) -> ibis.Table:
         loss=ibis.coalesce(items.loss.sum(where=items.fires), 0.0),
         found=items.fires.any(),
     )
-    rows = valued(accounts.join(usual_quarter(sales, facts.assumed_margin), "customer_id"), KIND.name)
+    rows = valued(
+        accounts.join(usual_quarter(sales, float(facts.assumptions.margin)), "customer_id"), KIND.name
+    )
     found = items.filter(items.fires)
-    return rows.left_join(listed(found, facts.products, _TOLD), "customer_id").drop("customer_id_right")
+    return rows.left_join(listed(found, facts.products, _SHOWN), "customer_id").drop("customer_id_right")
 
 
-_TOLD = (
+_SHOWN = (
     "old_price old_cost old_day new_price new_cost new_day risen_on quantity cost_rise price_rise right_price"
 ).split()
 
@@ -145,14 +148,16 @@ def tell(row: Mapping[str, Any]) -> Signal:
         f"With the rise passed on, {what} would bring about {money(lost(row), currency)} more in 90 days, at the pace"
         " of the last year."
     )
-    told = Told(
+    words = Wording(
         kind=KIND.name,
+        subject="prices",
+        shows_for=SHOWS_FOR,
         cause="cost",
         headline=f"Cost rose on {what}, their price did not",
         question=f"Can {name_of(worst)} go up with what it now costs us?",
         evidence=(*(_item(item, currency) for item in items[:NAMED]), Evidence("What is missing", total)),
     )
-    return signal(row, told)
+    return signal(row, words)
 
 
 def _item(item: Mapping[str, Any], currency: str) -> Evidence:

@@ -14,7 +14,7 @@ import ibis
 
 from services.scoring.corrections import (
     NAMED,
-    Told,
+    SHOWS_FOR,
     listed,
     lost,
     money,
@@ -28,6 +28,7 @@ from services.scoring.corrections import (
     valued,
     without_agreed,
 )
+from services.scoring.day_signals import Wording
 from services.scoring.facts import OrderFacts
 from services.scoring.price_gaps import CELL, QUARTER, Sales, priced
 from shared.domain.signal import Action, DaySignalKind, Episode, Evidence, Signal, Trigger
@@ -65,11 +66,13 @@ def candidates(facts: Sales, as_of: datetime) -> ibis.Table:
         loss=ibis.coalesce(cells.loss.sum(where=cells.fires), 0.0),
         found=cells.fires.any(),
     )
-    rows = valued(accounts.join(usual_quarter(sales, facts.assumed_margin), "customer_id"), KIND.name)
-    return rows.left_join(listed(found, facts.products, _TOLD), "customer_id").drop("customer_id_right")
+    rows = valued(
+        accounts.join(usual_quarter(sales, float(facts.assumptions.margin)), "customer_id"), KIND.name
+    )
+    return rows.left_join(listed(found, facts.products, _SHOWN), "customer_id").drop("customer_id_right")
 
 
-_TOLD = ("price", "median_price", "accounts", "quantity", "discount", "last_day", "right_price")
+_SHOWN = ("price", "median_price", "accounts", "quantity", "discount", "last_day", "right_price")
 
 
 def _cells(sales: ibis.Table) -> ibis.Table:
@@ -124,8 +127,10 @@ def tell(row: Mapping[str, Any]) -> Signal:
         f"At what accounts usually pay for such quantities, {what} would have come to about"
         f" {money(lost(row), currency)} more in 90 days, at the pace of the last six months."
     )
-    told = Told(
+    words = Wording(
         kind=KIND.name,
+        subject="prices",
+        shows_for=SHOWS_FOR,
         cause="discount",
         headline=f"Pays {worst['discount']:.0%} less than others on {what}"
         if len(items) == 1
@@ -136,7 +141,7 @@ def tell(row: Mapping[str, Any]) -> Signal:
             Evidence("Against the usual price", total),
         ),
     )
-    return signal(row, told)
+    return signal(row, words)
 
 
 def _item(item: Mapping[str, Any], currency: str) -> Evidence:

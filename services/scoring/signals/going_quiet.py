@@ -6,14 +6,14 @@ from typing import Any
 
 import ibis
 
-from services.scoring.effects import in_ten, valuation
+from services.scoring.day_signals import Wording, signal
+from services.scoring.effects import in_ten
 from services.scoring.facts import OrderFacts
 from services.scoring.margins import at_own_margin
 from services.scoring.outcomes import ordered_again
 from shared.domain.signal import DaySignalKind, Episode, Evidence, Signal, Trigger
 
 MODEL = "going_quiet"
-HORIZON = timedelta(days=90)
 SHOWS_FOR = timedelta(days=7)
 
 OVERDUE = 1.5
@@ -21,22 +21,19 @@ OVERDUE = 1.5
 
 SHORTEST_SILENCE_DAYS = 14
 FEWEST_ORDER_DAYS = 5
-LEAST_GAIN = 10.0
-"""What a call costs."""
 
 
 def candidates(facts: Any, as_of: datetime) -> Any:  # noqa: ANN401, ARG001 - an ibis table; it was made as of then
-    """Return every live customer with the chance that they are lost; those fire who are overdue and worth a call."""
+    """Return every live customer with the chance that they are lost; those fire who are overdue."""
     rows = facts.predictions.table(MODEL)
     if rows is None:
-        return facts.customers.limit(0).mutate(fires=facts.customers.customer_id < 0)
+        return facts.nobody
     rows = at_own_margin(facts, rows, of_heads=True)
     fires = (
         (rows.silent_days >= SHORTEST_SILENCE_DAYS)
         & (rows.silent_days >= OVERDUE * rows.usual_days)
         & (rows.order_days >= FEWEST_ORDER_DAYS)
         & (rows.is_off_season == 0)
-        & (rows.gain >= LEAST_GAIN)
     )
     overdue_at = (OVERDUE * rows.usual_days).ceil().cast("int64")
     since = rows.silent_days - ibis.greatest(overdue_at, SHORTEST_SILENCE_DAYS)
@@ -46,20 +43,11 @@ def candidates(facts: Any, as_of: datetime) -> Any:  # noqa: ANN401, ARG001 - an
 def tell(row: Mapping[str, Any]) -> Signal:
     """Word a customer who fires: the fact, then how many such customers come back by themselves."""
     silent, usual = row["silent_days"], round(row["usual_days"])
-    worth = valuation("going_quiet", row["p0"], max(row["revenue"], 0.0) * row["margin_rate"])
     estimated = " (estimated: the first year this season is seen)" if row["is_estimated"] else ""
-    return Signal(
+    wording = Wording(
         kind=KIND.name,
-        customer_id=row["customer_id"],
         subject="orders",
         cause="silence",
-        probability=row["p0"],
-        basis="estimated" if row["is_estimated"] else "measured",
-        stake=worth.stake,
-        value=worth.gain,
-        low=worth.low,
-        high=worth.high,
-        horizon=HORIZON,
         headline=f"No order for {silent} days, usually {usual}",
         question="What has changed since their last order?",
         evidence=(
@@ -72,11 +60,11 @@ def tell(row: Mapping[str, Any]) -> Signal:
                 f"{in_ten(row['p0']).capitalize()} order again within 90 days by themselves{estimated}.",
             ),
         ),
-        as_of=row["as_of"],
-        expires_at=row["as_of"] + SHOWS_FOR,
-        assumed_margin=row["is_margin_assumed"],
-        detail={"silent_days": silent, "usual_days": usual, "p0": round(row["p0"], 4)},
+        shows_for=SHOWS_FOR,
+        detail={"silent_days": silent, "usual_days": usual},
     )
+    basis = "estimated" if row["is_estimated"] else "measured"
+    return signal(row, wording, stake=row["revenue"] * row["margin_rate"], basis=basis)
 
 
 def outcome(facts: Any, as_of: datetime, rows: Any) -> Any:  # noqa: ANN401 - ibis tables

@@ -19,7 +19,7 @@ import ibis
 from services.scoring.bridge import CAUSES, Bridge, Sold, bridge
 from services.scoring.corrections import (
     NAMED,
-    Told,
+    SHOWS_FOR,
     listed,
     lost,
     money,
@@ -33,6 +33,7 @@ from services.scoring.corrections import (
     valued,
     without_agreed,
 )
+from services.scoring.day_signals import Wording
 from services.scoring.facts import OrderFacts
 from services.scoring.price_gaps import QUARTER, Sales, mann_kendall, priced, with_gaps
 from shared.domain.signal import Action, DaySignalKind, Episode, Evidence, Signal, Trigger
@@ -70,14 +71,14 @@ def candidates(facts: Sales, as_of: datetime) -> ibis.Table:
     accounts = _accounts(sales)
     known, unknown = _items_with_cost(sales), _items_by_gap(sales, gaps)
     rows = _by_margin(accounts, known).union(_by_gap(accounts, unknown, gaps))
-    rows = valued(rows.join(usual_quarter(sales, facts.assumed_margin), "customer_id"), KIND.name)
+    rows = valued(rows.join(usual_quarter(sales, float(facts.assumptions.margin)), "customer_id"), KIND.name)
     told = rows.filter(rows.found).select("customer_id", "cost_known")
     items = known.mutate(cost_known=True).union(unknown.mutate(cost_known=False))
-    listing = listed(items.semi_join(told, ["customer_id", "cost_known"]), facts.products, _TOLD)
+    listing = listed(items.semi_join(told, ["customer_id", "cost_known"]), facts.products, _SHOWN)
     return rows.left_join(listing, "customer_id").drop("customer_id_right")
 
 
-_TOLD = (
+_SHOWN = (
     "quantity_before net_before cost_before quantity net cost old_price old_cost old_day new_price new_cost new_day"
     " right_price market_price"
 ).split()
@@ -141,7 +142,7 @@ def _items_with_cost(sales: ibis.Table) -> ibis.Table:
         right_price=rows.new_price * (1 + short / 2),
         market_price=ibis.null("float64"),
     )
-    return rows.select(*ITEM, *_TOLD, "drop", "loss")
+    return rows.select(*ITEM, *_SHOWN, "drop", "loss")
 
 
 def _by_margin(accounts: ibis.Table, items: ibis.Table) -> ibis.Table:
@@ -194,7 +195,7 @@ def _items_by_gap(sales: ibis.Table, gaps: ibis.Table) -> ibis.Table:
     rows = _items(sales).join(losses, list(ITEM))
     drop = rows.loss / rows.net
     rows = rows.mutate(drop=drop, right_price=rows.new_price * (1 + drop / 2))
-    return rows.select(*ITEM, *_TOLD, "drop", "loss")
+    return rows.select(*ITEM, *_SHOWN, "drop", "loss")
 
 
 def _by_gap(accounts: ibis.Table, items: ibis.Table, gaps: ibis.Table) -> ibis.Table:
@@ -233,7 +234,7 @@ def tell(row: Mapping[str, Any]) -> Signal:
     return signal(row, _by_bridge(row) if row["cost_known"] else _by_market(row))
 
 
-def _by_market(row: Mapping[str, Any]) -> Told:
+def _by_market(row: Mapping[str, Any]) -> Wording:
     currency, since = row["currency"], on(row["as_of"] - timedelta(days=QUARTER))
     losing = [item for item in row["items"] if item["loss"] > 0]
     share = sum(item["loss"] for item in losing) / sum(item["net"] for item in losing)
@@ -243,8 +244,10 @@ def _by_market(row: Mapping[str, Any]) -> Told:
         f" same goods at their terms of the year before would have come to about {money(lost(row), currency)} more"
         f" (estimated)."
     )
-    return Told(
+    return Wording(
         kind=KIND.name,
+        subject="prices",
+        shows_for=SHOWS_FOR,
         cause="price",
         headline=f"Prices {_percent(share)} lower on {len(losing)} of {_count(row['items'])}",
         question="Who agreed the lower prices, and until when do they hold?",
@@ -261,7 +264,7 @@ def _is_lower(item: Mapping[str, Any]) -> bool:
     )
 
 
-def _by_bridge(row: Mapping[str, Any]) -> Told:
+def _by_bridge(row: Mapping[str, Any]) -> Wording:
     currency, since = row["currency"], on(row["as_of"] - timedelta(days=QUARTER))
     found = bridge(
         (_key(item), _sold(item, "_before", BEFORE), _sold(item, "", QUARTER)) for item in row["items"]
@@ -277,8 +280,10 @@ def _by_bridge(row: Mapping[str, Any]) -> Told:
         f" {money(lost(row), currency)} less margin in 90 days."
     )
     losing = [name for name in found.culprits(("price", "cost"), len(items)) if items[name]["loss"] > 0]
-    return Told(
+    return Wording(
         kind=KIND.name,
+        subject="prices",
+        shows_for=SHOWS_FOR,
         cause=cause,
         headline=f"Margin {_percent(now)}, usually {_percent(usual)}, on the same items",
         question=_QUESTIONS[cause],

@@ -2,54 +2,46 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
-from services.scoring.effects import in_ten, valuation
+from services.scoring.day_signals import Wording, signal
+from services.scoring.effects import in_ten
 from services.scoring.facts import OrderFacts
 from services.scoring.margins import at_own_margin
 from services.scoring.outcomes import spend_recovered
+from services.scoring.value import rounded
 from shared.domain.signal import DaySignalKind, Episode, Evidence, Signal, Trigger
 
 MODEL = "spend_drop"
-HORIZON = timedelta(days=90)
 SHOWS_FOR = timedelta(days=14)
 UNUSUAL = -2.0
 """Deviations below the usual: by chance alone fewer than one customer in forty falls so far."""
 
-LEAST_GAIN = 10.0
-"""What a call costs."""
-
 
 def candidates(facts: Any, as_of: datetime) -> Any:  # noqa: ANN401, ARG001 - an ibis table; it was made as of then
-    """Return customers whose spend dropped, with p0; those fire whose drop is unusual and merits a call."""
+    """Return customers whose spend dropped, with p0; those fire whose drop is unusual."""
     rows = facts.predictions.table(MODEL)
     if rows is None:
-        return facts.customers.limit(0).mutate(fires=facts.customers.customer_id < 0)
+        return facts.nobody
     rows = at_own_margin(facts, rows, of_heads=True)
-    return rows.mutate(fires=(rows.deviation <= UNUSUAL) & (rows.gain >= LEAST_GAIN), score=-rows.deviation)
+    return rows.mutate(fires=rows.deviation <= UNUSUAL, score=-rows.deviation)
 
 
 def tell(row: Mapping[str, Any]) -> Signal:
     """Word a drop: the last quarter beside the usual one."""
-    worth = valuation("spend_drop", row["p0"], max(row["revenue"], 0.0) * row["margin_rate"])
-    return Signal(
+    currency = row["assumptions"].base_currency
+    last, usual = (rounded(Decimal(row[name]), currency) for name in ("last_quarter", "usual_quarter"))
+    wording = Wording(
         kind=KIND.name,
-        customer_id=row["customer_id"],
         subject="spend",
         cause="drop",
-        probability=row["p0"],
-        basis="measured",
-        stake=worth.stake,
-        value=worth.gain,
-        low=worth.low,
-        high=worth.high,
-        horizon=HORIZON,
         headline=f"Spent {row['drop']:.0%} less than usual in 13 weeks",
         question="What do they buy elsewhere now?",
         evidence=(
             Evidence(
                 "Their trade",
-                f"{row['last_quarter']:,.0f} in the last 13 weeks, usually {row['usual_quarter']:,.0f} at this time;"
+                f"{last} in the last 13 weeks, usually {usual} at this time;"
                 f" they ordered on {row['orders_quarter']} days.",
             ),
             Evidence(
@@ -57,11 +49,10 @@ def tell(row: Mapping[str, Any]) -> Signal:
                 f"{in_ten(row['p0']).capitalize()} are back to four fifths of the usual within 90 days by themselves.",
             ),
         ),
-        as_of=row["as_of"],
-        expires_at=row["as_of"] + SHOWS_FOR,
-        assumed_margin=row["is_margin_assumed"],
-        detail={"drop": round(row["drop"], 4), "p0": round(row["p0"], 4)},
+        shows_for=SHOWS_FOR,
+        detail={"drop": round(row["drop"], 4)},
     )
+    return signal(row, wording, stake=row["revenue"] * row["margin_rate"], basis="measured")
 
 
 def outcome(facts: Any, as_of: datetime, rows: Any) -> Any:  # noqa: ANN401 - ibis tables

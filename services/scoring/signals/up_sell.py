@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 
-from services.scoring.effects import Valuation
 from services.scoring.facts import LineFacts, OrderFacts, PriceBreak, breaks_on, day_of
 from services.scoring.value import (
     THIS_ORDER,
     Probability,
+    Valuation,
     capped,
     exact,
     headline,

@@ -1,0 +1,73 @@
+"""Day signals: a row that a day kind finds, as a signal with its worth and the words its kind gives it.
+
+The night and the backtest make them alike.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from services.scoring.facts import Assumptions, OrderFacts
+from services.scoring.value import HORIZON, Probability, is_worth_keeping, valuation
+from shared.domain.signal import DaySignalKind, Evidence, Signal
+
+
+def found_in(
+    kind: DaySignalKind[OrderFacts], row: Mapping[str, Any], as_of: datetime, assumptions: Assumptions
+) -> Signal | None:
+    """Return the signal of a row that fires, with the row as its facts; None where acting brings less than it costs."""
+    found = kind.tell({**row, "as_of": as_of, "assumptions": assumptions})
+    if not is_worth_keeping(found, kind.action, assumptions):
+        return None
+    return found if found.facts is not None else replace(found, facts=dict(row))
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """What a kind says of a row: the words, what they are about, and for how long they are shown."""
+
+    kind: str
+    subject: str
+    cause: str
+    headline: str
+    question: str
+    evidence: tuple[Evidence, ...]
+    shows_for: timedelta
+    product_id: int | None = None
+    revenue: Decimal | None = None
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+def signal(row: Mapping[str, Any], wording: Wording, *, stake: float, basis: str) -> Signal:
+    """Return the signal of a row: `stake` is the margin of 90 days in base currency, `basis` says how p0 is known.
+
+    The row carries `p0`, `as_of` and `assumptions`, and `is_margin_assumed` where the margin rate may be the setting's.
+    """
+    p0 = Probability(float(row["p0"]), basis)  # DuckDB returns a literal as a decimal
+    is_assumed = bool(row.get("is_margin_assumed"))
+    margin = Decimal(str(max(stake, 0.0)))
+    worth = valuation(wording.kind, margin, p0, row["assumptions"], is_assumed=is_assumed)
+    return Signal(
+        kind=wording.kind,
+        customer_id=row["customer_id"],
+        subject=wording.subject,
+        cause=wording.cause,
+        probability=p0.value,
+        basis=basis,
+        stake=worth.stake,
+        value=worth.gain,
+        low=worth.low,
+        high=worth.high,
+        horizon=HORIZON,
+        headline=wording.headline,
+        question=wording.question,
+        evidence=wording.evidence,
+        as_of=row["as_of"],
+        expires_at=row["as_of"] + wording.shows_for,
+        assumed_margin=is_assumed,
+        revenue=wording.revenue,
+        product_id=wording.product_id,
+        detail=wording.detail,
+    )
