@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -15,6 +16,7 @@ from services.ingest.imports.table import FileFault
 from services.ingest.imports.trade import NoTrade, Trade, read_trade
 from services.scoring import backtest, backtest_report, signals
 from services.scoring.engine import open_engine
+from services.scoring.facts import Assumptions
 from services.scoring.prove import facts_from
 from shared.domain.signal import DaySignalKind, SignalKind
 from shared.plugins import discover
@@ -111,6 +113,7 @@ def _walk(
             heads={number: trade.parents.get(number, number) for number in trade.customers.names},
             owners=trade.owners,
         )
+        whole = replace(whole, assumptions=Assumptions(base_currency=trade.currency))
         walked = list(backtest.walk(whole, kinds, track(moments, "Mondays", console=console)))
     names = backtest_report.Names(trade.customers.names, trade.currency, len(set(trade.owners.values())) or 1)
     return backtest_report.result(walked, [kind.name for kind in kinds], days, names)

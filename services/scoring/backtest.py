@@ -27,7 +27,7 @@ from services.scoring.fit.facts import (
     order_days_of,
     purchases_of,
 )
-from services.scoring.fit.model import Model
+from services.scoring.fit.model import Model, learnt
 from services.scoring.outcomes import HORIZON_DAYS
 from shared.domain.signal import DaySignalKind, Signal
 from shared.plugins import discover
@@ -76,7 +76,8 @@ def walk(
     open_episodes: set[tuple[object, ...]] = set()
     for moment in moments:
         with open_engine(threads=2, memory="900MB") as engine:
-            facts = fitted(as_it_stood(whole, engine, moment), kinds, found)
+            needed = [found[str(name)] for name in {kind.needs_model for kind in kinds} & found.keys()]
+            facts = learnt(as_it_stood(whole, engine, moment), needed)
             judged = [each for kind in kinds for each in _judge(whole, facts, kind, moment, open_episodes)]
         open_episodes = {(each.kind, *each.key) for each in judged if each.signal is not None}
         yield judged
@@ -112,16 +113,6 @@ def as_it_stood(whole: Facts, engine: Engine, as_of: datetime) -> Facts:
         agreements=None if whole.agreements is None else copied("agreed", whole.agreements),
         assumptions=whole.assumptions,
     )
-
-
-def fitted(facts: Facts, kinds: DayKinds, found: Mapping[str, Model]) -> Facts:
-    """Fit the models these kinds need on the facts, unpublished, and return the facts with what they learnt."""
-    made = facts.predictions.made
-    for name in {kind.needs_model for kind in kinds} & found.keys():
-        for piece in found[str(name)].build(facts):
-            whole = piece.rows if piece.table not in made else made[piece.table].union(piece.rows)
-            made[piece.table] = facts.engine.keep(f"made_{piece.table}_{len(made)}", whole)
-    return facts
 
 
 def _judge(

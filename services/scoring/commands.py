@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from services.scoring.fit import models as fitted_models
 from services.scoring.fit.facts import read_facts
 from services.scoring.fit.model import Model
 from services.scoring.fit.run import ModelsFailed, NothingToFit, connected, fit
+from services.scoring.jobs import assumed
 from services.scoring.store import api, items
 from shared.clock import start_of_day
 from shared.domain.signal import DaySignalKind, SignalKind
@@ -132,7 +134,8 @@ def backtest_command(  # noqa: PLR0913, PLR0917 - one argument an option
     end = min(moments[-1] + backtest.HORIZON + timedelta(days=1), context.clock())
     address = context.settings.database_url.get_secret_value()
     with open_engine(threads=2, memory="900MB") as engine, connected(address) as connection:
-        whole = read_facts(engine, connection, end, zone=zone.key, since=moments[0])
+        facts = read_facts(engine, connection, end, zone=zone.key, since=moments[0])
+        whole = replace(facts, assumptions=assumed(context.settings))
         walked = list(backtest.walk(whole, asked, track(moments, "days", console=Console(stderr=True))))
         reps = engine.count(whole.owners.select("rep_id").distinct())
     with context.database.transaction() as opened:

@@ -17,9 +17,9 @@ from adbc_driver_postgresql import dbapi
 from services.scoring.effects import ASSUMED_MARGIN, EFFECTS, gain
 from services.scoring.engine import open_engine
 from services.scoring.fit import models as fitted_models
-from services.scoring.fit.facts import Facts, Predictions, read_facts
+from services.scoring.fit.facts import Facts, read_facts
 from services.scoring.fit.grade import CrossSellGrade
-from services.scoring.fit.model import Model
+from services.scoring.fit.model import Model, learnt
 from services.scoring.fit.models import neighbours, reorder
 from services.scoring.fit.run import connected
 from services.scoring.margins import at_own_margin
@@ -55,15 +55,7 @@ def export(database_url: str, as_of: datetime, kind: str, *, top: int, zone: str
     found = discover(fitted_models, "MODEL", Model)
     with open_engine(threads=2, memory="900MB") as engine, connected(database_url) as connection:
         facts = read_facts(engine, connection, as_of, zone=zone, received_by=as_of)
-        made: dict[str, ibis.Table] = {}
-        unpublished = Facts(
-            **{name: getattr(facts, name) for name in facts.__slots__ if name != "predictions"},
-            predictions=Predictions(engine, None, made),
-        )
-        for name in listing.models:
-            for piece in found[name].build(facts):
-                whole = piece.rows if piece.table not in made else made[piece.table].union(piece.rows)
-                made[piece.table] = engine.keep(f"made_{piece.table}_{len(made)}", whole)
+        unpublished = learnt(facts, [found[name] for name in listing.models])
         outside = _outside_ids(connection)
         return [
             {

@@ -1,12 +1,12 @@
 """What a model is: a file in `models/`, found by its `MODEL`, that turns facts into rows of derived tables."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import ibis
 
-from services.scoring.fit.facts import Facts
+from services.scoring.fit.facts import Facts, Predictions
 
 
 class Grade(Protocol):
@@ -45,3 +45,13 @@ class Model:
     keys: Mapping[str, tuple[str, ...]]
     grade: Callable[[Facts], Grade] | None = None
     version: str = "1"
+
+
+def learnt(facts: Facts, models: Iterable[Model]) -> Facts:
+    """Build the models on the facts, publish nothing, and return the facts with what they learnt as predictions."""
+    made: dict[str, ibis.Table] = {}
+    for model in models:
+        for piece in model.build(facts):
+            rows = piece.rows if piece.table not in made else made[piece.table].union(piece.rows)
+            made[piece.table] = facts.engine.keep(f"made_{piece.table}_{len(made)}", rows)
+    return replace(facts, predictions=Predictions(facts.engine, None, made))
