@@ -144,6 +144,7 @@ def environment(deployment: Deployment, stack: DevStack, ports: Mapping[str, int
         "TIPOFF_PAGE_REFRESH": str(PAGE_REFRESH_SECONDS),
         "TIPOFF_GROUP_WAIT": "PT0S",
         "TIPOFF_NEIGHBOURS": json.dumps(neighbours),
+        "TIPOFF_EXTRACTS": str(stack.folder / "extracts"),
     }
     if stack.redis_url:
         settings["REDIS_URL"] = stack.redis_url

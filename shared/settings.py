@@ -141,6 +141,10 @@ class Settings(BaseSettings):
     mention_cost: Decimal = Field(
         default=Decimal(0), ge=0, description="what a word beside another reason to call costs, base currency"
     )
+    extracts: Path | None = Field(
+        default=None,
+        description="folder where order lines are kept by month in files, so that a fit reads what changed",
+    )
     json_logs: bool | None = Field(default=None, description="JSON log lines; default: unless on a terminal")
 
     @field_validator("recipients", "loopback_origins", mode="before")

@@ -44,7 +44,10 @@ def fit_command(context: "Context", as_of: datetime | None) -> None:
     moment = as_of.replace(tzinfo=UTC) if as_of else today
     try:
         report = fit(
-            context.settings.database_url.get_secret_value(), moment, zone=context.settings.time_zone
+            context.settings.database_url.get_secret_value(),
+            moment,
+            zone=context.settings.time_zone,
+            extracts=context.settings.extracts,
         )
     except ModelsFailed as fault:
         for line in fault.report.lines():
@@ -77,7 +80,14 @@ def export_command(context: "Context", as_of: datetime, kind: str, top: int, out
     moment = as_of.replace(tzinfo=ZoneInfo(context.settings.time_zone))
     items.refresh_if_asked(context.database, context.settings.base_currency)
     address = context.settings.database_url.get_secret_value()
-    rows = export(address, moment, kind, top=top, zone=context.settings.time_zone)
+    rows = export(
+        address,
+        moment,
+        kind,
+        top=top,
+        zone=context.settings.time_zone,
+        extracts=context.settings.extracts,
+    )
     write(out, rows)
     click.echo(f"{len(rows):,} rows of {kind} as of {as_of:%Y-%m-%d} are in {out}")
 
@@ -133,7 +143,10 @@ def backtest_command(  # noqa: PLR0913, PLR0917 - one argument an option
     items.refresh_if_asked(context.database, context.settings.base_currency)
     end = min(moments[-1] + backtest.HORIZON + timedelta(days=1), context.clock())
     address = context.settings.database_url.get_secret_value()
-    with open_engine(threads=2, memory="900MB") as engine, connected(address) as connection:
+    with (
+        open_engine(threads=2, memory="900MB", extracts=context.settings.extracts) as engine,
+        connected(address) as connection,
+    ):
         facts = read_facts(engine, connection, end, zone=zone.key, since=moments[0])
         whole = replace(facts, assumptions=assumed(context.settings))
         walked = list(backtest.walk(whole, asked, track(moments, "days", console=Console(stderr=True))))

@@ -4,7 +4,7 @@ Expressions keep to what Spark and warehouses translate as well (no asof_join, n
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +13,21 @@ from typing import Any
 import duckdb
 import ibis
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 ROWS_A_BATCH = 50_000
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A scratch database of one fit. Tables kept in it are expressions like any other."""
+    """A scratch database of one fit. Tables kept in it are expressions like any other.
+
+    `folder` is its own, and goes with it; `extracts` is where order lines are kept in files, None where they are not.
+    """
 
     database: duckdb.DuckDBPyConnection
+    folder: Path
+    extracts: Path | None = None
 
     def load(self, name: str, rows: pa.RecordBatchReader) -> ibis.Table:
         """Stream rows into a table: never more than a few batches of them are in memory."""
@@ -29,6 +35,19 @@ class Engine:
         self.database.execute(f'CREATE OR REPLACE TABLE "{name}" AS SELECT * FROM incoming')  # noqa: S608 (names are ours)
         self.database.unregister("incoming")
         return ibis.table(ibis.Schema.from_pyarrow(rows.schema), name=name)
+
+    def scan(self, name: str, files: Sequence[Path]) -> ibis.Table:
+        """Name the rows of Parquet files of one schema: an expression reads what columns it needs."""
+        self.database.read_parquet([str(file) for file in files]).create_view(name)
+        return ibis.table(ibis.Schema.from_pyarrow(pq.read_schema(files[0])), name=name)
+
+    def write(self, file: Path, rows: pa.RecordBatchReader) -> None:
+        """Stream rows into a Parquet file."""
+        self.database.register("incoming", rows)
+        self.database.execute(
+            "COPY incoming TO $1 (FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)", [str(file)]
+        )
+        self.database.unregister("incoming")
 
     def keep(self, name: str, rows: ibis.Table) -> ibis.Table:
         """Compute an expression once and return the table it became."""
@@ -58,8 +77,11 @@ def _sql(rows: ibis.Table) -> str:
 
 
 @contextmanager
-def open_engine(*, threads: int, memory: str) -> Iterator[Engine]:
-    """Open an empty engine whose tables spill to a folder that goes with it. `memory` as "700MB"."""
+def open_engine(*, threads: int, memory: str, extracts: Path | None = None) -> Iterator[Engine]:
+    """Open an empty engine whose tables spill to a folder that goes with it. `memory` as "700MB".
+
+    Order lines are kept in the folder `extracts` for others.
+    """
     with tempfile.TemporaryDirectory(prefix="tipoff-fit-") as folder:
         settings: dict[str, str | bool | int | float | list[str]] = {
             "threads": threads,
@@ -67,4 +89,4 @@ def open_engine(*, threads: int, memory: str) -> Iterator[Engine]:
             "temp_directory": folder,
         }
         with duckdb.connect(Path(folder) / "fit.duckdb", config=settings) as database:
-            yield Engine(database)
+            yield Engine(database, Path(folder), extracts)

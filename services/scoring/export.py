@@ -49,11 +49,16 @@ class Listing:
     by_customer: bool
 
 
-def export(database_url: str, as_of: datetime, kind: str, *, top: int, zone: str) -> list[dict[str, object]]:
+def export(
+    database_url: str, as_of: datetime, kind: str, *, top: int, zone: str, extracts: Path | None = None
+) -> list[dict[str, object]]:
     """Return the first `top` rows of a kind as of a day (of each customer, where it names items), ids as outside."""
     listing = LISTINGS[kind]
     found = discover(fitted_models, "MODEL", Model)
-    with open_engine(threads=2, memory="900MB") as engine, connected(database_url) as connection:
+    with (
+        open_engine(threads=2, memory="900MB", extracts=extracts) as engine,
+        connected(database_url) as connection,
+    ):
         facts = read_facts(engine, connection, as_of, zone=zone, received_by=as_of)
         unpublished = learnt(facts, [found[name] for name in listing.models])
         outside = _outside_ids(connection)

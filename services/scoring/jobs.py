@@ -162,6 +162,7 @@ def fitter(database: Database, settings: Settings, clock: Clock) -> Run:
                 start_of_day(clock(), settings.time_zone),
                 names=set() if "" in named else named,
                 zone=settings.time_zone,
+                extracts=settings.extracts,
             )
         except NothingToFit as nothing:
             log.info("%s", nothing)

@@ -100,7 +100,10 @@ def _find(settings: Settings, assumptions: Assumptions, kinds: DayKinds, as_of: 
     if not kinds:
         return Findings()
     url = settings.database_url.get_secret_value()
-    with open_engine(threads=2, memory="900MB") as engine, connected(url) as connection:
+    with (
+        open_engine(threads=2, memory="900MB", extracts=settings.extracts) as engine,
+        connected(url) as connection,
+    ):
         facts = read_facts(engine, connection, as_of, zone=settings.time_zone)
         facts = replace(facts, assumptions=assumptions)
         silent = [kind.name for kind in kinds if kind.is_absence] if _is_feed_stale(facts) else []

@@ -46,7 +46,7 @@ def fit_it(company: Company, database_url: str) -> Fit:
 
     def run() -> FitReport:
         company.connection.commit()
-        return fit(database_url, AS_OF, threads=1, memory="300MB")
+        return fit(database_url, AS_OF, threads=1)
 
     return run
 
@@ -253,7 +253,7 @@ def test_a_fit_on_nothing_leaves_what_was_learnt(
     fit_it()
     before = everything(database)
     with pytest.raises(NothingToFit, match="no purchase before 1990-01-01"):
-        fit(database_url, datetime(1990, 1, 1, tzinfo=UTC), threads=1, memory="300MB")
+        fit(database_url, datetime(1990, 1, 1, tzinfo=UTC), threads=1)
     assert everything(database) == before
     assert any(before.values())
 

@@ -29,7 +29,12 @@ STATEMENT = re.compile(r"\s*(WITH|SELECT|INSERT|UPDATE|DELETE)\b")
 RUNS_SQL = ("text", "exec_driver_sql", "execute_prepared")
 """Calls that have PostgreSQL run their first argument."""
 
-WRITTEN_IN = {"{as_of}": "now()", "{since}": "now()", "{zone}": "'UTC'", "{received}": "", "{receipt}": ""}
+WRITTEN_IN = {
+    **dict.fromkeys(("{as_of}", "{since}", "{until}"), "now()"),
+    "{zone}": "'UTC'",
+    "{received}": "",
+    "{receipt}": "",
+}
 """What the fit writes into its texts, as its driver takes no moment."""
 
 CONSTANT = (ast.Constant, ast.Name, ast.JoinedStr, ast.FormattedValue, ast.BinOp, ast.Add, ast.Load)

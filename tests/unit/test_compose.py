@@ -139,9 +139,17 @@ def test_postgres_is_well_when_tipoff_can_log_in() -> None:
 def test_rows_an_import_refuses_outlive_its_container() -> None:
     worker = SERVICES["scoring-worker"]
     assert worker["working_dir"] == "/imports"
-    assert worker["volumes"] == ["imports:/imports"]
+    assert "imports:/imports" in worker["volumes"]
     assert "imports" in COMPOSE["volumes"]
     assert "--chown=10001:10001 /imports /imports" in DOCKERFILE
+
+
+def test_order_lines_by_month_are_kept_where_the_worker_may_write() -> None:
+    worker = SERVICES["scoring-worker"]
+    assert worker["environment"]["TIPOFF_EXTRACTS"] == "/extracts"
+    assert "extracts:/extracts" in worker["volumes"]
+    assert "extracts" in COMPOSE["volumes"]
+    assert "--chown=10001:10001 /extracts /extracts" in DOCKERFILE
 
 
 @pytest.mark.parametrize("name", OURS)

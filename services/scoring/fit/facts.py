@@ -15,34 +15,23 @@ from adbc_driver_postgresql import dbapi
 
 from services.scoring.engine import Engine
 from services.scoring.facts import Assumptions
+from services.scoring.fit.extracts import literal, read_lines
 from services.scoring.runs import USABLE
 
 REMEMBERED = timedelta(days=730)
 """Two years: older habits say little about what a customer buys now."""
 
-# Numeric would arrive as text, so it is cast here; four decimals are exact in a double up to 10^11.
-# `told_at` is when a line itself was ordered or given back, the other times are those of the sale it belongs to.
-_LINES = """
-SELECT coalesce(original.id, sale.id) AS order_id, line.product_id, account.id AS customer_id,
-       line.ordered_at AT TIME ZONE 'UTC' AS told_at, (line.ordered_at AT TIME ZONE {zone})::date AS told_day,
-       coalesce(original.ordered_at, line.ordered_at) AT TIME ZONE 'UTC' AS at,
-       (coalesce(original.ordered_at, line.ordered_at) AT TIME ZONE {zone})::date AS day,
-       line.quantity::float8, line.net::float8, line.base_net::float8, line.base_unit_cost::float8 AS unit_cost,
-       coalesce(original.channel, sale.channel, account.channel, '') AS channel, sale.currency,
-       original.id IS NOT NULL OR sale.kind = 'sale' AS is_of_sale {receipt}
-FROM order_line AS line
-JOIN sales_order AS sale ON sale.id = line.order_id
-LEFT JOIN sales_order AS original
-       ON original.source = sale.source
-      AND original.external_id = coalesce(line.returns_order_id, sale.original_order_id)
-      AND line.quantity < 0 AND original.id <> sale.id AND original.kind = 'sale' AND original.is_counted
-      AND original.ordered_at <= line.ordered_at
-LEFT JOIN customer AS named ON named.id = line.customer_id
+# Older sales are there for the returns that name them. `told_at` is when something was ordered or given back.
+_ORDERS = """
+SELECT sale.id AS order_id, sale.source, sale.external_id, sale.original_order_id, sale.kind = 'sale' AS is_sale,
+       sale.ordered_at >= {since} AND NOT coalesce(account.is_internal, false) AS is_asked, account.id AS customer_id,
+       sale.ordered_at AT TIME ZONE 'UTC' AS told_at, (sale.ordered_at AT TIME ZONE {zone})::date AS told_day,
+       sale.channel, account.channel AS account_channel, sale.currency {receipt}
+FROM sales_order AS sale
+LEFT JOIN customer AS named ON named.id = sale.customer_id
 LEFT JOIN customer AS account ON account.id = coalesce(named.merged_into_id, named.id)
-WHERE line.ordered_at < {as_of} AND line.ordered_at >= {since} {received}
-  AND line.is_counted AND line.kind = 'product' AND line.product_id IS NOT NULL
-  AND sale.kind IN ('sale', 'return', 'credit')
-  AND (account.id IS NULL OR NOT account.is_internal)
+WHERE sale.ordered_at < {as_of} AND sale.is_counted
+  AND (sale.kind = 'sale' OR sale.kind IN ('return', 'credit') AND sale.ordered_at >= {since}) {received}
 """
 
 # What an import brought was history already; what came live was known from the moment it was received.
@@ -56,22 +45,16 @@ _RECEIPT = """
        AS received_at
 """
 
-# Right after an import the planner has no statistics and would look up every line's order one by one.
-_PLANNED = ("SET LOCAL enable_nestloop = off", "SET LOCAL work_mem = '64MB'", "SET LOCAL jit = off")
+# What is read is of one moment. Right after an import the planner has no statistics and would look up rows one by one.
+_PLANNED = (
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+    "SET LOCAL enable_nestloop = off",
+    "SET LOCAL work_mem = '64MB'",
+    "SET LOCAL jit = off",
+)
 
 _PRODUCTS = """
-SELECT product.id AS product_id, product.category, product.status = 'active' AS is_active,
-       coalesce(product.name, titled.title) AS name
-FROM product
-LEFT JOIN (
-    SELECT DISTINCT ON (product_id) product_id, title
-    FROM (SELECT product_id, title, count(*) AS lines FROM order_line
-          WHERE ordered_at < {as_of} AND ordered_at >= {since} AND is_counted AND kind = 'product'
-            AND net > 0 AND quantity > 0 AND title <> ''
-            AND product_id IN (SELECT id FROM product WHERE name IS NULL)
-          GROUP BY product_id, title) AS counted
-    ORDER BY product_id, lines DESC, title
-) AS titled ON titled.product_id = product.id
+SELECT id AS product_id, category, status = 'active' AS is_active, name FROM product
 """
 
 # Branches count for the head office that is named for them, unless that one was merged away.
@@ -184,15 +167,16 @@ def read_facts(
     received_by: datetime | None = None,
     since: datetime | None = None,
 ) -> Facts:
-    """Stream the facts before `as_of` from PostgreSQL (an ADBC connection) into the engine.
+    """Stream the facts before `as_of` from PostgreSQL (an ADBC connection) into the engine, in one transaction.
 
     With `received_by`, only what had been received by then: to judge a day long past as it was. With `since`, lines
     reach back two years before that day and say when they were received: to judge many days (`backtest`).
     """
     received = "" if received_by is None else _RECEIVED.format(by=literal(received_by))
+    begin = (since or as_of) - REMEMBERED
     words = {
         "as_of": literal(as_of),
-        "since": literal((since or as_of) - REMEMBERED),
+        "since": literal(begin),
         "receipt": "" if since is None else _RECEIPT,
         "zone": "'" + ZoneInfo(zone).key.replace("'", "''") + "'",
         "received": received,
@@ -206,11 +190,15 @@ def read_facts(
     with connection.cursor() as cursor:
         for setting in _PLANNED:
             cursor.execute(setting)
-    lines = load("line", _LINES)
+    orders, held = load("sales_order", _ORDERS), read_lines(engine, connection, begin, as_of)
+    listed, customers = load("listed_product", _PRODUCTS), load("customer", _CUSTOMERS)
+    owners, agreed = load("owner", _OWNERS), load("price_agreement", _AGREEMENTS)
+    connection.commit()
+    lines = engine.keep("line", lines_of(held, orders))
+    products = engine.keep("product", named(listed, held, orders))
+    engine.drop("sales_order")
     purchases = engine.keep("purchase", purchases_of(lines))
     history = engine.keep("history", history_of(purchases))
-    products, customers = load("product", _PRODUCTS), load("customer", _CUSTOMERS)
-    agreed = load("price_agreement", _AGREEMENTS)
     return Facts(
         engine=engine,
         as_of=as_of,
@@ -221,12 +209,68 @@ def read_facts(
         order_days=engine.keep("order_day", order_days_of(lines, purchases)),
         products=products,
         customers=customers,
-        owners=load("owner", _OWNERS),
+        owners=owners,
         predictions=Predictions(engine, connection, as_of=as_of),
         agreements=engine.keep("agreed", agreements_of(history, customers, products, agreed))
         if engine.count(agreed)
         else None,
     )
+
+
+def lines_of(held: ibis.Table, orders: ibis.Table) -> ibis.Table:
+    """Return the product lines of the orders asked for, each with what its order says and the sale it belongs to.
+
+    What is given back belongs to the sale that it names, if that is one of trade and no later.
+    """
+    told = held.drop("title").join(orders.filter(orders.is_asked).drop("external_id", "is_asked"), "order_id")
+    told = told.mutate(
+        names=ibis.ifelse(
+            told.quantity < 0, told.returns_order_id.coalesce(told.original_order_id), ibis.null("string")
+        )
+    )
+    sales = orders.filter(orders.is_sale).select(
+        sale_id="order_id", sale_source="source", sale_name="external_id", sale_at="told_at", sale_day="told_day",
+        sale_channel="channel",
+    )  # fmt: skip
+    both = told.left_join(
+        sales,
+        [
+            told.source == sales.sale_source,
+            told.names == sales.sale_name,
+            told.order_id != sales.sale_id,
+            told.told_at >= sales.sale_at,
+        ],
+    )
+    receipt = {"received_at": both.received_at} if "received_at" in orders.columns else {}
+    return both.select(
+        "product_id",
+        "customer_id",
+        "told_at",
+        "told_day",
+        "quantity",
+        "net",
+        "base_net",
+        "unit_cost",
+        "currency",
+        order_id=both.sale_id.coalesce(both.order_id),
+        at=both.sale_at.coalesce(both.told_at),
+        day=both.sale_day.coalesce(both.told_day),
+        channel=ibis.coalesce(both.sale_channel, both.channel, both.account_channel, ""),
+        is_of_sale=both.sale_id.notnull() | both.is_sale,
+        **receipt,
+    )
+
+
+def named(products: ibis.Table, held: ibis.Table, orders: ibis.Table) -> ibis.Table:
+    """Return the products; one without a name has the title that most of its lines were sold under."""
+    sold = held.filter((held.net > 0) & (held.quantity > 0) & (held.title != ""))
+    sold = sold.semi_join(orders.filter(orders.is_asked), "order_id")
+    sold = sold.semi_join(products.filter(products.name.isnull()), "product_id")
+    counted = sold.group_by("product_id", "title").agg(lines=ibis._.count())
+    first = ibis.row_number().over(group_by="product_id", order_by=[counted.lines.desc(), "title"])
+    titled = counted.mutate(place=first).filter(ibis._.place == 0).select("product_id", "title")
+    both = products.left_join(titled, "product_id")
+    return both.select("product_id", "category", "is_active", name=both.name.coalesce(both.title))
 
 
 def purchases_of(lines: ibis.Table) -> ibis.Table:
@@ -292,11 +336,6 @@ def order_days_of(lines: ibis.Table, purchases: ibis.Table) -> ibis.Table:
         items=both["items"].fill_null(0),
         net=both.net.fill_null(0.0),
     )
-
-
-def literal(moment: datetime) -> str:
-    """Return the moment as SQL: drivers differ in how they bind a time, and a datetime cannot hold a quote."""
-    return f"TIMESTAMPTZ '{moment.isoformat()}'"
 
 
 def naive(moment: datetime) -> datetime:

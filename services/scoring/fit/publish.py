@@ -16,7 +16,7 @@ from ibis.expr.datatypes import Array, DataType
 
 from services.scoring.engine import Engine
 from services.scoring.facts import STALE_AFTER
-from services.scoring.fit.facts import literal
+from services.scoring.fit.extracts import literal
 from services.scoring.fit.model import Derived, Model
 from services.scoring.runs import USABLE
 

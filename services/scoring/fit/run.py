@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -80,12 +81,12 @@ def fit(
     *,
     names: Collection[str] = (),
     zone: str = "UTC",
+    extracts: Path | None = None,
     threads: int = 2,
-    memory: str = "900MB",
 ) -> FitReport:
     """Fit these models, or all, on the facts before `as_of`, each current as soon as it is written.
 
-    Days are those of the company's `zone`.
+    Days are those of the company's `zone`. Order lines are kept by month in files of the folder `extracts`.
 
     Safe to run at any time, twice too. Raises NothingToFit, and ModelsFailed when all others are done.
     """
@@ -94,9 +95,11 @@ def fit(
     wanted = [model for name, model in found.items() if not names or name in names]
     done: dict[str, ModelReport] = {}
     failed: dict[str, str] = {}
-    with open_engine(threads=threads, memory=memory) as engine, connected(database_url) as connection:
+    with (
+        open_engine(threads=threads, memory="900MB", extracts=extracts) as engine,
+        connected(database_url) as connection,
+    ):
         facts = read_facts(engine, connection, as_of, zone=zone)
-        connection.commit()
         scope = _scope(facts)
         if not scope["purchases"]:
             raise NothingToFit(as_of)

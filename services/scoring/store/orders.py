@@ -258,17 +258,27 @@ _FILL_ORDERS = text("""
     WHERE o.id = known.id AND abs(o.net * known.rate) < 1e12
 """)
 
-_FILL_LINES = text("""
-    UPDATE order_line AS l SET base_net = round(l.net * known.rate, 4)
-    FROM (SELECT l.order_id, l.line_no, l.ordered_at,
-                 (SELECT rate FROM fx_rate WHERE currency = o.currency
-                     AND valid_on <= (o.ordered_at AT TIME ZONE 'UTC')::date ORDER BY valid_on DESC LIMIT 1) AS rate
-          FROM order_line l JOIN sales_order o ON o.id = l.order_id WHERE l.base_net IS NULL) known
-    WHERE l.order_id = known.order_id AND l.line_no = known.line_no AND l.ordered_at = known.ordered_at
-      AND abs(l.net * known.rate) < 1e12
-""")
+# Files of order lines are kept as long as no order says that it was written since: see `fit.extracts`. An order is
+# locked before its lines, as where orders are applied.
+_TOUCHED = """touched AS (
+        UPDATE sales_order SET applied_at = now()
+        WHERE id IN (SELECT order_id FROM known WHERE abs(amount) < 1e12) RETURNING id
+    )"""
+_SAME_LINE = """l.order_id = known.order_id AND l.line_no = known.line_no AND l.ordered_at = known.ordered_at
+      AND abs(known.amount) < 1e12"""
 
-_FILL_COSTS = text("""
+_FILL_LINES = text(f"""
+    WITH known AS (
+        SELECT l.order_id, l.line_no, l.ordered_at, l.net *
+               (SELECT rate FROM fx_rate WHERE currency = o.currency
+                   AND valid_on <= (o.ordered_at AT TIME ZONE 'UTC')::date ORDER BY valid_on DESC LIMIT 1) AS amount
+        FROM order_line l JOIN sales_order o ON o.id = l.order_id WHERE l.base_net IS NULL
+    ), {_TOUCHED}
+    UPDATE order_line AS l SET base_net = round(known.amount, 4) FROM known JOIN touched ON id = order_id
+    WHERE {_SAME_LINE}
+""")  # noqa: S608 (constants of this file)
+
+_FILL_COSTS = text(f"""
     WITH spell AS (
         SELECT product_id, cost, currency, valid_from,
                lead(valid_from, 1, 'infinity') OVER (PARTITION BY product_id ORDER BY valid_from) AS until
@@ -279,17 +289,16 @@ _FILL_COSTS = text("""
         SELECT l.order_id, l.line_no, l.ordered_at,
                rated.cost * coalesce(rated.fixed_rate, (
                    SELECT rate FROM fx_rate WHERE fx_rate.currency = rated.currency
-                      AND valid_on <= (l.ordered_at AT TIME ZONE 'UTC')::date ORDER BY valid_on DESC LIMIT 1)) AS cost
+                      AND valid_on <= (l.ordered_at AT TIME ZONE 'UTC')::date ORDER BY valid_on DESC LIMIT 1)) AS amount
         FROM order_line l
         JOIN rated ON rated.product_id = l.product_id
                   AND (l.ordered_at AT TIME ZONE 'UTC')::date >= rated.valid_from
                   AND (l.ordered_at AT TIME ZONE 'UTC')::date < rated.until
         WHERE l.base_unit_cost IS NULL
-    )
-    UPDATE order_line AS l SET base_unit_cost = round(known.cost, 4) FROM known
-    WHERE l.order_id = known.order_id AND l.line_no = known.line_no AND l.ordered_at = known.ordered_at
-      AND known.cost < 1e12
-""")
+    ), {_TOUCHED}
+    UPDATE order_line AS l SET base_unit_cost = round(known.amount, 4) FROM known JOIN touched ON id = order_id
+    WHERE {_SAME_LINE}
+""")  # noqa: S608 (constants of this file)
 
 
 def fill_in_amounts(connection: Connection, base_currency: str) -> None:
