@@ -2,8 +2,9 @@
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -95,14 +96,20 @@ def evaluate(
     )
 
 
+@contextmanager
+def company_facts(settings: Settings, assumptions: Assumptions, as_of: datetime) -> Iterator[Facts]:
+    """Read the facts of the company before a moment."""
+    url = settings.database_url.get_secret_value()
+    with open_engine(threads=2, memory="900MB") as engine, connected(url) as connection:
+        facts = read_facts(engine, connection, as_of, zone=settings.time_zone)
+        yield replace(facts, assumptions=assumptions)
+
+
 def _find(settings: Settings, assumptions: Assumptions, kinds: DayKinds, as_of: datetime) -> Findings:
     """Read the facts once, and return what each kind finds in them."""
     if not kinds:
         return Findings()
-    url = settings.database_url.get_secret_value()
-    with open_engine(threads=2, memory="900MB") as engine, connected(url) as connection:
-        facts = read_facts(engine, connection, as_of, zone=settings.time_zone)
-        facts = replace(facts, assumptions=assumptions)
+    with company_facts(settings, assumptions, as_of) as facts:
         silent = [kind.name for kind in kinds if kind.is_absence] if _is_feed_stale(facts) else []
         found: list[Finding] = []
         dropped: list[str] = []
@@ -110,7 +117,7 @@ def _find(settings: Settings, assumptions: Assumptions, kinds: DayKinds, as_of: 
             if kind.name in silent:
                 continue
             candidates = kind.candidates(facts, as_of)
-            for row in engine.rows(candidates.filter(candidates.fires)):
+            for row in facts.engine.rows(candidates.filter(candidates.fires)):
                 signal = found_in(kind, row, as_of, assumptions)
                 if signal is None:
                     dropped.append(kind.name)
