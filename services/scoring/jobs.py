@@ -1,6 +1,7 @@
 """Scoring's tasks: what puts them by the clock, and how each kind is done.
 
-Orders are scored in batches; models fitted and day kinds evaluated every night; derived state rebuilt after imports.
+Orders are scored in batches; models fitted and day kinds evaluated every night, and by the hour for those whose orders
+changed; what was said is judged once it is over; derived state rebuilt after imports.
 """
 
 import logging
@@ -62,6 +63,16 @@ _DAYS_DUE = text("""
 """)
 
 
+# Once an hour, after the night; whether anybody's orders changed is looked up by the task.
+_HOUR_DUE = text("""
+    WITH clock AS (SELECT CAST(:now AS timestamptz) AT TIME ZONE :zone AS at)
+    SELECT to_char(at, 'YYYY-MM-DD HH24"h"') AS key FROM clock
+    WHERE EXISTS (SELECT FROM task WHERE kind = 'evaluate' AND starts_with(key, to_char(at, 'YYYY-MM-DD:')))
+      AND NOT EXISTS (SELECT FROM task WHERE kind IN ('fit', 'evaluate', 'evaluate_changed')
+                      AND state IN ('ready', 'leased'))
+      AND NOT EXISTS (SELECT FROM task WHERE kind = 'evaluate_changed' AND key = to_char(at, 'YYYY-MM-DD HH24"h"'))
+""")
+
 # After the day kinds of the night.
 _JUDGING_DUE = text("""
     SELECT today.day || ':' || kind AS key
@@ -102,6 +113,12 @@ def handlers(
         Handler(
             "evaluate", QUEUE, evaluator(database, settings, kinds, clock, notify), batch=100, hung_after=None
         ),
+        Handler(
+            "evaluate_changed",
+            QUEUE,
+            changes_evaluator(database, settings, kinds, clock, notify),
+            hung_after=None,
+        ),
         Handler("judge", QUEUE, judger(database, settings, kinds, clock), batch=100, hung_after=None),
     )
 
@@ -120,7 +137,7 @@ def assumed(settings: Settings) -> Assumptions:
 
 
 def periodic(settings: Settings, clock: Clock) -> tuple[Periodic, ...]:
-    """Return what puts tasks by the business clock: the nightly fit, the first one, the day kinds, and outcomes.
+    """Return what puts tasks by the business clock: the nightly fit, the first one, the day kinds, outcomes, and hours.
 
     Any number of workers may run it.
     """
@@ -146,7 +163,12 @@ def periodic(settings: Settings, clock: Clock) -> tuple[Periodic, ...]:
         if due:
             tasks.put(connection, QUEUE, "judge", due)
 
-    return (put_fits, put_days, put_judging)
+    def put_hour(connection: Connection) -> None:
+        due = connection.scalars(_HOUR_DUE, {"zone": settings.time_zone, "now": clock()}).all()
+        if due:
+            tasks.put(connection, QUEUE, "evaluate_changed", due)
+
+    return (put_fits, put_days, put_judging, put_hour)
 
 
 def _day_kinds(kinds: Kinds) -> list[DaySignalKind[OrderFacts]]:
@@ -204,6 +226,23 @@ def evaluator(database: Database, settings: Settings, kinds: Kinds, clock: Clock
 
         items.refresh_if_asked(database, settings.base_currency)
         tally = night.evaluate(database, settings, assumed(settings), _day_kinds(kinds), clock(), batch)
+        notify("alerts")
+        return tally
+
+    return run
+
+
+def changes_evaluator(
+    database: Database, settings: Settings, kinds: Kinds, clock: Clock, notify: Notify
+) -> Run:
+    """Return how day kinds are evaluated by the hour, for the customers and reps whose orders changed."""
+
+    def run(batch: Sequence[Task]) -> Tally:
+        from services.scoring import night  # noqa: PLC0415 - DuckDB and Ibis, as for fits
+
+        tally = night.evaluate_changed(
+            database, settings, assumed(settings), _day_kinds(kinds), clock(), batch
+        )
         notify("alerts")
         return tally
 
