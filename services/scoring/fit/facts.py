@@ -6,6 +6,7 @@ are no purchase. Merged customers count as the one they were merged into; a gues
 are no trade; freight and fees are no products. Days are those of the company's zone.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -158,6 +159,13 @@ class Facts:
     predictions: Predictions
     agreements: ibis.Table | None = None
     assumptions: Assumptions = field(default_factory=Assumptions)
+    kept: dict[str, ibis.Table] = field(default_factory=dict)
+
+    def keep(self, name: str, rows: Callable[[], ibis.Table]) -> ibis.Table:
+        """Return a table of these facts by its name, computed when it is first asked for."""
+        if name not in self.kept:
+            self.kept[name] = self.engine.keep(name, rows())
+        return self.kept[name]
 
     @property
     def accounts(self) -> ibis.Table:
@@ -317,6 +325,7 @@ def before(facts: Facts, as_of: datetime) -> Facts:
         history=engine.keep("earlier_history", history_of(purchases)),
         order_days=engine.keep("earlier_order_day", order_days_of(lines, purchases)),
         predictions=Predictions(engine, None),
+        kept={},
     )
 
 
