@@ -15,7 +15,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from email import policy
@@ -60,10 +60,9 @@ def main() -> int:
         sys.exit(f"the real orders are not there: {REFERENCE}")
     days = int(sys.argv[sys.argv.index("--days") + 1]) if "--days" in sys.argv else None
     if "--page" not in sys.argv:
-        until = FIRST + timedelta(days=days) if days else UNTIL
-        replay = _played(until)
         REPLAY.parent.mkdir(exist_ok=True)
-        REPLAY.write_text(json.dumps(asdict(replay), indent=1, default=str))
+        for replay in _play(FIRST + timedelta(days=days) if days else UNTIL):
+            REPLAY.write_text(json.dumps(asdict(replay), indent=1, default=str))
     text = page(Replay.read(json.loads(REPLAY.read_text())), REFERENCE)
     print(text)
     if days is None:
@@ -71,27 +70,42 @@ def main() -> int:
     return 0
 
 
-def _played(until: date) -> Replay:
+def _play(until: date) -> Iterator[Replay]:
+    """Play every day; yield after each what there is to tell."""
     began = time.monotonic()
     with system(with_company=False) as running:
+        smtp, mails = free_port(), running.folder / "mails"
         running.settings |= {
             "TIPOFF_BASE_CURRENCY": "GBP",
             "TIPOFF_TIME_ZONE": str(ZONE),
             "TIPOFF_GROUP_WAIT": "PT1S",
             "TIPOFF_BUDGET_PER_REP": str(BUDGET),
-            "TIPOFF_BUSINESS_TIME": datetime(FIRST.year, FIRST.month, FIRST.day, tzinfo=ZONE).isoformat(),
+            "TIPOFF_BUSINESS_TIME": _at(FIRST, (0, 0)).isoformat(),
+            "TIPOFF_SMTP_URL": f"smtp://127.0.0.1:{smtp}?starttls=never",
         }
         del running.settings["TIPOFF_CALL_COST"], running.settings["TIPOFF_CORRECTION_COST"]
         _import(running)
-        mails = _play(running, until)
-        replay = Replay(
-            first=FIRST,
-            until=until,
-            minutes=(time.monotonic() - began) / 60,
-            account=_account(running),
-            messages=tuple(_messages(running, mails)),
-        )
-    return replay
+        orders = orders_of(REFERENCE, read_map(COLUMNS), Window(FIRST, until))
+        sink = ["--smtp-port", str(smtp), "--http-port", str(free_port()), "--folder", str(mails)]
+        with running.running(Part("mails", [sys.executable, "-m", "deploy.mailsink", *sink])):
+            for day in (FIRST + timedelta(days=number) for number in range((until - FIRST).days)):
+                began_at = time.monotonic()
+                _night(running, day)
+                night = time.monotonic() - began_at
+                _day(
+                    running, day, [each for each in orders if each.ordered_at.astimezone(ZONE).date() == day]
+                )
+                print(
+                    f"{day:%a %d %b}: night {night:.0f} s, all {time.monotonic() - began_at:.0f} s",
+                    flush=True,
+                )
+                yield Replay(
+                    first=FIRST,
+                    until=day + timedelta(days=1),
+                    minutes=(time.monotonic() - began) / 60,
+                    account=_account(running),
+                    messages=tuple(_messages(running, mails)),
+                )
 
 
 def _import(running: System) -> None:
@@ -120,25 +134,6 @@ def _import_rows(running: System, entity: str, header: list[str], rows: list[lis
     running.tipoff("import", entity, str(file))
 
 
-def _play(running: System, until: date) -> Path:
-    """Play every day, and return the folder of the mails."""
-    smtp, pages = free_port(), free_port()
-    mails = running.folder / "mails"
-    sink = ["--smtp-port", str(smtp), "--http-port", str(pages), "--folder", str(mails)]
-    running.settings["TIPOFF_SMTP_URL"] = f"smtp://127.0.0.1:{smtp}?starttls=never"
-    orders = orders_of(REFERENCE, read_map(COLUMNS), Window(FIRST, until))
-    with running.running(Part("mails", [sys.executable, "-m", "deploy.mailsink", *sink])):
-        day = FIRST
-        while day < until:
-            began = time.monotonic()
-            _night(running, day)
-            slept = time.monotonic() - began
-            _day(running, day, [each for each in orders if each.ordered_at.astimezone(ZONE).date() == day])
-            print(f"{day:%a %d %b}: night {slept:.0f} s, all {time.monotonic() - began:.0f} s", flush=True)
-            day += timedelta(days=1)
-    return mails
-
-
 def _at(day: date, time_of_day: tuple[int, int]) -> datetime:
     hour, minute = time_of_day
     return datetime(day.year, day.month, day.day, hour, minute, tzinfo=ZONE)
@@ -152,8 +147,11 @@ def _night(running: System, day: date) -> None:
     }
     with running.running(worker("scoring"), settings=clock):
         _wait(running, f"SELECT EXISTS (SELECT FROM task WHERE kind = 'evaluate' AND key LIKE '{day}%')")
-        _wait(running, "SELECT NOT EXISTS (SELECT FROM task WHERE state IN ('ready', 'leased') AND kind <> 'decide'"
-                       " AND queue = 'scoring')")
+        _wait(
+            running,
+            "SELECT NOT EXISTS (SELECT FROM task WHERE state IN ('ready', 'leased') AND kind <> 'decide'"
+            " AND queue = 'scoring')",
+        )
 
 
 def _day(running: System, day: date, orders: Sequence[OutboundOrder]) -> None:
@@ -256,7 +254,10 @@ def _messages(running: System, mails: Path) -> list[Message]:
                 points=[point],
             )  # fmt: skip
     if by_delivery:
-        print(f"{len(by_delivery)} mails of no delivery", Counter(str(each["Subject"]) for each in by_delivery.values()))
+        print(
+            f"{len(by_delivery)} mails of no delivery",
+            Counter(str(each["Subject"]) for each in by_delivery.values()),
+        )
     return list(found.values())
 
 
