@@ -84,6 +84,14 @@ def listed(items: ibis.Table, products: ibis.Table, columns: Sequence[str]) -> i
     return named.group_by("customer_id").agg(items=rows)
 
 
+def by_product(items: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the first of each product: one that is sold in two quantities is named once, and counted once."""
+    first: dict[int, Mapping[str, Any]] = {}
+    for item in items:
+        first.setdefault(item["product_id"], item)
+    return list(first.values())
+
+
 def put_right(facts: Sales, as_of: datetime, rows: ibis.Table) -> ibis.Table:
     """Return per customer of a kind's `rows` of `as_of` whether the prices were put right in the 90 days after.
 

@@ -41,7 +41,7 @@ def tell(
         kind=kind,
         subject=subject,
         cause="absence",
-        headline=f"No {name} for {silent} days",
+        headline=f"No {name} for {silent} days, usually {usual}",
         question=f"Where do you get {name} now?",
         evidence=(
             Evidence(

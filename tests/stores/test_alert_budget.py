@@ -47,7 +47,9 @@ def test_a_mistake_on_an_order_takes_nothing_from_the_budget(database: Database)
     with database.transaction() as connection:
         rep = a_rep(connection)
         for number in range(2):
-            order = an_order(connection, customer := a_customer(connection, rep, f"Customer {number}"), f"INV-{number}")
+            order = an_order(
+                connection, customer := a_customer(connection, rep, f"Customer {number}"), f"INV-{number}"
+            )
             a_signal(connection, customer, order, kind="cross_sell" if number else "price_error")
             decide_task(connection, order)
         connection.execute(text("UPDATE signal SET action = 'correction' WHERE kind = 'price_error'"))

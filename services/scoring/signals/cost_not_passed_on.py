@@ -15,6 +15,7 @@ import ibis
 
 from services.scoring.corrections import (
     NAMED,
+    by_product,
     SHOWS_FOR,
     listed,
     lost,
@@ -141,7 +142,7 @@ def _items(sales: ibis.Table) -> ibis.Table:
 
 def tell(row: Mapping[str, Any]) -> Signal:
     """Name the three items that lose most, with price and cost before and after the rise."""
-    items, currency = row["items"], row["currency"]
+    items, currency = by_product(row["items"]), row["currency"]
     worst = items[0]
     what = f"{len(items)} items" if len(items) > 1 else "one item"
     total = (

@@ -14,6 +14,7 @@ import ibis
 
 from services.scoring.corrections import (
     NAMED,
+    by_product,
     SHOWS_FOR,
     listed,
     lost,
@@ -120,7 +121,7 @@ def _sharers(rows: ibis.Table) -> ibis.Table:
 
 def tell(row: Mapping[str, Any]) -> Signal:
     """Name the three items that lose most, with the customer's price and what others pay."""
-    items, currency = row["items"], row["currency"]
+    items, currency = by_product(row["items"]), row["currency"]
     worst = items[0]
     what = f"{len(items)} items" if len(items) > 1 else "one item"
     total = (
@@ -132,9 +133,9 @@ def tell(row: Mapping[str, Any]) -> Signal:
         subject="prices",
         shows_for=SHOWS_FOR,
         cause="discount",
-        headline=f"Pays {worst['discount']:.0%} less than others on {what}"
-        if len(items) == 1
-        else f"Pays up to {max(item['discount'] for item in items):.0%} less than others on {what}",
+        headline=f"{what} up to {max(item['discount'] for item in items):.0%} below others"
+        if len(items) > 1
+        else f"Pays {worst['discount']:.0%} less than others for one item",
         question=f"Is {price(worst['price'], currency)} for {name_of(worst)} agreed, or left from an offer?",
         evidence=(
             *(_item(item, currency) for item in items[:NAMED]),

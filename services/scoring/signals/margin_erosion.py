@@ -19,6 +19,7 @@ import ibis
 from services.scoring.bridge import CAUSES, Bridge, Sold, bridge
 from services.scoring.corrections import (
     NAMED,
+    by_product,
     SHOWS_FOR,
     listed,
     lost,
@@ -237,6 +238,7 @@ def tell(row: Mapping[str, Any]) -> Signal:
 def _by_market(row: Mapping[str, Any]) -> Wording:
     currency, since = row["currency"], on(row["as_of"] - timedelta(days=QUARTER))
     losing = [item for item in row["items"] if item["loss"] > 0]
+    products = by_product(row["items"])
     share = sum(item["loss"] for item in losing) / sum(item["net"] for item in losing)
     plain = [item for item in losing if _is_lower(item)]
     total = (
@@ -249,9 +251,12 @@ def _by_market(row: Mapping[str, Any]) -> Wording:
         subject="prices",
         shows_for=SHOWS_FOR,
         cause="price",
-        headline=f"Prices {_percent(share)} lower on {len(losing)} of {_count(row['items'])}",
+        headline=f"Prices {_percent(share)} lower on {len(by_product(losing))} of {_count(products)}",
         question="Who agreed the lower prices, and until when do they hold?",
-        evidence=(Evidence("Prices since then", total), *(_item(item, currency) for item in plain[:NAMED])),
+        evidence=(
+            Evidence("Prices since then", total),
+            *(_item(item, currency) for item in by_product(plain)[:NAMED]),
+        ),
         detail={"cause": "price", "items": len(losing)},
     )
 
@@ -289,7 +294,7 @@ def _by_bridge(row: Mapping[str, Any]) -> Wording:
         question=_QUESTIONS[cause],
         evidence=(
             Evidence("Margin on the same items", total),
-            *(_item(items[name], currency) for name in losing[:NAMED]),
+            *(_item(each, currency) for each in by_product([items[name] for name in losing])[:NAMED]),
             Evidence("Margin in 90 days beside a usual quarter", _spoken(found, currency)),
         ),
         detail={"cause": cause, "bridge": {name: str(getattr(found.effects, name)) for name in CAUSES}},
