@@ -15,8 +15,8 @@ import ibis
 
 from services.scoring.corrections import (
     NAMED,
-    by_product,
     SHOWS_FOR,
+    by_product,
     listed,
     lost,
     money,

@@ -19,8 +19,8 @@ import ibis
 from services.scoring.bridge import CAUSES, Bridge, Sold, bridge
 from services.scoring.corrections import (
     NAMED,
-    by_product,
     SHOWS_FOR,
+    by_product,
     listed,
     lost,
     money,
