@@ -14,7 +14,6 @@ import email
 import json
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
@@ -254,10 +253,7 @@ def _messages(running: System, mails: Path) -> list[Message]:
                 points=[point],
             )  # fmt: skip
     if by_delivery:
-        print(
-            f"{len(by_delivery)} mails of no delivery",
-            Counter(str(each["Subject"]) for each in by_delivery.values()),
-        )
+        print("mails of no delivery:", *(str(each["Subject"]) for each in by_delivery.values()), sep="\n   ")
     return list(found.values())
 
 

@@ -4,7 +4,7 @@ import csv
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from statistics import mean
 from typing import Any, Self
@@ -12,9 +12,10 @@ from typing import Any, Self
 from bench.month_judge import AFTER, Named, Past, Pasts, by_weight, caught, plain_rule, read
 
 BEST = 30
-FLOORS = {"price_error": 3.0, "below_floor": 3.0}
-FLOOR = 10.0
-"""The cost of a call; of a correction, above. No message leads with less."""
+CALL, CORRECTION = 10.0, 3.0
+"""What each costs: no message leads with less."""
+
+CORRECTIONS = ("price_error", "below_floor", "margin_erosion", "discount_outlier", "cost_not_passed_on")
 
 JUDGED = Path(__file__).parent / "month_judged.csv"
 
@@ -114,10 +115,11 @@ def page(replay: Replay, reference: Path) -> str:
     parts = [
         "# A real month",
         "",
-        f"Made by `make month` in {replay.minutes:.0f} minutes: UCI Online Retail II imported up to"
-        f" {replay.first:%-d %B %Y}, the orders of {replay.first:%B} posted as webhooks at their own times with the"
-        " business clock running, three reps, five messages a day each, nobody left alone on purpose. What then"
-        " happened is read from the source file; nobody called these customers.",
+        f"Made by `make month` in {replay.minutes:.0f} minutes. UCI Online Retail II is imported up to the end of",
+        f"{replay.first - timedelta(days=1):%B %Y}; the orders from then to before {replay.until:%-d %B} come as",
+        "webhooks at their own times, the business clock running: nights fit and evaluate, mornings send. Three reps,",
+        "five messages a day each (mistakes on orders apart), nobody left alone on purpose. What then happened is read",
+        "from the source file; nobody called these customers.",
         "",
         "## Messages by what leads them",
         "",
@@ -149,9 +151,11 @@ def _by_kind(messages: Sequence[Message], pasts: Pasts) -> Iterable[str]:
         gains = [each.lead.gain for each in messages]
         yield f"| all | {len(gains)} | £{mean(gains):,.0f} | £{sum(gains):,.0f} | £{min(gains):,.2f} | | | |"
     yield "| *the first version, same month* | 54 | £8 | £430 | | | | |"
-    under = [each for each in messages if each.lead.gain < FLOORS.get(each.lead.kind, FLOOR)]
+    under = [
+        each for each in messages if each.lead.gain < (CORRECTION if each.lead.kind in CORRECTIONS else CALL)
+    ]
     yield ""
-    yield f"Messages below the floor (a call £{FLOOR:.0f}, a correction £{FLOORS['price_error']:.0f}): {len(under)}."
+    yield f"Messages below the floor (a call £{CALL:.0f}, a correction £{CORRECTION:.0f}): {len(under)}."
 
 
 def _row(kind: str, messages: Sequence[Message], pasts: Pasts) -> str:
