@@ -193,8 +193,8 @@ _MESSAGES = text(
     " FROM unnest(CAST(:recipients AS bigint[]), CAST(:days AS date[])) AS asked (recipient_id, business_day)"
     " JOIN alert USING (recipient_id, business_day)"
     " WHERE notified_at IS NOT NULL AND severity <> 'urgent' AND state <> 'withdrawn'"
-    " AND NOT EXISTS (SELECT FROM decision JOIN signal ON signal.id = signal_id"
-    "  WHERE alert_id = alert.id AND rank IS NOT NULL AND action = 'correction') GROUP BY recipient_id"
+    " AND (alert.order_id IS NULL OR NOT EXISTS (SELECT FROM decision JOIN signal ON signal.id = signal_id"
+    "  WHERE alert_id = alert.id AND rank IS NOT NULL AND action = 'correction')) GROUP BY recipient_id"
 )
 
 # Customers about whom a selling message has been drawn up on these days.
