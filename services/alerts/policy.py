@@ -110,7 +110,7 @@ class Candidate:
 
     @property
     def is_mistake(self) -> bool:
-        """Whether it is a mistake on an order, to be put right; prices that are low as a habit are a matter to raise."""
+        """Whether it is a mistake on an order, to be put right. Prices that are low as a habit are none."""
         return self.action is Action.CORRECTION and self.order_id is not None
 
 
