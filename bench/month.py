@@ -38,7 +38,7 @@ REPS = 3
 BUDGET = 5
 ZONE = ZoneInfo("Europe/London")
 COLUMNS = "online_retail"
-NIGHT, MORNING = (3, 5), (6, 30)
+NIGHT, MORNING, EVENING = (3, 5), (6, 30), (22, 0)
 RATE = 2400.0
 """An hour of the day is a second and a half."""
 
@@ -138,32 +138,35 @@ def _at(day: date, time_of_day: tuple[int, int]) -> datetime:
     return datetime(day.year, day.month, day.day, hour, minute, tzinfo=ZONE)
 
 
+def _clock(start: datetime, begun: datetime, rate: float = 1.0) -> dict[str, str]:
+    """The settings of a business clock that shows `start` when it is really `begun`."""
+    return {
+        "TIPOFF_BUSINESS_TIME": start.isoformat(),
+        "TIPOFF_BUSINESS_BEGUN": begun.isoformat(),
+        "TIPOFF_BUSINESS_RATE": str(rate),
+    }
+
+
 def _night(running: System, day: date) -> None:
     """Fit and evaluate, the clock going no faster than ours."""
-    clock = {
-        "TIPOFF_BUSINESS_TIME": _at(day, NIGHT).isoformat(),
-        "TIPOFF_BUSINESS_BEGUN": datetime.now(UTC).isoformat(),
-    }
-    with running.running(worker("scoring"), settings=clock):
-        _wait(running, f"SELECT EXISTS (SELECT FROM task WHERE kind = 'evaluate' AND key LIKE '{day}%')")
+    with running.running(worker("scoring"), settings=_clock(_at(day, NIGHT), datetime.now(UTC))):
         _wait(
             running,
-            "SELECT NOT EXISTS (SELECT FROM task WHERE state IN ('ready', 'leased') AND kind <> 'decide'"
-            " AND queue = 'scoring')",
+            f"SELECT EXISTS (SELECT FROM task WHERE kind = 'evaluate' AND key LIKE '{day}%') AND NOT EXISTS ("
+            " SELECT FROM task WHERE state IN ('ready', 'leased') AND queue = 'scoring')",
         )
 
 
 def _day(running: System, day: date, orders: Sequence[OutboundOrder]) -> None:
-    """Decide and send what the night found, take in the orders at their times, and wait until all is done."""
+    """Decide and send what the night found, take in the orders at their times, and wait until all is done.
+
+    What is not done by the evening is done while the clock goes slowly: the next night is not to begin.
+    """
     port = free_port()
     morning = datetime.now(UTC) + timedelta(seconds=START_SECONDS)
-    clock = {
-        "TIPOFF_BUSINESS_TIME": _at(day, MORNING).isoformat(),
-        "TIPOFF_BUSINESS_BEGUN": morning.isoformat(),
-        "TIPOFF_BUSINESS_RATE": str(RATE),
-    }
-    parts = (service("ingest", port), worker("scoring"), worker("alerts"))
-    with running.running(*parts, settings=clock), open_session() as session:
+    workers = (worker("scoring"), worker("alerts"))
+    clock = _clock(_at(day, MORNING), morning, RATE)
+    with running.running(service("ingest", port), *workers, settings=clock), open_session() as session:
         wait_for(f"http://127.0.0.1:{port}/healthz")
         sender = Sender(f"http://127.0.0.1:{port}/hooks/standard", running.secret, session)
         for order in orders:
@@ -173,22 +176,35 @@ def _day(running: System, day: date, orders: Sequence[OutboundOrder]) -> None:
             if answer.status not in (200, 202):
                 print(f"{order.key}: {answer.status} {answer.outcome}")
         time.sleep(max(0.0, (morning - datetime.now(UTC)).total_seconds() + 1))
-        _wait(
-            running,
-            "SELECT NOT EXISTS (SELECT FROM task WHERE state IN ('ready', 'leased')"
-            " AND run_at < now() + interval '3 seconds')",
-        )
-        print(f"   done at {_at(day, MORNING) + (datetime.now(UTC) - morning) * RATE:%H:%M}", end=" ")
+        evening = morning + (_at(day, EVENING) - _at(day, MORNING)) / RATE
+        is_done = _is_soon(running, DONE, (evening - datetime.now(UTC)).total_seconds())
+    if not is_done:
+        with running.running(*workers, settings=_clock(_at(day, EVENING), datetime.now(UTC))):
+            _wait(running, DONE)
+
+
+DONE = (
+    "SELECT NOT EXISTS (SELECT FROM task WHERE state IN ('ready', 'leased')"
+    " AND run_at < now() + interval '3 seconds')"
+)
+"""Nothing waits but messages for a later morning."""
 
 
 def _wait(running: System, query: str) -> None:
     """Wait until a query says so."""
-    until = time.monotonic() + LAST_SECONDS
+    if not _is_soon(running, query, LAST_SECONDS):
+        raise RuntimeError(f"not done: {query}")
+
+
+def _is_soon(running: System, query: str, seconds: float) -> bool:
+    """Wait for so long until a query says so; return whether it did."""
+    until = time.monotonic() + seconds
     with psycopg.connect(running.libpq_url, autocommit=True) as connection:
         while connection.execute(query).fetchone() != (True,):
             if time.monotonic() > until:
-                raise RuntimeError(f"not done: {query}")
+                return False
             time.sleep(0.2)
+    return True
 
 
 ACCOUNT = {
