@@ -77,6 +77,14 @@ class Past:
             if line.item in wanted and line.quantity > 0 and since <= line.day < since + timedelta(days=days)
         )
 
+    def prices(self, item: str, since: date, days: int) -> list[float]:
+        """Return what a unit of the item was bought at on each of so many days from one on."""
+        return [
+            line.net / line.quantity
+            for line in self.lines
+            if line.item == item and line.quantity > 0 and since <= line.day < since + timedelta(days=days)
+        ]
+
 
 Pasts = Mapping[str, Past]
 

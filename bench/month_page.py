@@ -94,8 +94,15 @@ def _spent_again(past: Past, point: Point, day: date) -> bool | None:  # noqa: A
     return past.sales(day, day + AFTER) >= BACK_SHARE * past.trade(day)
 
 
+def _paid_usual(past: Past, point: Point, day: date) -> bool | None:
+    paid = past.prices(point.items[0], day + timedelta(days=1), 90) if point.items else []
+    return paid[0] >= NEAR * float(point.detail["usual"]) if paid else None
+
+
 Outcome = Callable[[Past, Point, date], bool | None]
 BACK_SHARE = 0.8
+NEAR = 0.98
+"""So near the usual price is the usual price."""
 
 OUTCOMES: Mapping[str, tuple[str, Outcome]] = {
     "going_quiet": ("ordered again in 90 days", _came_back),
@@ -105,8 +112,9 @@ OUTCOMES: Mapping[str, tuple[str, Outcome]] = {
     "reorder_due": ("took any of it in 30 days", _took(30)),
     "cross_sell": ("bought it in 60 days", _took(60)),
     "up_sell": ("bought it again in 60 days", _took(60)),
+    "price_error": ("paid the usual price the next time", _paid_usual),
 }
-"""What the file can say of a kind: the good outcome nobody had a hand in. Of prices it says too little."""
+"""What the file can say of a kind: the good outcome, in which nobody had a hand. Of other prices it says too little."""
 
 
 def page(replay: Replay, reference: Path) -> str:
@@ -143,14 +151,14 @@ def _by_kind(messages: Sequence[Message], pasts: Pasts) -> Iterable[str]:
     by_kind: defaultdict[str, list[Message]] = defaultdict(list)
     for each in messages:
         by_kind[each.lead.kind].append(each)
-    yield "| kind | messages | gain each | gain | least gain | good outcome unaided | stated | seen |"
-    yield "|---|---|---|---|---|---|---|---|"
+    yield "| led by | messages | gain each | gain | least gain | then, in the file | expected | seen | trade lost |"
+    yield "|---|---|---|---|---|---|---|---|---|"
     for kind, those in sorted(by_kind.items(), key=lambda each: -sum(one.lead.gain for one in each[1])):
         yield _row(kind, those, pasts)
     if messages:
         gains = [each.lead.gain for each in messages]
-        yield f"| all | {len(gains)} | £{mean(gains):,.0f} | £{sum(gains):,.0f} | £{min(gains):,.2f} | | | |"
-    yield "| *the first version, same month* | 54 | £8 | £430 | | | | |"
+        yield f"| all | {len(gains)} | £{mean(gains):,.0f} | £{sum(gains):,.0f} | £{min(gains):,.2f} | | | | |"
+    yield "| *the first version, same month* | 54 | £8 | £430 | | | | | |"
     under = [
         each for each in messages if each.lead.gain < (CORRECTION if each.lead.kind in CORRECTIONS else CALL)
     ]
@@ -162,12 +170,13 @@ def _row(kind: str, messages: Sequence[Message], pasts: Pasts) -> str:
     words, outcome = OUTCOMES.get(kind, ("not in the file", lambda *_: None))
     seen = [outcome(pasts[each.customer], each.lead, each.day) for each in messages]
     judged = [each for each in seen if each is not None]
-    share = f"{mean(judged):.2f}" if judged else ""
+    share = f"{sum(judged)} of {len(judged)}" if judged else ""
+    lost = sum(pasts[each.customer].lost_trade(each.day) for each in messages)
     gains = [each.lead.gain for each in messages]
-    stated = mean(each.lead.p0 for each in messages)
+    expected = mean(each.lead.p0 for each in messages) * len(judged)
     return (
         f"| `{kind}` | {len(gains)} | £{mean(gains):,.0f} | £{sum(gains):,.0f} | £{min(gains):,.2f} | {words}"
-        f" | {stated:.2f} | {share} |"
+        f" | {expected:.1f} | {share} | £{lost:,.0f} |"
     )
 
 
