@@ -122,7 +122,7 @@ def usual_margin(line: LineFacts) -> Decimal | None:
 
 def is_list_price(facts: OrderFacts, line: LineFacts) -> bool:
     """Does the price list give this price for this quantity?"""
-    ladder = breaks_on(line.product, facts.currency, day_of(facts.as_of))
+    ladder = breaks_on(line.product, facts.currency, facts.channel, day_of(facts.as_of))
     listed = [each.unit_price for each in ladder if each.min_quantity <= line.line.quantity]
     return bool(listed) and line.unit_price >= min(listed) * LIST_TOLERANCE
 
