@@ -140,12 +140,12 @@ def made_internal(database: Database) -> None:
 
 def given_costs(database: Database) -> None:
     change(database, "INSERT INTO product_cost SELECT id, '2025-12-01', 2, 'GBP' FROM product")
-    items.refresh(database, "GBP")
+    items.refresh(database, "GBP", UTC)
 
 
 def given_a_rate(database: Database) -> None:
     change(database, "INSERT INTO fx_rate VALUES ('EUR', '2026-01-01', 0.8)")
-    items.refresh(database, "GBP")
+    items.refresh(database, "GBP", UTC)
 
 
 def without_a_name(database: Database) -> None:

@@ -1,11 +1,13 @@
 """Read the facts a fit may know: trade before `as_of`, nothing at or after it.
 
 A purchase is one product in one confirmed sale: its priced lines summed, less what was given back of them by then, in
-the sale or in a return that names it. What is left must have a quantity and a price above zero; goods that came free
-are no purchase. Merged customers count as the one they were merged into; a guest has no customer; internal accounts
-are no trade; freight and fees are no products. Days are those of the company's zone.
+the sale or in a return of the same customer that names it. What is left must have a quantity and a price above zero;
+goods that came free are no purchase. (`services.scoring.store.items` finds the same for one customer.) Merged customers
+count as the one they were merged into; a guest has no customer; internal accounts are no trade; freight and fees are
+no products. Days are those of the company's zone.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -141,6 +143,13 @@ class Facts:
     predictions: Predictions
     agreements: ibis.Table | None = None
     assumptions: Assumptions = field(default_factory=Assumptions)
+    kept: dict[str, ibis.Table] = field(default_factory=dict)
+
+    def keep(self, name: str, rows: Callable[[], ibis.Table]) -> ibis.Table:
+        """Return a table of these facts by its name, computed when it is first asked for."""
+        if name not in self.kept:
+            self.kept[name] = self.engine.keep(name, rows())
+        return self.kept[name]
 
     @property
     def accounts(self) -> ibis.Table:
@@ -220,7 +229,8 @@ def read_facts(
 def lines_of(held: ibis.Table, orders: ibis.Table) -> ibis.Table:
     """Return the product lines of the orders asked for, each with what its order says and the sale it belongs to.
 
-    What is given back belongs to the sale that it names, if that is one of trade and no later.
+    What is given back belongs to the sale that it names, if that is one of trade with the same customer in the same
+    currency, and no later.
     """
     told = held.drop("title").join(orders.filter(orders.is_asked).drop("external_id", "is_asked"), "order_id")
     told = told.mutate(
@@ -230,7 +240,7 @@ def lines_of(held: ibis.Table, orders: ibis.Table) -> ibis.Table:
     )
     sales = orders.filter(orders.is_sale).select(
         sale_id="order_id", sale_source="source", sale_name="external_id", sale_at="told_at", sale_day="told_day",
-        sale_channel="channel",
+        sale_channel="channel", sale_currency="currency", sale_customer="customer_id",
     )  # fmt: skip
     both = told.left_join(
         sales,
@@ -239,6 +249,8 @@ def lines_of(held: ibis.Table, orders: ibis.Table) -> ibis.Table:
             told.names == sales.sale_name,
             told.order_id != sales.sale_id,
             told.told_at >= sales.sale_at,
+            told.currency == sales.sale_currency,
+            told.customer_id.identical_to(sales.sale_customer),
         ],
     )
     receipt = {"received_at": both.received_at} if "received_at" in orders.columns else {}
@@ -356,6 +368,7 @@ def before(facts: Facts, as_of: datetime) -> Facts:
         history=engine.keep("earlier_history", history_of(purchases)),
         order_days=engine.keep("earlier_order_day", order_days_of(lines, purchases)),
         predictions=Predictions(engine, None),
+        kept={},
     )
 
 
