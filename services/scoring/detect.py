@@ -140,7 +140,8 @@ def rows(kinds: Kinds, facts: OrderFacts, signals: Sequence[Signal], business_no
 def made_from(facts: OrderFacts, signal: Signal) -> Row:
     """Return the facts a signal of an order was made from: its product's lines, the basket, the product as known.
 
-    All lines where it is about no product. They are kept with the signal: models and prices change, and it must still be possible to explain it.
+    All lines where it is about no product. They are kept with the signal: models and prices change, and it must still
+    be possible to explain it.
     """
     own = [each for each in facts.lines if each.product.id == signal.product_id]
     product = own[0].product if own else (facts.products or {}).get(signal.product_id or 0)
