@@ -28,12 +28,12 @@ from services.scoring.fit.facts import (
     purchases_of,
 )
 from services.scoring.fit.model import Model, learnt
-from services.scoring.outcomes import HORIZON_DAYS
+from services.scoring.outcomes import QUARTER, looked_up
 from shared.domain.signal import DaySignalKind, Signal
 from shared.plugins import discover
 
 DayKinds = Sequence[DaySignalKind[OrderFacts]]
-HORIZON = timedelta(days=HORIZON_DAYS)
+HORIZON = QUARTER
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +69,27 @@ def mornings(first: date, last: date, *, every: int) -> list[date]:
 
 
 def walk(
-    whole: Facts, kinds: DayKinds, moments: Iterable[datetime], *, known: Mapping[str, Model] | None = None
+    whole: Facts,
+    kinds: DayKinds,
+    moments: Iterable[datetime],
+    *,
+    known: Mapping[str, Model] | None = None,
+    learn_every: timedelta = timedelta(0),
 ) -> Iterator[list[Judged]]:
-    """Yield for each moment what the kinds made of it. `whole` are facts that reach over the days after."""
+    """Yield for each moment what the kinds made of it. `whole` are facts that reach over the days after.
+
+    What models learnt serves until it is `learn_every` old; it predicts from the facts of each moment.
+    """
     found = discover(fitted_models, "MODEL", Model) if known is None else known
     open_episodes: set[tuple[object, ...]] = set()
+    lessons: dict[str, Any] = {}
+    learnt_at: datetime | None = None
     for moment in moments:
+        if learnt_at is None or moment - learnt_at >= learn_every:
+            lessons, learnt_at = {}, moment
         with open_engine(threads=2, memory="900MB") as engine:
             needed = [found[str(name)] for name in {kind.needs_model for kind in kinds} & found.keys()]
-            facts = learnt(as_it_stood(whole, engine, moment), needed)
+            facts = learnt(as_it_stood(whole, engine, moment), needed, lessons)
             judged = [each for kind in kinds for each in _judge(whole, facts, kind, moment, open_episodes)]
         open_episodes = {(each.kind, *each.key) for each in judged if each.signal is not None}
         yield judged
@@ -127,7 +139,7 @@ def _judge(
     if not rows.num_rows:
         return
     names, outcomes = _outcomes(whole, kind, moment, rows)
-    is_over = naive(moment + HORIZON) <= naive(whole.as_of)
+    is_over = naive(moment + kind.outcome_within) <= naive(whole.as_of)
     for row in rows.to_pylist():
         if not row["fires"] and kind.needs_model is None:
             continue  # its p0 is of what is found
@@ -162,13 +174,8 @@ def _outcomes(
         ]
         return own[:2], {}
     judged = kind.outcome(whole, moment, whole.engine.load("judged", rows.to_reader()))
-    names = [name for name in judged.columns if name not in ("happened", "confirmed")]
-    if "confirmed" not in judged.columns:
-        judged = judged.mutate(confirmed=~judged.happened)
-    return names, {
-        tuple(row[name] for name in names): (row["happened"], row["confirmed"])
-        for row in whole.engine.rows(judged)
-    }
+    names, seen = looked_up(whole.engine, judged)
+    return names, {key: (each.happened, each.confirmed) for key, each in seen.items()}
 
 
 def money(amounts: Iterable[Decimal]) -> float:
