@@ -14,7 +14,6 @@ from services.scoring.facts import (
     band_of,
     breaks_on,
     cost_on,
-    day_of,
 )
 from services.scoring.value import is_worth_keeping
 from shared.domain.order import LineKind, Order, OrderKind, OrderStatus
@@ -180,15 +179,14 @@ def _as_seen(product: ProductFacts, facts: OrderFacts, lines: Sequence[LineFacts
 
     Of its neighbours, those that are in the order, else the nearest that the customer bought before.
     """
-    day = day_of(facts.as_of)
-    cost = cost_on(product, day)
+    cost = cost_on(product, facts.today)
     bands = [band_of(product, each.line.quantity, facts.channel, facts.currency) for each in lines]
     near = product.neighbours.keys()
     linked = near & facts.basket or [each for each in near if each in facts.bought][:1]
     return replace(
         product,
         costs=() if cost is None else (cost,),
-        breaks=breaks_on(product, facts.currency, day) if lines else (),
+        breaks=breaks_on(product, facts.currency, facts.channel, facts.today) if lines else (),
         bands=tuple(each for each in bands if each is not None),
         neighbours={each: product.neighbours[each] for each in linked},
     )

@@ -252,7 +252,7 @@ class OrderFacts:
     fit: FitFacts | None = None
     zone: tzinfo = UTC
 
-    @property
+    @cached_property
     def today(self) -> date:
         """The day of the order."""
         return day_of(self.as_of, self.zone)
