@@ -1,7 +1,8 @@
 """Sending messages at the same time: to all endpoints at once, to each a few at a time, waiting for no slow one.
 
 An endpoint gets one message first, and the others once that was answered: one that is down is asked once. Then its
-breaker is open for a minute, after which one message asks again (half-open).
+breaker is open for a minute, after which one message asks again (half-open). One broken connection does not make an
+endpoint down that answered the message before: the next message tells.
 """
 
 import logging
@@ -139,6 +140,7 @@ class Dispatcher:
         self._threads = ThreadPoolExecutor(THREADS, "send")
         self._on_their_way: defaultdict[Endpoint, dict[UUID, float]] = defaultdict(dict)
         self._slow: set[Endpoint] = set()
+        self._answered_last: set[Endpoint] = set()
         self._breaker_until: dict[Endpoint, float] = {}
         self._lock = threading.Lock()
 
@@ -214,7 +216,7 @@ class Dispatcher:
                         return
                     self._on_their_way[queue.endpoint][delivery.id] = time.monotonic()
                 result = self._try(queue, message, stack, opened)
-                is_down = isinstance(result, Unavailable) and result.is_down
+                is_down = self._is_down(queue.endpoint, result)
                 if is_down:
                     queue.cut(NotSent("its endpoint is down", BREAKER_OPEN))
                 queue.round.add(Outcome(delivery, result))
@@ -245,10 +247,21 @@ class Dispatcher:
             with self._lock:
                 del self._on_their_way[queue.endpoint][message.delivery_id]
         with self._lock:
-            if isinstance(result, Unavailable) and result.is_down:
-                self._breaker_until[queue.endpoint] = time.monotonic() + BREAKER_OPEN.total_seconds()
-            else:
-                self._breaker_until.pop(queue.endpoint, None)
             if time.monotonic() - began < SLOW_SECONDS:
                 self._slow.discard(queue.endpoint)
         return result
+
+    def _is_down(self, endpoint: Endpoint, result: Result) -> bool:
+        """Open or close the breaker of an endpoint by how a try ended; return whether this try opened it."""
+        if isinstance(result, NotSent):
+            return False
+        with self._lock:
+            if not (isinstance(result, Unavailable) and result.is_down):
+                self._answered_last.add(endpoint)
+                self._breaker_until.pop(endpoint, None)
+                return False
+            if endpoint in self._answered_last:
+                self._answered_last.remove(endpoint)
+                return False
+            self._breaker_until[endpoint] = time.monotonic() + BREAKER_OPEN.total_seconds()
+            return True

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
+from functools import cached_property
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -73,12 +74,11 @@ class Cost:
 
 
 class Neighbour(NamedTuple):
-    """A product bought by the same customers. `both` of `buyers` customers of the first bought it too.
+    """How a product is linked with another: `both` of `buyers` customers of the one bought the other too.
 
     A tuple: hundreds are looked at for each order.
     """
 
-    product_id: int
     score: float
     buyers: int
     both: int
@@ -121,7 +121,7 @@ class ItemFit:
 
 @dataclass(frozen=True, slots=True)
 class ProductFacts:
-    """A product as the master, the costs and the current fit know it."""
+    """A product as the master, the costs and the current fit know it; `neighbours` by product, the best first."""
 
     id: int
     name: str
@@ -135,7 +135,7 @@ class ProductFacts:
     substitutes: frozenset[int] = frozenset()
     breaks: tuple[PriceBreak, ...] = ()
     costs: tuple[Cost, ...] = ()
-    neighbours: tuple[Neighbour, ...] = ()
+    neighbours: Mapping[int, Neighbour] = field(default_factory=dict)
     bands: tuple[PriceBand, ...] = ()
     fitted: ItemFit | None = None
 
@@ -221,7 +221,7 @@ class Assumptions:
     mention_cost: Decimal = Decimal(0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OrderFacts:
     """One order and everything its detectors may know: nothing here is dated at or after `as_of`.
 
@@ -252,12 +252,12 @@ class OrderFacts:
     fit: FitFacts | None = None
     zone: tzinfo = UTC
 
-    @property
+    @cached_property
     def today(self) -> date:
         """The day of the order."""
         return day_of(self.as_of, self.zone)
 
-    @property
+    @cached_property
     def basket(self) -> frozenset[int]:
         """The products of this order."""
         return frozenset(each.product.id for each in self.lines)

@@ -106,7 +106,12 @@ def interval(probability: Probability) -> tuple[float, float]:
 
 def is_worth_keeping(signal: Signal, action: Action, assumptions: Assumptions) -> bool:
     """Does acting on it bring what the action costs, or is it owed to the customer?"""
-    return signal.is_owed or signal.value >= max(cost_of(action, assumptions), LEAST_GAIN)
+    return signal.is_owed or is_worth_acting(signal.value, action, assumptions)
+
+
+def is_worth_acting(gain: Decimal, action: Action, assumptions: Assumptions) -> bool:
+    """Does acting bring what it costs, and enough to be mentioned?"""
+    return gain >= max(cost_of(action, assumptions), LEAST_GAIN)
 
 
 def cost_of(action: Action, assumptions: Assumptions) -> Decimal:
@@ -118,12 +123,11 @@ def cost_of(action: Action, assumptions: Assumptions) -> Decimal:
     }[action]
 
 
-def capped(stake: Decimal, revenue: Decimal, facts: OrderFacts, horizon: timedelta) -> Decimal:
-    """Return the margin at stake, no more of it than the customer's own 90th percentile of such a period bears.
+def capped(stake: Decimal, revenue: Decimal, most: Decimal | None) -> Decimal:
+    """Return the margin at stake, no more of it than `most` revenue bears: the customer's own 90th percentile.
 
     `revenue` is what the stake would be earned on.
     """
-    most = own_p90(facts, horizon)
     return stake if most is None or revenue <= most else stake * most / revenue
 
 

@@ -124,9 +124,12 @@ class SignalKind(Generic[Facts]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderSignalKind(SignalKind[Facts]):
-    """A kind that looks at one order. `detect` is pure: facts in, signals out."""
+    """A kind that looks at one order. `detect` is pure: facts in, signals out.
 
-    detect: Callable[[Facts], Iterable[Signal]]
+    It may yield None for a finding that acting on brings less than it costs: that is counted, and need not be worded.
+    """
+
+    detect: Callable[[Facts], Iterable[Signal | None]]
     trigger: Trigger = Trigger.ORDER
 
 

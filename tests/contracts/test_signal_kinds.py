@@ -28,7 +28,7 @@ KINDS: dict[str, OrderSignalKind[OrderFacts]] = {
     if isinstance(kind, OrderSignalKind)
 }
 
-BITS = a_product(DRILL, breaks=(a_break(1, 5), a_break(12, 4.9)), neighbours=(Neighbour(BIT, 0.5, 120, 45),))
+BITS = a_product(DRILL, breaks=(a_break(1, 5), a_break(12, 4.9)), neighbours={BIT: Neighbour(0.5, 120, 45)})
 SITUATIONS = [
     facts(a_line(BITS, cost=1), products=[a_product(BIT)]),
     facts(a_line(BITS, price=5, cost=6), products=[a_product(BIT)]),
@@ -43,7 +43,13 @@ SITUATIONS = [
     ),
     facts(a_line(base_net=None), rate=None, base_net=None, fit=None, products=[]),
 ]
-FOUND = [(kind, signal) for kind in KINDS.values() for given in SITUATIONS for signal in kind.detect(given)]
+FOUND = [
+    (kind, signal)
+    for kind in KINDS.values()
+    for given in SITUATIONS
+    for signal in kind.detect(given)
+    if signal is not None
+]
 
 
 def test_every_kind_finds_something_in_these_situations() -> None:

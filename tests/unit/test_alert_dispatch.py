@@ -73,6 +73,43 @@ def test_an_endpoint_that_is_down_is_asked_once_and_the_others_wait() -> None:
     assert isinstance(dispatcher.room(ENDPOINT), NotSent)
 
 
+def test_one_broken_connection_does_not_hold_up_an_endpoint_that_answers() -> None:
+    broken = Unavailable("the connection broke", is_down=True)
+    answers = iter([None, broken, *[None] * 8])
+    lock = threading.Lock()
+
+    def answer(_message: OutboundMessage) -> Receipt:
+        with lock:
+            failure = next(answers)
+        if failure is not None:
+            raise failure
+        return None
+
+    dispatcher = dispatcher_with(answer)
+
+    outcomes = send(dispatcher, 10)
+
+    assert sorted(str(each.result) for each in outcomes) == ["None"] * 9 + ["the connection broke"]
+    assert dispatcher.room(ENDPOINT) is None
+
+
+def test_an_endpoint_that_answered_is_down_after_two_failures_in_succession() -> None:
+    is_up = True
+
+    def answer(message: OutboundMessage) -> Receipt:
+        return None if is_up else down(message)
+
+    dispatcher = dispatcher_with(answer)
+    send(dispatcher, 1)
+    is_up = False
+
+    outcomes = send(dispatcher, 10)
+
+    assert sum(isinstance(each.result, Unavailable) for each in outcomes) == 2
+    assert sum(isinstance(each.result, NotSent) for each in outcomes) == 8
+    assert isinstance(dispatcher.room(ENDPOINT), NotSent)
+
+
 def test_a_breaker_lets_one_message_ask_and_closes_when_it_is_answered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

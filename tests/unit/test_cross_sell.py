@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from services.scoring.facts import Neighbour
+from services.scoring.detect import detect as detect_all
+from services.scoring.facts import Neighbour, OrderFacts
 from services.scoring.signals.cross_sell import KIND, detect
+from shared.domain.signal import Signal
 from tests.order_facts import (
     BIT,
     DRILL,
@@ -23,11 +25,16 @@ from tests.order_facts import (
     facts,
 )
 
-DRILL_WITH_BITS = a_product(DRILL, neighbours=(Neighbour(BIT, 0.5, 120, 45),))
+DRILL_WITH_BITS = a_product(DRILL, neighbours={BIT: Neighbour(0.5, 120, 45)})
+BITS = a_product(BIT, fitted=an_item(margin_rate=Decimal("0.60")))
+
+
+def offered(given: OrderFacts) -> list[Signal]:
+    return [each for each in detect(given) if each is not None]
 
 
 def test_offers_what_accounts_with_this_order_buy_too() -> None:
-    (signal,) = detect(facts(a_line(DRILL_WITH_BITS), products=[a_product(BIT)]))
+    (signal,) = offered(facts(a_line(DRILL_WITH_BITS), products=[BITS]))
     assert signal.subject == f"product:{BIT}"
     assert signal.headline == "Buys Cordless drill, never Drill bit"
     assert [each.text for each in signal.evidence] == [
@@ -39,8 +46,8 @@ def test_offers_what_accounts_with_this_order_buy_too() -> None:
 
 
 def test_offers_what_history_suggests_and_names_the_link() -> None:
-    bit = a_product(BIT, neighbours=(Neighbour(SAW, 0.4, 60, 30),))
-    (signal,) = detect(
+    bit = replace(BITS, neighbours={SAW: Neighbour(0.4, 60, 30)})
+    (signal,) = offered(
         facts(a_line(), candidates=((BIT, 0.3),), bought={SAW}, products=[bit, a_product(SAW)])
     )
     assert signal.evidence[0].text == "Of 60 accounts that buy Saw, 30 also buy Drill bit."
@@ -50,7 +57,7 @@ def test_at_stake_is_the_first_order_and_what_is_bought_again_in_the_rest_of_60_
     bit = a_product(
         BIT, fitted=an_item(first_quantity=Decimal(10), unit_price=Decimal(5), repeats=Decimal("0.6"))
     )
-    (signal,) = detect(facts(a_line(DRILL_WITH_BITS), products=[bit]))
+    (signal,) = offered(facts(a_line(DRILL_WITH_BITS), products=[bit]))
     assert signal.stake == Decimal("24.00")  # 10 x 5 x 40 % x (1 + 0.6 x 30 of 90 days)
     assert signal.value == Decimal("0.58")  # of 50 in 1,000 unaided, 74 when told
     assert signal.horizon == timedelta(days=60)
@@ -60,7 +67,8 @@ def test_at_stake_is_the_first_order_and_what_is_bought_again_in_the_rest_of_60_
 
 def test_a_score_below_all_that_were_measured_is_no_likelier_than_the_lowest() -> None:
     fit = a_fit(calibration=((3.0, 0.01, 900), (9.0, 0.2, 50)))
-    (signal,) = detect(facts(a_line(DRILL_WITH_BITS), products=[a_product(BIT)], fit=fit))
+    bit = a_product(BIT, fitted=an_item(first_quantity=Decimal(60)))
+    (signal,) = offered(facts(a_line(DRILL_WITH_BITS), products=[bit], fit=fit))
     assert (signal.probability, signal.basis) == (0.01, "estimated")
 
 
@@ -69,13 +77,13 @@ def test_colours_and_sizes_of_one_thing_are_one_offer() -> None:
     others = [a_product(10 + number, name=name) for number, name in enumerate(names)]
     candidates = tuple((each.id, 99.0 - each.id) for each in others)
     fit = a_fit(calibration=((0.0, 0.08, 400),))
-    found = detect(facts(a_line(), candidates=candidates, products=others, fit=fit))
+    found = offered(facts(a_line(), candidates=candidates, products=others, fit=fit))
     assert [each.product_id for each in found] == [10, 12]
 
 
 def test_odds_come_from_the_fit_where_it_measured_such_scores() -> None:
     fit = a_fit(calibration=((0.0, 0.02, 900), (1.0, 0.08, 400), (9.0, 0.2, 50)))
-    (signal,) = detect(facts(a_line(DRILL_WITH_BITS), products=[a_product(BIT)], fit=fit))
+    (signal,) = offered(facts(a_line(DRILL_WITH_BITS), products=[a_product(BIT)], fit=fit))
     assert (signal.probability, signal.basis) == (0.08, "measured")  # 4 x 0.5 reaches the second bin
 
 
@@ -85,14 +93,26 @@ LIKELY = a_fit(calibration=((0.0, 0.08, 400),))
 def test_offers_three_at_most_best_score_first() -> None:
     others = [a_product(number) for number in range(10, 16)]
     candidates = tuple((each.id, float(each.id)) for each in others)
-    found = list(detect(facts(a_line(), candidates=candidates, products=others, fit=LIKELY)))
+    found = offered(facts(a_line(), candidates=candidates, products=others, fit=LIKELY))
     assert [each.product_id for each in found] == [15, 14, 13]
 
 
+def test_an_offer_not_worth_mentioning_is_only_counted_and_takes_nobodys_place() -> None:
+    cheap = an_item(unit_price=Decimal("0.10"))
+    small, *others = (a_product(number) for number in (99, 10, 11, 12, 13))
+    candidates = ((99, 9.0), (10, 4.0), (11, 3.0), (12, 2.0), (13, 1.0))
+    given = facts(
+        a_line(), candidates=candidates, products=[replace(small, fitted=cheap), *others], fit=LIKELY
+    )
+    assert [each and each.product_id for each in detect(given)] == [None, 10, 11, 12]
+    found = detect_all({"cross_sell": KIND}, given)
+    assert ([each.product_id for each in found.signals], found.dropped) == ([10, 11, 12], ("cross_sell",))
+
+
 def test_an_item_bought_lately_adds_less_than_one_never_bought() -> None:
-    product = a_product(DRILL, neighbours=(Neighbour(BIT, 1.0, 120, 45),))
+    product = a_product(DRILL, neighbours={BIT: Neighbour(1.0, 120, 45)})
     new, known = (
-        next(iter(detect(facts(a_line(product, history=history), products=[a_product(BIT)]))))
+        offered(facts(a_line(product, history=history), products=[BITS]))[0]
         for history in ((), (a_purchase(1),))
     )
     assert new.detail["score"] == 4.0
@@ -136,6 +156,6 @@ def test_ends_when_the_customer_buys_it_and_not_before() -> None:
 
 
 def test_shows_for_a_month() -> None:
-    (signal,) = detect(facts(a_line(DRILL_WITH_BITS), products=[a_product(BIT)]))
+    (signal,) = offered(facts(a_line(DRILL_WITH_BITS), products=[BITS]))
     assert signal.expires_at - signal.as_of == timedelta(days=30)
     assert replace(signal, expires_at=signal.as_of) != signal

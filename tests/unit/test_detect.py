@@ -1,14 +1,30 @@
-"""When a kind may be mailed: only with a fresh fit in which it wins."""
+"""When a kind may be mailed: only with a fresh fit in which it wins; what orders end; which facts a signal keeps."""
 
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from services.scoring.detect import ended, why_unproven
-from services.scoring.facts import FitFacts
+from services.scoring.detect import detect, ended, made_from, why_unproven
+from services.scoring.facts import Cost, FitFacts, Neighbour
 from services.scoring.signals import below_floor, cross_sell
-from tests.order_facts import BIT, NOW, a_fit, a_line, a_product, an_episode, facts
+from tests.order_facts import (
+    BIT,
+    DRILL,
+    NOW,
+    PLUG,
+    SAW,
+    a_band,
+    a_break,
+    a_fit,
+    a_line,
+    a_product,
+    an_episode,
+    an_item,
+    facts,
+)
 
 PASSES = a_fit(passes=True)
 
@@ -47,3 +63,46 @@ def test_an_order_ends_nothing_opened_after_it() -> None:
     assert ended(kinds, order, [], [(1, episode)]) == {1: "the customer bought it"}
     assert ended(kinds, order, [], [(1, replace(episode, opened_at=NOW))]) == {}
     assert ended(kinds, order, [], [(1, replace(episode, kind="gone"))]) == {}
+
+
+def test_a_signal_about_a_line_keeps_what_bears_on_it_that_day() -> None:
+    today = NOW.date()
+    day = timedelta(days=1)
+    costs = [
+        Cost(today - 2 * day, Decimal(5), "GBP"),
+        Cost(today, Decimal(6), "GBP"),
+        Cost(today + day, Decimal(7), "GBP"),
+    ]
+    bands = [a_band(5, max_quantity=Decimal(6)), a_band(4, min_quantity=Decimal(6)), a_band(3, channel="web")]
+    drill = a_product(
+        costs=tuple(costs),
+        bands=tuple(bands),
+        breaks=(a_break(12, 4), a_break(12, 3, valid_from=today + day)),
+        neighbours={BIT: Neighbour(0.5, 9, 9), SAW: Neighbour(0.4, 9, 9), PLUG: Neighbour(0.3, 9, 9)},
+    )
+    order = facts(a_line(drill, price=5, cost=6), a_line(a_product(SAW), number=2))
+    (signal,) = detect({"below_floor": below_floor.KIND}, order).signals
+    kept: dict[str, Any] = made_from(order, signal)
+    assert [each["product_id"] for each in kept["lines"]] == [DRILL]
+    assert kept["basket"] == [DRILL, SAW]
+    assert kept["product"] == replace(
+        drill,
+        costs=tuple(costs[1:2]),
+        bands=tuple(bands[1:2]),
+        breaks=drill.breaks[:1],
+        neighbours={SAW: drill.neighbours[SAW]},
+    )
+
+
+def test_a_signal_about_what_is_not_in_the_order_keeps_the_basket_and_the_link() -> None:
+    bit = a_product(
+        BIT,
+        bands=(a_band(4),),
+        fitted=an_item(first_quantity=Decimal(100)),
+        neighbours={PLUG: Neighbour(0.5, 9, 9), SAW: Neighbour(0.4, 60, 30)},
+    )
+    order = facts(a_line(), candidates=((BIT, 0.3),), bought={SAW}, products=[bit, a_product(SAW)])
+    (signal,) = detect({"cross_sell": cross_sell.KIND}, order).signals
+    kept = made_from(order, signal)
+    assert (kept["lines"], kept["basket"]) == ([], [DRILL])
+    assert kept["product"] == replace(bit, bands=(), neighbours={SAW: bit.neighbours[SAW]})

@@ -85,9 +85,9 @@ def orders_of(*totals: float) -> OrderFacts:
 def test_what_is_at_stake_is_no_more_than_the_customer_ever_orders() -> None:
     """A margin of 60 on 300, where the ninth of ten order days was 100."""
     customer = orders_of(*range(20, 100, 10), 100, 2000)
-    assert capped(Decimal(60), Decimal(300), customer, THIS_ORDER) == 20
-    assert capped(Decimal(60), Decimal(90), customer, THIS_ORDER) == 60
-    assert capped(Decimal(60), Decimal(300), orders_of(1, 2, 3), THIS_ORDER) == 60
+    assert capped(Decimal(60), Decimal(300), own_p90(customer, THIS_ORDER)) == 20
+    assert capped(Decimal(60), Decimal(90), own_p90(customer, THIS_ORDER)) == 60
+    assert capped(Decimal(60), Decimal(300), own_p90(orders_of(1, 2, 3), THIS_ORDER)) == 60
 
 
 def test_a_longer_period_is_held_against_periods_as_long() -> None:

@@ -32,6 +32,7 @@ from services.scoring.value import (
     headline,
     margin_of,
     number,
+    own_p90,
     shortened,
     valuation,
 )
@@ -130,7 +131,7 @@ def _missing(
 def _signal(facts: OrderFacts, missing: list[_Missing]) -> Signal:
     first, *others = missing
     revenue = sum((each.revenue for each in missing), Decimal(0))
-    stake = capped(sum((each.margin for each in missing), Decimal(0)), revenue, facts, THIS_ORDER)
+    stake = capped(sum((each.margin for each in missing), Decimal(0)), revenue, own_p90(facts, THIS_ORDER))
     is_assumed = any(each.is_assumed for each in missing)
     worth = valuation(KIND.name, stake, UNAIDED, facts.assumptions, is_assumed=is_assumed)
     more = f"and {len(others)} more, " if others else ", "

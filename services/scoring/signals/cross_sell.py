@@ -18,13 +18,15 @@ from services.scoring.facts import OrderFacts, ProductFacts
 from services.scoring.outcomes import bought_again
 from services.scoring.value import (
     CACHED,
-    LEAST_GAIN,
     Probability,
+    Valuation,
     capped,
     exact,
     headline,
+    is_worth_acting,
     margin_of,
     number,
+    own_p90,
     shortened,
     valuation,
     variant,
@@ -62,6 +64,18 @@ REPEAT_SHARE = Decimal(HORIZON / REPEATS_KNOWN_FOR / 2)
 """Of what is bought again: bought first at any time of the horizon, half of it is left on average."""
 
 
+class _Offer(NamedTuple):
+    """A product that may be offered: what is typically ordered first, and what offering it is worth."""
+
+    product: ProductFacts
+    score: float
+    first_quantity: Decimal
+    unit_price: Decimal
+    probability: Probability
+    worth: Valuation
+    is_assumed: bool
+
+
 class _Reason(NamedTuple):
     """The link that explains an offer best: of `buyers` accounts that buy the known product, `both` buy it too."""
 
@@ -72,24 +86,26 @@ class _Reason(NamedTuple):
     is_in_order: bool
 
 
-def detect(facts: OrderFacts) -> Iterator[Signal]:
+def detect(facts: OrderFacts) -> Iterator[Signal | None]:
     """Offer up to three products that were never bought, best score first."""
     if facts.fit is None or facts.products is None:
         return
     scores = _scores(facts)
-    basket = facts.basket
+    most = own_p90(facts, HORIZON)
     offered: set[str] = set()
     for product_id in nlargest(4 * OFFERS, scores, key=scores.__getitem__):
         product = facts.products.get(product_id)
-        if product is None or not _may_be_offered(product, facts, basket):
+        if product is None or not _may_be_offered(product, facts):
             continue
         thing = thing_of(product.name)
-        signal = None if thing in offered else _signal(facts, product, scores[product_id])
-        if signal is None:
+        offer = None if thing in offered else _offer(facts, product, scores[product_id], most)
+        if offer is None:
             continue
-        yield signal
-        if signal.value >= LEAST_GAIN:  # one that is not kept takes nobody's place
-            offered.add(thing)
+        if not is_worth_acting(offer.worth.gain, KIND.action, facts.assumptions):
+            yield None
+            continue
+        yield _signal(facts, offer)
+        offered.add(thing)
         if len(offered) == OFFERS:
             return
 
@@ -110,26 +126,27 @@ def _scores(facts: OrderFacts) -> dict[int, float]:
     for each in facts.lines:
         age = (facts.as_of - each.history[0].at) / HALF_LIFE if each.history else None
         weight = BASKET_WEIGHT if age is None else BASKET_WEIGHT - 0.5**age
-        for product_id, score, _, _ in each.product.neighbours:
-            scores[product_id] = scores.get(product_id, 0.0) + weight * score
+        for product_id, near in each.product.neighbours.items():
+            scores[product_id] = scores.get(product_id, 0.0) + weight * near.score
     for known in (facts.basket, scores.keys() & facts.bought):
         for product_id in known:
             scores.pop(product_id, None)
     return scores
 
 
-def _may_be_offered(product: ProductFacts, facts: OrderFacts, basket: frozenset[int]) -> bool:
+def _may_be_offered(product: ProductFacts, facts: OrderFacts) -> bool:
     """Not a substitute of what they buy, not discontinued, not out of stock, and with enough buyers to believe."""
     return (
         product.can_be_offered
         and product.fitted is not None
         and product.fitted.buyers >= FEWEST_BUYERS
-        and product.substitutes.isdisjoint(basket)
+        and product.substitutes.isdisjoint(facts.basket)
         and product.substitutes.isdisjoint(facts.bought)
     )
 
 
-def _signal(facts: OrderFacts, product: ProductFacts, score: float) -> Signal | None:
+def _offer(facts: OrderFacts, product: ProductFacts, score: float, most: Decimal | None) -> _Offer | None:
+    """Return what offering it is worth; None where no price is known. `most`: what the customer orders at most."""
     fitted = product.fitted
     if fitted is None or fitted.unit_price is None or fitted.first_quantity is None:
         return None
@@ -140,11 +157,17 @@ def _signal(facts: OrderFacts, product: ProductFacts, score: float) -> Signal | 
     margin, is_assumed = margin_of(first_order, product, facts.assumptions)
     probability = _unaided(facts, score)
     times = 1 + (fitted.repeats or Decimal(0)) * REPEAT_SHARE
-    stake = capped(margin * times, first_order * times, facts, HORIZON)
+    stake = capped(margin * times, first_order * times, most)
     worth = valuation(KIND.name, stake, probability, facts.assumptions, is_assumed=is_assumed)
+    return _Offer(product, score, first_quantity, fitted.unit_price, probability, worth, is_assumed)
+
+
+def _signal(facts: OrderFacts, offer: _Offer) -> Signal:
+    product, probability, worth = offer.product, offer.probability, offer.worth
     reason = _reason(facts, product)
     title, question, links = _wording(product.name, reason)
-    first = f"{number(first_quantity)} at {exact(fitted.unit_price, facts.assumptions.base_currency)} each."
+    price = exact(offer.unit_price, facts.assumptions.base_currency)
+    first = f"{number(offer.first_quantity)} at {price} each."
     return Signal(
         kind=KIND.name,
         customer_id=facts.customer.id,
@@ -162,10 +185,10 @@ def _signal(facts: OrderFacts, product: ProductFacts, score: float) -> Signal | 
         evidence=(*links, Evidence("Typical first order", first)),
         as_of=facts.as_of,
         expires_at=facts.as_of + SHOWS_FOR,
-        assumed_margin=is_assumed,
-        revenue=first_order,
+        assumed_margin=offer.is_assumed,
+        revenue=offer.first_quantity * offer.unit_price,
         product_id=product.id,
-        detail={"score": round(score, 6), "first_quantity": str(first_quantity)},
+        detail={"score": round(offer.score, 6), "first_quantity": str(offer.first_quantity)},
     )
 
 
@@ -184,16 +207,15 @@ def _unaided(facts: OrderFacts, score: float) -> Probability:
 
 def _reason(facts: OrderFacts, product: ProductFacts) -> _Reason | None:
     """The strongest link from this order; else from what the customer bought before."""
-    wanted = product.id
     linked = [
-        (near, each) for each in facts.lines for near in each.product.neighbours if near.product_id == wanted
+        (near, each) for each in facts.lines if (near := each.product.neighbours.get(product.id)) is not None
     ]
     if linked:
         near, line = max(linked, key=lambda link: link[0].score)
         return _Reason(line.product.id, line.product.name, near.both, near.buyers, is_in_order=True)
-    for near in product.neighbours:
-        known = facts.products.get(near.product_id) if facts.products else None
-        if near.product_id in facts.bought and known is not None and known.fitted is not None:
+    for product_id, near in product.neighbours.items():
+        known = facts.products.get(product_id) if facts.products and product_id in facts.bought else None
+        if known is not None and known.fitted is not None:
             return _Reason(known.id, known.name, near.both, known.fitted.buyers, is_in_order=False)
     return None
 

@@ -21,6 +21,7 @@ from services.scoring.value import (
     headline,
     margin_of,
     number,
+    own_p90,
     shortened,
     valuation,
 )
@@ -102,7 +103,7 @@ def _break(facts: OrderFacts, line: LineFacts, step: PriceBreak, extra: Decimal)
         step,
         valuation(
             KIND.name,
-            capped(margin, extra, facts, THIS_ORDER),
+            capped(margin, extra, own_p90(facts, THIS_ORDER)),
             UNAIDED,
             facts.assumptions,
             is_assumed=is_assumed,

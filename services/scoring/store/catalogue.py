@@ -103,7 +103,7 @@ class Catalogue(Mapping[int, ProductFacts]):
         """Read and keep these products, and the neighbours of each."""
         self._load(connection, product_ids)
         new = [each for each in product_ids if each not in self._with_neighbours]
-        self._load(connection, {near.product_id for each in new for near in self._products[each].neighbours})
+        self._load(connection, {near for each in new for near in self._products[each].neighbours})
         self._with_neighbours.update(new)
 
     def _load(self, connection: Connection, product_ids: Collection[int]) -> None:
@@ -266,7 +266,7 @@ def _product(row: Row[Any], lists: Lists) -> ProductFacts:
         substitutes=frozenset(each.substitute_id for each in rows("substitutes")),
         breaks=_breaks(rows("breaks"), rows("inferred_breaks")),
         costs=tuple(Cost(*tuple(each)[1:]) for each in rows("costs")),
-        neighbours=tuple(Neighbour(*tuple(each)[1:]) for each in rows("neighbours")),
+        neighbours={each.neighbour_id: Neighbour(*tuple(each)[2:]) for each in rows("neighbours")},
         bands=tuple(_band(each) for each in rows("bands")),
         fitted=ItemFit(
             items[0].buyers, *(None if each is None else _amount(each) for each in tuple(items[0])[3:])

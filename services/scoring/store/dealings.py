@@ -21,8 +21,17 @@ class Dealings:
     holds: Mapping[tuple[int, date], frozenset[str]] = field(default_factory=dict)
 
 
+# Few have any agreement, with themselves, their parent or their segment: nobody else's lines are looked up.
+_AGREED_WITH = text("""
+    SELECT id FROM customer WHERE id = ANY(CAST(:customers AS bigint[])) AND (
+        EXISTS (SELECT FROM price_agreement AS agreement
+                WHERE agreement.customer_id IN (customer.id, customer.parent_id))
+        OR EXISTS (SELECT FROM price_agreement AS agreement
+                   WHERE agreement.customer_id IS NULL AND agreement.segment = customer.segment))
+""")
+
 # The nearest agreement: with the customer, its parent, its segment; for the product, its category; the newest. Each
-# part is one look into the unique index, and none is taken where no price was ever agreed.
+# part is one look into the unique index.
 _PRICES = text("""
     SELECT asked.nr, nearest.unit_price
     FROM unnest(CAST(:customers AS bigint[]), CAST(:products AS bigint[]), CAST(:currencies AS text[]),
@@ -50,7 +59,6 @@ _PRICES = text("""
           AND coalesce(found.valid_to >= asked.day, true)
         ORDER BY found.distance, found.valid_from DESC LIMIT 1
     ) AS nearest
-    WHERE EXISTS (SELECT FROM price_agreement)
 """)
 
 _HOLDS = text("""
@@ -66,7 +74,10 @@ def load(
     connection: Connection, prices: Collection[PriceKey], customers: Collection[tuple[int, date]]
 ) -> Dealings:
     """Return the prices agreed, per base unit in the currency asked for, and the holds open on those days."""
-    keys, days = list(prices), list(customers)
+    days = list(customers)
+    asked = {"customers": as_array({each[0] for each in prices})}
+    agreed_with = set(connection.scalars(_AGREED_WITH, asked)) if prices else set()
+    keys = [each for each in prices if each[0] in agreed_with]
     arguments = {
         "customers": as_array(each[0] for each in keys),
         "products": as_array(each[1] for each in keys),
