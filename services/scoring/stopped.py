@@ -9,7 +9,8 @@ import ibis
 from services.scoring.day_signals import Wording, signal
 from services.scoring.effects import in_ten
 from services.scoring.margins import at_own_margin
-from services.scoring.value import shortened
+from services.scoring.silence import still_silent
+from services.scoring.value import readable, shortened
 from shared.domain.signal import Evidence, Signal
 
 GAPS_ABSENT = 3
@@ -20,12 +21,12 @@ SHOWS_FOR = timedelta(days=14)
 LONGEST_NAME = 36
 
 
-def candidates(facts: Any, table: str) -> ibis.Table | None:  # noqa: ANN401 - of any of our facts
-    """Return all that live customers stopped taking, each firing; None while nothing was learnt."""
+def candidates(facts: Any, table: str, key: str) -> ibis.Table | None:  # noqa: ANN401 - of any of our facts
+    """Return all that live customers stopped taking (`key`: product_id or category), each firing; None: not learnt."""
     rows = facts.predictions.table(table)
     if rows is None:
         return None
-    rows = at_own_margin(facts, rows)
+    rows = at_own_margin(facts, still_silent(facts, rows, "customer_id", key))
     stopped_at = (GAPS_ABSENT * rows.usual_days).ceil().cast("int64")
     since = rows.silent_days - ibis.greatest(stopped_at, ABSENT_DAYS[0])
     return rows.mutate(fires=ibis.literal(value=True), score=rows.revenue, since_days=since)
@@ -35,13 +36,13 @@ def tell(
     row: Mapping[str, Any], kind: str, subject: str, name: str | None, product_id: int | None = None
 ) -> Signal:
     """Word what was stopped: since when, beside how often it was taken."""
-    name = shortened(" ".join((name or "it").split()), LONGEST_NAME)
+    name = shortened(readable(name or "it"), LONGEST_NAME)
     silent, usual = row["silent_days"], max(1, round(row["usual_days"]))
     wording = Wording(
         kind=kind,
         subject=subject,
         cause="absence",
-        headline=f"No {name} for {silent} days",
+        headline=f"No {name} for {silent} days, usually {usual}",
         question=f"Where do you get {name} now?",
         evidence=(
             Evidence(

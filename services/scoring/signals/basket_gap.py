@@ -8,9 +8,10 @@ within 30.
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from statistics import median
+from typing import Any
 
 from services.scoring.facts import (
     DUE,
@@ -22,6 +23,7 @@ from services.scoring.facts import (
     cost_on,
     day_of,
 )
+from services.scoring.outcomes import half_bought
 from services.scoring.value import (
     THIS_ORDER,
     Probability,
@@ -49,6 +51,9 @@ NAMED = 3
 
 SHOWS_FOR = timedelta(days=2)
 
+MADE_UP_WITHIN = timedelta(days=14)
+"""What is bought so soon after was not lost: on this order, or on one that makes up for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Missing:
@@ -68,8 +73,8 @@ def detect(facts: OrderFacts) -> Iterator[Signal]:
     """Find the usual items that are due and missing."""
     if not facts.regulars or facts.rate is None or facts.products is None or not facts.lines:
         return
-    today = day_of(facts.as_of)
-    days = sorted({day for each in facts.past_orders if (day := day_of(each.at)) < today})
+    today = facts.today
+    days = sorted({day for each in facts.past_orders if (day := day_of(each.at, facts.zone)) < today})
     missing = [
         each
         for product_id, history in facts.regulars.items()
@@ -93,11 +98,11 @@ def _missing(
 
     `order_days` are those before today, in order.
     """
-    first, last, today = day_of(history[-1].at), day_of(history[0].at), day_of(facts.as_of)
+    first, last, today = day_of(history[-1].at, facts.zone), day_of(history[0].at, facts.zone), facts.today
     of_days = len(order_days) - bisect_left(order_days, first)
     if last >= today or len(history) < USUAL_SHARE * of_days:
         return None
-    bought = by_day(history)
+    bought = by_day(history, facts.zone)
     if len(bought) < FEW_PURCHASES:
         return None
     quantity = median(bought.values())
@@ -151,7 +156,7 @@ def _signal(facts: OrderFacts, missing: list[_Missing]) -> Signal:
                 Evidence(
                     shortened(each.product.name),
                     f"On {each.days} of {each.of_days} orders, usually {number(each.quantity)};"
-                    f" last {(day_of(facts.as_of) - each.last).days} days ago.",
+                    f" last {(facts.today - each.last).days} days ago.",
                 )
                 for each in missing[:NAMED]
             ),
@@ -166,6 +171,11 @@ def _signal(facts: OrderFacts, missing: list[_Missing]) -> Signal:
     )
 
 
+def outcome(facts: Any, as_of: datetime, rows: Any) -> Any:  # noqa: ANN401 - ibis tables
+    """Return per customer and first item `happened`: they bought half of the missing items in the 14 days after."""
+    return half_bought(facts, as_of, rows, MADE_UP_WITHIN)
+
+
 def ends(facts: OrderFacts, episode: Episode) -> str | None:
     """End when the customer takes it again."""
     return "the customer took it" if episode.product_id in facts.basket else None
@@ -176,6 +186,8 @@ KIND = OrderSignalKind(
     version="1",
     detect=detect,
     ends=ends,
+    outcome=outcome,
+    outcome_within=MADE_UP_WITHIN,
     episode_ttl=timedelta(days=30),
     is_selling=True,
     action=Action.MENTION,

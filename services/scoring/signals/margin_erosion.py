@@ -9,7 +9,7 @@ days by the Mann-Kendall test and by 2 points; or, where only some items slip, w
 items below the market does, by 25 points. Averages weighted by revenue are not used: mix drowns them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -18,14 +18,15 @@ import ibis
 
 from services.scoring.bridge import CAUSES, Bridge, Sold, bridge
 from services.scoring.corrections import (
-    NAMED,
     SHOWS_FOR,
+    by_item,
+    item_count,
     listed,
     lost,
     money,
-    name_of,
     on,
     price,
+    products_in,
     put_right,
     signal,
     units,
@@ -259,10 +260,10 @@ def _by_market(row: Mapping[str, Any]) -> Wording:
         subject="prices",
         shows_for=SHOWS_FOR,
         cause="price",
-        headline=f"Prices {_percent(share)} lower on {len(losing)} of {_count(row['items'])}",
+        headline=f"Prices {_percent(share)} lower on {products_in(losing)} of {item_count(row['items'])}",
         question="Who agreed the lower prices, and until when do they hold?",
-        evidence=(Evidence("Prices since then", total), *(_item(item, currency) for item in plain[:NAMED])),
-        detail={"cause": "price", "items": len(losing)},
+        evidence=(Evidence("Prices since then", total), *by_item(plain, lambda item: _item(item, currency))),
+        detail={"cause": "price", "items": products_in(losing)},
     )
 
 
@@ -286,8 +287,8 @@ def _by_bridge(row: Mapping[str, Any]) -> Wording:
     usual = sum(item["net"] * (1 - item["cost_before"] / item["net_before"]) for item in same) / net
     now = 1 - sum(item["cost"] for item in same) / net
     total = (
-        f"{_percent(now)} since {since}, {_percent(usual)} in the year before, on the {_count(same)} bought in both:"
-        f" {money(lost(row), currency)} less margin in 90 days."
+        f"{_percent(now)} since {since}, {_percent(usual)} in the year before, on the {item_count(same)} bought in"
+        f" both: {money(lost(row), currency)} less margin in 90 days."
     )
     losing = [name for name in found.culprits(("price", "cost"), len(items)) if items[name]["loss"] > 0]
     return Wording(
@@ -299,7 +300,7 @@ def _by_bridge(row: Mapping[str, Any]) -> Wording:
         question=_QUESTIONS[cause],
         evidence=(
             Evidence("Margin on the same items", total),
-            *(_item(items[name], currency) for name in losing[:NAMED]),
+            *by_item([items[name] for name in losing], lambda item: _item(item, currency)),
             Evidence("Margin in 90 days beside a usual quarter", _spoken(found, currency)),
         ),
         detail={"cause": cause, "bridge": {name: str(getattr(found.effects, name)) for name in CAUSES}},
@@ -343,7 +344,7 @@ def _signed(amount: Decimal, currency: str) -> str:
     return f"{'-' if amount < 0 else '+'}{money(abs(float(amount)), currency)}"
 
 
-def _item(item: Mapping[str, Any], currency: str) -> Evidence:
+def _item(item: Mapping[str, Any], currency: str) -> str:
     """What an item cost the customer, and us, before and lately."""
     new = f"{price(item['new_price'], currency)} on {on(item['new_day'])}, {units(item['quantity'])} bought"
     old = f"{price(item['old_price'], currency)} on {on(item['old_day'])}, now " if item["old_day"] else ""
@@ -351,15 +352,11 @@ def _item(item: Mapping[str, Any], currency: str) -> Evidence:
     if item["old_cost"] is not None and item["new_cost"] is not None:
         costs = f" It cost us {price(item['old_cost'], currency)}, now {price(item['new_cost'], currency)}."
     others = f" Others pay {price(item['market_price'], currency)}." if item["market_price"] else ""
-    return Evidence(name_of(item), f"{old}{new}: about {money(item['loss'], currency)} lost.{costs}{others}")
+    return f"{old}{new}: about {money(item['loss'], currency)} lost.{costs}{others}"
 
 
 def _percent(share: float) -> str:
     return f"{share:.0%}" if abs(share) >= 0.1 else f"{share:.1%}"
-
-
-def _count(items: Sequence[object]) -> str:
-    return f"{len(items)} items" if len(items) != 1 else "one item"
 
 
 def outcome(facts: Sales, as_of: datetime, rows: ibis.Table) -> ibis.Table:
