@@ -123,12 +123,12 @@ def measure(
     return Quality(fmean(precisions), fmean(recalls), fmean(counts), fmean(fired), len(regular))
 
 
-def figures(lines: Path) -> list[Figure]:
+def figures(lines: Path, *, seeds: int = SEEDS) -> list[Figure]:
     """Measure both injections, each with its goals."""
     found = []
     for what, halves, least_precision, least_recall in (("all", 2, 0.9, 0.7), ("half of the", 1, 0.6, 0.5)):
-        quality = measure(lines, halves=halves)
-        who = f"{LEAKING} of {quality.regular} customers, mean of {SEEDS} seeds"
+        quality = measure(lines, halves=halves, seeds=range(seeds))
+        who = f"{LEAKING} of {quality.regular} customers, mean of {seeds} seeds"
         found.append(
             Figure(
                 what=f"Margin creep, {what} items leak: {who}",

@@ -134,15 +134,20 @@ def _lead(trade: Trade, found: backtest_report.Result) -> Iterator[str]:
     if quiet is None:
         yield "No customer would have been named as going quiet."
     else:
-        came = quiet.stayed.of - quiet.stayed.hits
-        money = backtest_report.spoken_money(found.currency)
-        yield (
-            f"{quiet.alerts} times a customer would have been named as going quiet. Of the {quiet.stayed.of} whose 90"
-            f" days are over, {quiet.stayed.hits} ordered no more, who used to bring {money(quiet.lost)} margin a"
-            f" quarter; {came} came back by themselves."
-        )
+        named = f"{quiet.alerts} times" if quiet.alerts > 1 else "Once"
+        yield f"{named} a customer would have been named as going quiet{_what_then(quiet, found.currency)}."
         if quiet.missed:
             yield f"{quiet.missed} more stopped ordering without having been named."
+
+
+def _what_then(quiet: backtest_report.KindResult, currency: str) -> str:
+    known, gone = quiet.stayed.of, quiet.stayed.hits
+    if not known:
+        return "; their 90 days are not over"
+    money = backtest_report.spoken_money(currency)(quiet.lost)
+    lost = f"{gone} ordered no more, who used to bring {money} margin a quarter" if gone else "all came back"
+    back = f"; {known - gone} came back by themselves" if gone and gone < known else ""
+    return f". Of the {known} whose 90 days are over, {lost}{back}"
 
 
 def _notes(trade: Trade) -> Iterator[str]:

@@ -282,8 +282,9 @@ def as_json(found: Result) -> dict[str, Any]:
 
 
 def without_silent(found: Result) -> Result:
-    """Leave out the kinds that said nothing and missed nothing."""
-    return replace(found, kinds=tuple(each for each in found.kinds if each.alerts or each.missed))
+    """Leave out the kinds that said nothing and missed nothing; the others by what is at stake, most first."""
+    speaking = (each for each in found.kinds if each.alerts or each.missed)
+    return replace(found, kinds=tuple(sorted(speaking, key=lambda each: -each.stake)))
 
 
 def page(found: Result, *, title: str, lead: Sequence[str], notes: Sequence[str]) -> str:

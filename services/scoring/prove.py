@@ -14,14 +14,14 @@ def facts_from(  # noqa: PLR0913 - what an export tells of
     engine: Engine,
     as_of: datetime,
     zone: str,
-    lines: pa.Table,
+    lines: pa.Table | pa.RecordBatchReader,
     *,
     products: Mapping[int, tuple[str, str | None]],
     heads: Mapping[int, int],
     owners: Mapping[int, int],
 ) -> Facts:
     """Return facts of product lines as `read_facts` has them. `products` have name and category; `heads` customers."""
-    own = engine.load("line", lines.to_reader())
+    own = engine.load("line", lines if isinstance(lines, pa.RecordBatchReader) else lines.to_reader())
     purchases = engine.keep("purchase", purchases_of(own))
 
     def table(called: str, rows: Sequence[tuple[object, ...]], /, **columns: pa.DataType) -> ibis.Table:

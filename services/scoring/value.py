@@ -167,13 +167,13 @@ def rounded(amount: Decimal, currency: str) -> str:
     """An amount as people write it: £25 from ten on, £4.10 below."""
     digits = f"{amount:,.0f}" if abs(amount) >= 10 else f"{amount:,.2f}"
     symbol = SYMBOLS.get(currency)
-    return f"{symbol}{digits}" if symbol else f"{digits} {currency}"
+    return f"{symbol}{digits}" if symbol else f"{digits} {currency}".rstrip()
 
 
 def exact(amount: Decimal, currency: str) -> str:
     """An amount to the cent: unit prices, and what a customer paid."""
     symbol = SYMBOLS.get(currency)
-    return f"{symbol}{amount:,.2f}" if symbol else f"{amount:,.2f} {currency}"
+    return f"{symbol}{amount:,.2f}" if symbol else f"{amount:,.2f} {currency}".rstrip()
 
 
 def number(quantity: Decimal) -> str:

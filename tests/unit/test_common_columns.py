@@ -36,7 +36,7 @@ def read(folder: Path, *rows: str) -> Trade:
              '7;14-03-2024;C1;"Acme, Ltd";S1;Saw;10;€ 1.234,50'), id="Dutch",
         ),
         pytest.param(
-            ("Número de pedido;Fecha;Código cliente;Nombre cliente;Código artículo;Descripción;Cantidad;Precio unitario",
+            ("Número de pedido;Fecha;Código cliente;Nombre cliente;Referencia;Descripción;Cantidad;Precio unitario",
              '7;14/03/24 09:30;C1;"Acme, Ltd";S1;Saw;10;1234,50'), id="Spanish, with a clock",
         ),
         pytest.param(

@@ -30,7 +30,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class ColumnMap:
-    """How one kind of file tells of orders. Fields are SQL expressions over the words of `headers`, `file` and `let`."""
+    """How one kind of file tells of orders. Fields are SQL expressions over the words of the first three parts."""
 
     name: str
     description: str
@@ -99,8 +99,8 @@ def read_map(name: str) -> ColumnMap:
 
 
 def _of(name: str, toml: dict[str, object]) -> ColumnMap:
-    known = {"description", "zone", "currency", "optional", "headers", "file", "let", "rejects", "row", "order", "customer",
-             "line", "returns"}  # fmt: skip
+    known = {"description", "zone", "currency", "optional", "headers", "file", "let", "rejects", "row", "order",
+             "customer", "line", "returns"}  # fmt: skip
     if unknown := set(toml) - known:
         raise MapFault(f"the column map {name} holds unknown parts: {', '.join(sorted(unknown))}")
     parts: dict[str, dict[str, str]] = {

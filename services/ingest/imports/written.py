@@ -16,7 +16,8 @@ NUMBER = """
 written_number(text, decimal_comma) AS coalesce(
     CASE WHEN NOT decimal_comma THEN TRY_CAST(text AS DECIMAL(24, 6)) END,
     CASE WHEN regexp_matches(text, '^[ (]*-|^ *[(]|- *$') THEN -1 ELSE 1 END * TRY_CAST(
-        CASE WHEN decimal_comma AND (text LIKE '%,%' OR regexp_matches(text, '^[^0-9]*[0-9]{1,3}([.][0-9]{3})+[^0-9]*$'))
+        CASE WHEN decimal_comma
+              AND (text LIKE '%,%' OR regexp_matches(text, '^[^0-9]*[0-9]{1,3}([.][0-9]{3})+[^0-9]*$'))
              THEN replace(regexp_replace(text, '[^0-9,]', '', 'g'), ',', '.')
              ELSE regexp_replace(text, '[^0-9.]', '', 'g') END
         AS DECIMAL(24, 6)))

@@ -365,8 +365,8 @@ def before(facts: Facts, as_of: datetime) -> Facts:
         as_of=as_of,
         lines=lines,
         purchases=purchases,
-        history=engine.keep("earlier_history", history_of(purchases)),
-        order_days=engine.keep("earlier_order_day", order_days_of(lines, purchases)),
+        history=history_of(purchases),
+        order_days=order_days_of(lines, purchases),
         predictions=Predictions(engine, None),
         kept={},
     )

@@ -6,7 +6,7 @@ bought new within 60 days (three cutoffs), against 3.7-5.1 % by popularity; cosi
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from math import ceil
 
@@ -221,8 +221,9 @@ def judge(facts: Facts) -> CrossSellGrade:
 
     Popularity is that of the last 60 days or of all time, whichever did better: the harder one to beat.
     """
-    earlier = before(facts, facts.as_of - HORIZON)
     engine = facts.engine
+    earlier = before(facts, facts.as_of - HORIZON)
+    earlier = replace(earlier, history=engine.keep("earlier_history", earlier.history))
     links = engine.keep("earlier_link", neighbours_of(engine, earlier.history))
     later = facts.accounts.filter(facts.accounts.at >= naive(earlier.as_of))
     bought = engine.keep("bought", later.select("customer_id", "product_id").distinct())
