@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from statistics import mean
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from bench.month_judge import AFTER, Named, Past, Pasts, by_weight, caught, plain_rule, read
 
@@ -18,6 +18,8 @@ CALL, CORRECTION = 10.0, 3.0
 CORRECTIONS = ("price_error", "below_floor", "margin_erosion", "discount_outlier", "cost_not_passed_on")
 
 JUDGED = Path(__file__).parent / "month_judged.csv"
+HOLDS = timedelta(days=7)
+"""A judgement holds for a message of these days about the same customer and kind, when another run sends it."""
 
 
 @dataclass(slots=True)
@@ -50,6 +52,14 @@ class Message:
     def lead(self) -> Point:
         """The reason for the message."""
         return self.points[0]
+
+
+class Judgement(NamedTuple):
+    """Whether a message of a day is worth a call, and why."""
+
+    day: date
+    call: str
+    why: str
 
 
 @dataclass(slots=True)
@@ -143,7 +153,7 @@ def page(replay: Replay, reference: Path) -> str:
         "",
         *_best(replay.messages),
     ]
-    return "\n".join(parts)
+    return "\n".join(parts).rstrip() + "\n"
 
 
 def _by_kind(messages: Sequence[Message], pasts: Pasts) -> Iterable[str]:
@@ -219,23 +229,38 @@ def _best(messages: Sequence[Message]) -> Iterable[str]:
     """The best by gain, word for word, each with our judgement."""
     best = sorted(messages, key=lambda each: -each.lead.gain)[:BEST]
     judged = _judged()
-    said = [judged.get((str(each.day), each.customer), ("", "not judged yet")) for each in best]
-    yes = sum(answer == "yes" for answer, _ in said)
+    said = [_judgement(judged, each) for each in best]
+    answers = [answer for answer, _ in said if answer]
     yield f"## The {len(best)} best messages: would you call?"
     yield ""
-    yield f"By gain. Judged from the message and the customer's history up to that day: {yes} of {len(best)} yes."
+    yield "By gain. Judged by one of us as the rep who reads them, from the message and the customer's history up to"
+    yield f"that day (`bench/month_judged.csv`): {answers.count('yes')} of the {len(answers)} judged yes."
     yield ""
     yield "| | day | customer | message | call? | why |"
     yield "|---|---|---|---|---|---|"
     for number, (each, (answer, reason)) in enumerate(zip(best, said, strict=True), 1):
         yield f"| {number} | {each.day:%-d %b} | {each.customer} | {each.subject} | {answer} | {reason} |"
     for number, each in enumerate(best, 1):
-        yield f"\n### {number}. {each.day:%a %-d %b}, to {each.rep}: {each.subject}\n\n```\n{each.text.strip()}\n```"
+        yield f"\n### {number}. {each.day:%a %-d %b}, to {each.rep}: {each.subject}\n\n```\n{_shown(each.text)}\n```"
 
 
-def _judged() -> dict[tuple[str, str], tuple[str, str]]:
-    """What we said of each message, by its day and customer."""
-    if not JUDGED.exists():
-        return {}
+def _shown(text: str) -> str:
+    """The mail without its last lines, which are the same in all: the link, why, and from whom."""
+    return text.partition("\nDone, not now")[0].strip()
+
+
+def _judgement(judged: Mapping[tuple[str, str], Judgement], message: Message) -> tuple[str, str]:
+    """What was said of a message of these days about the same."""
+    said = judged.get((message.customer, message.lead.kind))
+    if said is None or abs(message.day - said.day) > HOLDS:
+        return "", "not judged yet"
+    return said.call, said.why
+
+
+def _judged() -> dict[tuple[str, str], Judgement]:
+    """Our judgements by customer and kind."""
     with JUDGED.open(newline="") as lines:
-        return {(row["day"], row["customer"]): (row["call"], row["why"]) for row in csv.DictReader(lines)}
+        return {
+            (row["customer"], row["kind"]): Judgement(date.fromisoformat(row["day"]), row["call"], row["why"])
+            for row in csv.DictReader(lines)
+        }

@@ -25,10 +25,11 @@ KINDS: dict[str, DaySignalKind[OrderFacts]] = {
 GBP = Assumptions("GBP")
 LEARNT = {name: kind for name, kind in KINDS.items() if kind.needs_model is not None}
 ROW: dict[str, Any] = {
-    "customer_id": 1, "silent_days": 61, "usual_days": 21.6, "order_days": 12, "days": 9, "orders_since": 4,
-    "buyers": 14, "tail": 0.02, "p_lost": 0.7, "p0": 0.3, "revenue": 900.0, "gain": 27.0, "is_estimated": 0,
-    "is_off_season": 0, "product_id": 1, "category": "Lanterns", "usual_quarter": 2000.0, "last_quarter": 900.0,
-    "deviation": -2.5, "drop": 0.55, "orders_quarter": 5, "margin_rate": 0.3, "is_margin_assumed": True,
+    "customer_id": 1, "silent_days": 61, "usual_days": 21.6, "longest_days": 33, "order_days": 12, "days": 9,
+    "orders_since": 4, "buyers": 14, "tail": 0.02, "p_lost": 0.7, "p0": 0.3, "revenue": 900.0, "gain": 27.0,
+    "is_estimated": 0, "is_off_season": 0, "product_id": 1, "category": "Lanterns", "usual_quarter": 2000.0,
+    "last_quarter": 900.0, "deviation": -2.5, "drop": 0.55, "orders_quarter": 5, "margin_rate": 0.3,
+    "is_margin_assumed": True,
 }  # fmt: skip
 
 
@@ -62,6 +63,26 @@ def test_going_quiet_states_the_fact_and_then_how_many_come_back() -> None:
     signal = GOING_QUIET.tell(ROW | {"margin_rate": 0.3, "as_of": AS_OF, "assumptions": GBP})
     assert signal.headline == "No order for 61 days, usually 22"
     assert signal.evidence[-1].text == "3 in 10 order again within 90 days by themselves."
+
+
+@pytest.mark.parametrize(
+    ("usual", "longest", "since"),
+    [
+        pytest.param(30, 50, 10, id="longer than ever before: for ten days"),
+        pytest.param(38, 50, 4, id="one and a half times the usual, which is more"),
+        pytest.param(30, 61, None, id="not longer than once before"),
+        pytest.param(20, 90, 11, id="from 2.5 times the usual on, whatever they did once"),
+        pytest.param(50, 50, None, id="not yet one and a half times the usual"),
+        pytest.param(2, 3, 47, id="never before fourteen days"),
+    ],
+)
+def test_going_quiet_fires_for_a_silence_that_is(usual: float, longest: int, since: int | None) -> None:
+    with facts_of([Bought(1, AS_OF.date() - timedelta(days=61))]) as facts:
+        learnt = {name: value for name, value in ROW.items() if "margin" not in name}
+        rows = pa.Table.from_pylist([learnt | {"usual_days": float(usual), "longest_days": longest}])
+        facts.predictions.made["going_quiet"] = facts.engine.load("going_quiet", rows.to_reader())
+        (row,) = facts.engine.rows(GOING_QUIET.candidates(facts, AS_OF))
+    assert (row["since_days"] if row["fires"] else None) == since
 
 
 def test_acting_moves_most_where_it_hangs_in_the_balance() -> None:

@@ -20,6 +20,11 @@ SHOWS_FOR = timedelta(days=7)
 OVERDUE = 1.5
 """Times the usual gap: sooner, "no order for 24 days, usually 22" tells a rep nothing."""
 
+BEYOND_THEIR_LONGEST = 2.5
+"""Up to so many usual gaps, a silence is news only where they never made one as long before. On a gift wholesaler that
+leaves out one in three of the overdue of four months, and one in six of those who then stayed away for 90 days.
+"""
+
 SHORTEST_SILENCE_DAYS = 14
 FEWEST_ORDER_DAYS = 5
 
@@ -30,14 +35,10 @@ def candidates(facts: Any, as_of: datetime) -> Any:  # noqa: ANN401, ARG001 - an
     if rows is None:
         return facts.nobody
     rows = at_own_margin(facts, still_silent(facts, rows, "customer_id"), of_heads=True)
-    fires = (
-        (rows.silent_days >= SHORTEST_SILENCE_DAYS)
-        & (rows.silent_days >= OVERDUE * rows.usual_days)
-        & (rows.order_days >= FEWEST_ORDER_DAYS)
-        & (rows.is_off_season == 0)
-    )
-    overdue_at = (OVERDUE * rows.usual_days).ceil().cast("int64")
-    since = rows.silent_days - ibis.greatest(overdue_at, SHORTEST_SILENCE_DAYS)
+    unusual = ibis.least(rows.longest_days + 1, BEYOND_THEIR_LONGEST * rows.usual_days)
+    overdue_at = ibis.greatest(SHORTEST_SILENCE_DAYS, OVERDUE * rows.usual_days, unusual).ceil().cast("int64")
+    since = rows.silent_days - overdue_at
+    fires = (since >= 0) & (rows.order_days >= FEWEST_ORDER_DAYS) & (rows.is_off_season == 0)
     return rows.mutate(fires=fires, score=rows.p_lost, since_days=since)
 
 
@@ -54,7 +55,8 @@ def tell(row: Mapping[str, Any]) -> Signal:
         evidence=(
             Evidence(
                 "Their rhythm",
-                f"{row['order_days']} order days, usually {usual} days apart; {silent} days since the last.",
+                f"{row['order_days']} order days, usually {usual} days apart, at most {row['longest_days']};"
+                f" {silent} days since the last.",
             ),
             Evidence(
                 "Customers like this",

@@ -68,6 +68,7 @@ def predict(facts: Facts, lesson: Lesson | None) -> Iterator[Derived]:
         "customer_id": pa.array(now["customer_id"].astype(np.int64)),
         "silent_days": pa.array(now["silent_days"].astype(np.int64)),
         "usual_days": pa.array(now["usual_gap"]),
+        "longest_days": pa.array(now["gap_most"].astype(np.int64)),
         "order_days": pa.array(now["order_days"].astype(np.int64)),
         "tail": pa.array(now["tail"]),
         "p_lost": pa.array(lost),
