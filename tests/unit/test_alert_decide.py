@@ -88,6 +88,18 @@ def verdicts(plan: Plan) -> list[tuple[int, str, str]]:
             {"is_proven": False}, History(), ("inbox_only", "unproven_model"), id="an unproven model is kept"
         ),
         pytest.param(
+            {"is_inbox_only": True},
+            History(),
+            ("inbox_only", "for_the_inbox"),
+            id="a kind for the inbox is kept",
+        ),
+        pytest.param(
+            {"is_inbox_only": True},
+            history_of(an_episode(id=1, notified_at=None)),
+            ("suppressed", "within_repeat_interval"),
+            id="what stands in the inbox is not repeated there",
+        ),
+        pytest.param(
             {"is_withdrawn": True}, History(), ("suppressed", "withdrawn"), id="the withdrawn is dropped"
         ),
         pytest.param(

@@ -12,7 +12,8 @@ from math import inf
 import ibis
 import pyarrow as pa
 
-from services.scoring.fit.calibration import Bin, Step, calibrate
+from services.scoring.fit.calibration import bands, bins_of
+from services.scoring.fit.due import due_items
 from services.scoring.fit.facts import Facts, before, naive
 from services.scoring.fit.model import Derived, Model
 
@@ -22,12 +23,13 @@ POPULARITY = 0.3
 HORIZON = timedelta(days=90)
 KEPT = 40
 BINS = 20
+NOTHING_MEASURED = pa.table({"least": [-inf], "until": [inf], "p0": [0.0]})
 
 
 def build(facts: Facts) -> Iterator[Derived]:
-    """Yield the best items of each customer, with the chance that each is bought within 90 days."""
+    """Yield the best items of each customer, with the chance that each is bought within 90 days; then what is due."""
     best = facts.engine.keep("reorder", best_of(facts))
-    steps = facts.engine.load("reorder_step", _steps(facts).to_reader())
+    steps = facts.engine.load("reorder_step", (_steps(facts) or NOTHING_MEASURED).to_reader())
     usual = facts.accounts.group_by("customer_id", "product_id").agg(
         quantity=facts.accounts.quantity.median(),
         unit_price=(facts.accounts.base_net / facts.accounts.quantity).median(),
@@ -39,6 +41,9 @@ def build(facts: Facts) -> Iterator[Derived]:
     )
     joined = reached.join(usual, ["customer_id", "product_id"])
     yield Derived("reorder_item", joined.mutate(span=joined.span.cast("int64")))
+    due = due_items(facts)
+    if due is not None:
+        yield Derived("reorder_due", due)
 
 
 def best_of(facts: Facts) -> ibis.Table:
@@ -61,27 +66,18 @@ def selling(facts: Facts) -> ibis.Table:
     return lately.group_by("product_id").agg(buyers=lately.customer_id.nunique())
 
 
-def _steps(facts: Facts) -> pa.Table:
-    """Return bands of score, and how often such items were bought in the 90 days before `as_of`."""
+def _steps(facts: Facts) -> pa.Table | None:
+    """Return bands of score, and how often such items were bought in the 90 days before `as_of`; None: no items."""
     earlier = before(facts, facts.as_of - HORIZON)
     later = facts.accounts.filter(facts.accounts.at >= naive(earlier.as_of))
     bought = later.select("customer_id", "product_id").distinct().mutate(hit=1)
     offers = best_of(earlier).left_join(bought, ["customer_id", "product_id"])
-    rising = ibis.window(order_by=["score", "customer_id", "product_id"])
-    binned = offers.mutate(part=ibis.ntile(BINS).over(rising))
-    bins = binned.group_by("part").agg(
-        least=binned.score.min(), offers=binned.count(), bought=binned.hit.count()
-    )
-    rows = facts.engine.rows(bins.order_by("part").drop("part"))
-    steps = calibrate([Bin(**row) for row in rows]) or (Step(0.0, 0.0, 0),)
-    ends = [*(step.least for step in steps[1:]), inf]
-    return pa.table(
-        {
-            "least": pa.array([0.0, *(step.least for step in steps[1:])]),
-            "until": pa.array(ends),
-            "p0": pa.array([step.probability for step in steps]),
-        }
-    )
+    return bands(facts.engine.rows(bins_of(offers.select("score", "customer_id", "product_id", "hit"), BINS)))
 
 
-MODEL = Model("reorder", build, keys={"reorder_item": ("customer_id", "product_id")})
+MODEL = Model(
+    "reorder",
+    build,
+    keys={"reorder_item": ("customer_id", "product_id"), "reorder_due": ("customer_id", "product_id")},
+    version="2",
+)
