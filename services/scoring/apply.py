@@ -6,7 +6,8 @@ Orders may come in any sequence: what a customer buys ends up the same.
 from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from datetime import date, tzinfo
+from decimal import ROUND_HALF_UP, Decimal
 
 import msgspec
 from sqlalchemy import Connection
@@ -17,6 +18,9 @@ from services.scoring.store.catalogue import Catalogue
 from services.scoring.store.orders import Revision
 from shared import identities
 from shared.domain.order import CustomerRef, Line, LineKind, Order, OrderKind, OrderStatus, in_base
+
+STORED = Decimal("0.0001")
+"""Prices are kept to so much."""
 
 CONFIRMED = (OrderStatus.CONFIRMED, OrderStatus.CLOSED)
 
@@ -72,22 +76,31 @@ class ResolvedOrder:
             raise ValueError("a guest's order has no customer")
         return self.customer.id
 
+    @property
+    def gives_back(self) -> bool:
+        """Does it give back what another order may have sold?"""
+        return any(
+            each.line.quantity < 0 and (each.line.returns_order_id or self.order.original_order_id)
+            for each in self.lines
+        )
+
     def purchases(self) -> dict[int, Purchase]:
-        """What a sale bought of each product: lines with quantity and price summed, as `store.items` defines it."""
-        bought: dict[int, Purchase] = {}
+        """What a sale that gives nothing back bought of each product, as `store.items` defines it."""
+        sums: dict[int, tuple[Decimal, Decimal]] = {}
         for each in self.lines if self.is_sale else ():
-            if each.product is None or each.line.quantity <= 0 or each.line.net <= 0:
-                continue
-            quantity, paid, other = each.line.quantity, each.line.net, bought.get(each.product.id)
-            if other is not None:
-                quantity, paid = quantity + other.quantity, paid + other.quantity * other.unit_price
-            purchase = Purchase(self.order.ordered_at, quantity, paid / quantity, self.order.currency)
-            bought[each.product.id] = purchase
-        return bought
+            if each.product is not None and (each.line.net or each.line.quantity < 0):
+                quantity, paid = sums.get(each.product.id, (Decimal(0), Decimal(0)))
+                sums[each.product.id] = quantity + each.line.quantity, paid + each.line.net
+        at, currency = self.order.ordered_at, self.order.currency
+        return {
+            product_id: Purchase(at, quantity, (paid / quantity).quantize(STORED, ROUND_HALF_UP), currency)
+            for product_id, (quantity, paid) in sums.items()
+            if quantity > 0 and paid > 0
+        }
 
 
 def resolve(
-    connection: Connection, revisions: Sequence[Revision], catalogue: Catalogue
+    connection: Connection, revisions: Sequence[Revision], catalogue: Catalogue, zone: tzinfo
 ) -> list[ResolvedOrder]:
     """Match the ids of revisions to ours, and lock their customers until commit. No order is written yet.
 
@@ -102,7 +115,7 @@ def resolve(
     customer_of, product_of = _our_ids(connection, revisions, parent_of.values())
     catalogue.load(connection, set(product_of.values()))
     catalogue.load_rates(
-        connection, {(each.order.currency, day_of(each.order.ordered_at)) for each in revisions}
+        connection, {(each.order.currency, day_of(each.order.ordered_at, zone)) for each in revisions}
     )
     held = orders.held(connection, revisions)
     before = {each.customer_id for each in held.values() if each.customer_id is not None}
@@ -110,10 +123,10 @@ def resolve(
     identities.name_parents(connection, {customer_of[child]: parent for child, parent in parent_of.items()})
     resolved = []
     for each in revisions:
-        order = each.order
+        order, day = each.order, day_of(each.order.ordered_at, zone)
         customer = customers[customer_of[order.source, order.customer.id]] if order.customer else None
-        rate = catalogue.rate(order.currency, day_of(order.ordered_at))
-        lines = _resolve_lines(connection, order, rate, product_of, catalogue)
+        rate = catalogue.rate(order.currency, day)
+        lines = _resolve_lines(connection, order, day, rate, product_of, catalogue)
         resolved.append(ResolvedOrder(each, customer, rate, lines, held.get(each.identity)))
     return resolved
 
@@ -142,12 +155,13 @@ def _our_ids(
 def _resolve_lines(
     connection: Connection,
     order: Order,
+    day: date,
     rate: Decimal | None,
     product_of: Mapping[identities.Name, int],
     catalogue: Catalogue,
 ) -> tuple[ResolvedLine, ...]:
     """Join lines with their products. A line's own cost, in the order's currency, goes before the master's."""
-    resolved, day = [], day_of(order.ordered_at)
+    resolved = []
     for number, line in enumerate(order.lines, start=1):
         is_product = line.kind == LineKind.PRODUCT and line.sku
         product = catalogue[product_of[order.source, line.sku]] if is_product and line.sku else None
@@ -179,7 +193,7 @@ def write_orders(connection: Connection, resolved: Sequence[ResolvedOrder]) -> l
 
 
 def write_lines(
-    connection: Connection, resolved: Sequence[ResolvedOrder], needs_rebuild: AbstractSet[int]
+    connection: Connection, resolved: Sequence[ResolvedOrder], needs_rebuild: AbstractSet[int], zone: tzinfo
 ) -> None:
     """Replace the lines of written orders, and bring what their customers buy in line with them.
 
@@ -194,7 +208,7 @@ def write_lines(
         for line in each.lines
         if line.product is not None
     }
-    items.rebuild(connection, lost | touched)
+    items.rebuild(connection, lost | touched, zone)
     added = [each for each in resolved if each.is_sale and each.customer_id not in needs_rebuild]
     by_identity = sorted(added, key=lambda each: each.revision.identity)
     newest_first = sorted(by_identity, key=lambda each: each.order.ordered_at, reverse=True)
@@ -205,6 +219,7 @@ def write_lines(
             for rank, each in enumerate(newest_first)
             for product_id, purchase in each.purchases().items()
         ],
+        zone,
     )
 
 

@@ -39,7 +39,7 @@ def fit_command(context: "Context", as_of: datetime | None) -> None:
 
     Models as of a moment before that of the current ones do not become current.
     """
-    items.refresh_if_asked(context.database, context.settings.base_currency)
+    _refresh(context)
     today = start_of_day(context.clock(), context.settings.time_zone)
     moment = as_of.replace(tzinfo=UTC) if as_of else today
     try:
@@ -54,6 +54,12 @@ def fit_command(context: "Context", as_of: datetime | None) -> None:
         raise click.ClickException(f"{fault}\nhint: `tipoff import orders FILE` brings history in") from fault
     for line in report.lines():
         click.echo(line)
+
+
+def _refresh(context: "Context") -> None:
+    """Read no half of the facts: what an import has left to do is done first."""
+    settings = context.settings
+    items.refresh_if_needed(context.database, settings.base_currency, ZoneInfo(settings.time_zone))
 
 
 @click.group("signals")
@@ -75,7 +81,7 @@ def export_command(context: "Context", as_of: datetime, kind: str, top: int, out
     Nothing becomes current or is stored; quality gates, floors and open episodes play no part.
     """
     moment = as_of.replace(tzinfo=ZoneInfo(context.settings.time_zone))
-    items.refresh_if_asked(context.database, context.settings.base_currency)
+    _refresh(context)
     address = context.settings.database_url.get_secret_value()
     rows = export(address, moment, kind, top=top, zone=context.settings.time_zone)
     write(out, rows)
@@ -137,7 +143,7 @@ def backtest_command(  # noqa: PLR0913, PLR0917 - one argument an option
     asked = _day_kinds(kinds)
     zone = ZoneInfo(context.settings.time_zone)
     moments = [datetime.combine(day, time.min, zone) for day in days]
-    items.refresh_if_asked(context.database, context.settings.base_currency)
+    _refresh(context)
     end = min(moments[-1] + backtest.HORIZON + timedelta(days=1), context.clock())
     address = context.settings.database_url.get_secret_value()
     with open_engine(threads=2, memory="900MB") as engine, connected(address) as connection:

@@ -5,7 +5,7 @@ currency of its prices; acting is expected to win (p1 - p0) x the loss, which is
 90th percentile of a quarter's margin.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -18,13 +18,16 @@ from services.scoring.day_signals import Wording
 from services.scoring.effects import EFFECTS, gain
 from services.scoring.price_gaps import QUARTER, Sales, priced_after
 from services.scoring.value import CENT, exact, number, readable, rounded, shortened
-from shared.domain.signal import Signal
+from shared.domain.signal import Evidence, Signal
 
 P0 = 0.20
 """Chance that a price is put right although nobody acts: assumed until measured."""
 
 NAMED = 3
 """How many items a message names."""
+
+FIRST_WIDE = 3
+"""Bands of smaller quantities hold one number each."""
 
 SHOWS_FOR = timedelta(days=30)
 HALF = 0.5
@@ -134,6 +137,38 @@ def on(day: date | datetime) -> str:
 def name_of(item: Mapping[str, Any]) -> str:
     """The item's name, shortened; its number where nobody named it."""
     return shortened(readable(item["name"] or f"item {item['product_id']}"))
+
+
+def by_item(
+    items: Sequence[Mapping[str, Any]], text: Callable[[Mapping[str, Any]], str]
+) -> Iterator[Evidence]:
+    """Name the first three products of the items, each once: at several quantities, it is told of each of them."""
+    of_product: dict[int, list[Mapping[str, Any]]] = {}
+    for each in items:
+        of_product.setdefault(each["product_id"], []).append(each)
+    for several in list(of_product.values())[:NAMED]:
+        by_band = sorted(several, key=lambda each: float(each["min_quantity"]))
+        texts = [f"{_band(each['min_quantity'])}: {text(each)}" for each in by_band]
+        yield Evidence(name_of(several[0]), " ".join(texts) if len(several) > 1 else text(several[0]))
+
+
+def item_count(items: Sequence[Mapping[str, Any]]) -> str:
+    """How many products the items are of, in words."""
+    found = products_in(items)
+    return f"{found} items" if found != 1 else "one item"
+
+
+def products_in(items: Sequence[Mapping[str, Any]]) -> int:
+    """How many products the items are of: one bought at two quantities is one."""
+    return len({each["product_id"] for each in items})
+
+
+def _band(start: float) -> str:
+    """A quantity band in words, by its least quantity: `fit.bands` has them."""
+    if start < 1:
+        return "less than 1 at a time"
+    last = start if start < FIRST_WIDE else 2 * start - 1
+    return f"{start:g} at a time" if last == start else f"{start:g} to {last:g} at a time"
 
 
 def units(quantity: float) -> str:

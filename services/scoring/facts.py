@@ -1,12 +1,12 @@
 """What a detector sees: one order, its lines joined with everything known strictly before it.
 
-Prices and amounts are Decimal, in the order's own currency unless the name says base. Times are UTC. What cannot
-be known is None. "Usual" is defined here once, for live scoring and for tests alike.
+Prices and amounts are Decimal, in the order's own currency unless the name says base. Times are UTC, days those of
+the company's zone. What cannot be known is None. "Usual" is defined here once, for live scoring and for tests alike.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -23,6 +23,9 @@ DUE = Decimal("0.9")
 REGULAR_WINDOW = timedelta(days=180)
 """A product bought so often, and within so long, is a regular; it is due after this share of its usual gap."""
 
+DUE_SOON = timedelta(days=2)
+"""Kinds count days, which may be two more than the hours make."""
+
 SAME_BAND = Decimal("1.5")
 """Quantities within this factor of each other are compared as one quantity."""
 
@@ -30,7 +33,7 @@ STALE_AFTER = timedelta(days=3)
 
 
 class Purchase(NamedTuple):
-    """What one order bought of one product: lines summed, returns apart. `unit_price` is net, own currency.
+    """What one order bought of one product: lines summed, less what was given back of them. `unit_price` is net.
 
     A tuple: they are made by the thousand, eight for each line of each order.
     """
@@ -43,13 +46,21 @@ class Purchase(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PriceBreak:
-    """From `min_quantity` on, a unit costs `unit_price`: by the price list, or inferred from what accounts pay."""
+    """From `min_quantity` on, a unit costs `unit_price`: by the price list, or inferred from what accounts pay.
+
+    What is inferred holds in the channel where it was seen; a price list holds in all (`channel` is None).
+    """
 
     min_quantity: Decimal
     unit_price: Decimal
     currency: str
     valid_from: date = date.min
-    is_inferred: bool = False
+    channel: str | None = None
+
+    @property
+    def is_inferred(self) -> bool:
+        """Was it seen in what accounts pay, and not in a price list?"""
+        return self.channel is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +193,9 @@ class ModelRun:
         """Return why signals made with it may not be sent at this moment, or None when they may."""
         if moment - self.as_of > STALE_AFTER:
             return "the fit is more than 3 days old"
-        if self.grade.get("passes") is True:
+        if self.grade.get("passes", True) is True:  # a model without a baseline to beat proves nothing
             return None
-        return str(self.grade.get("reason", "not graded on this company's history"))
+        return str(self.grade.get("reason", "it does not beat its baselines"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +228,7 @@ class OrderFacts:
     `lines` are its product lines with a quantity; `bought` the products of the last 24 months, without this
     order's; `regulars` the last purchases, newest first, of products not in this order that were bought time and
     again; `candidates` the fit's never-bought products with their scores; `products` whatever `candidates` and
-    neighbours name; `rate` turns the order's currency into base currency.
+    neighbours name; `rate` turns the order's currency into base currency; `zone` is the company's.
     """
 
     order_id: int
@@ -239,6 +250,12 @@ class OrderFacts:
     candidates: tuple[tuple[int, float], ...] = ()
     products: Mapping[int, ProductFacts] | None = None
     fit: FitFacts | None = None
+    zone: tzinfo = UTC
+
+    @property
+    def today(self) -> date:
+        """The day of the order."""
+        return day_of(self.as_of, self.zone)
 
     @property
     def basket(self) -> frozenset[int]:
@@ -246,22 +263,30 @@ class OrderFacts:
         return frozenset(each.product.id for each in self.lines)
 
 
-def day_of(moment: datetime) -> date:
-    """The calendar day, in UTC: customers' own zones are not known."""
-    return moment.date() if moment.tzinfo is UTC else moment.astimezone(UTC).date()
+def day_of(moment: datetime, zone: tzinfo) -> date:
+    """The calendar day in the company's zone: customers' own are not known."""
+    return moment.date() if moment.tzinfo is zone else moment.astimezone(zone).date()
 
 
 def fold(held: tuple[Purchase, ...], purchase: Purchase) -> tuple[Purchase, ...]:
-    """Add a purchase to the last eight, newest first."""
-    newest_first = sorted((purchase, *held), key=lambda each: each.at, reverse=True)
+    """Add a purchase to the last eight, newest first; of two at one moment, the one held comes first."""
+    newest_first = sorted((*held, purchase), key=lambda each: each.at, reverse=True)
     return tuple(newest_first[:MEMORY])
 
 
-def by_day(purchases: Collection[Purchase]) -> dict[date, Decimal]:
+def is_regular(history: Sequence[Purchase], as_of: datetime) -> bool:
+    """Are these purchases, newest first, of a product taken time and again, and about due? Kinds look closer."""
+    if len(history) < FEW_PURCHASES or history[0].at < as_of - REGULAR_WINDOW:
+        return False
+    gap = (history[0].at - history[-1].at) / (len(history) - 1)
+    return as_of + DUE_SOON >= history[0].at + float(DUE) * gap
+
+
+def by_day(purchases: Collection[Purchase], zone: tzinfo) -> dict[date, Decimal]:
     """Sum what was bought on each day: an order split in two is not two smaller ones."""
     days: dict[date, Decimal] = {}
     for each in purchases:
-        day = day_of(each.at)
+        day = day_of(each.at, zone)
         days[day] = days[day] + each.quantity if day in days else each.quantity
     return days
 
@@ -271,11 +296,11 @@ def is_same_band(one: Decimal, other: Decimal) -> bool:
     return one == other or (one * SAME_BAND >= other and other * SAME_BAND >= one)
 
 
-def order_days(orders: Collection[PastOrder]) -> dict[date, Decimal]:
+def order_days(orders: Collection[PastOrder], zone: tzinfo) -> dict[date, Decimal]:
     """Base value of each order day: split shipments are one."""
     days: dict[date, Decimal] = {}
     for at, base_net in orders:
-        day = day_of(at)
+        day = day_of(at, zone)
         days[day] = days[day] + base_net if day in days else base_net
     return days
 
@@ -292,9 +317,13 @@ _FIRST_DAY = attrgetter("valid_from")
 _QUANTITY = attrgetter("min_quantity")
 
 
-def breaks_on(product: ProductFacts, currency: str, day: date) -> tuple[PriceBreak, ...]:
+def breaks_on(product: ProductFacts, currency: str, channel: str, day: date) -> tuple[PriceBreak, ...]:
     """The price list of that day: for each quantity the newest price that is valid, smallest quantity first."""
-    valid = [each for each in product.breaks if each.currency == currency and each.valid_from <= day]
+    valid = [
+        each
+        for each in product.breaks
+        if each.currency == currency and each.channel in (None, channel) and each.valid_from <= day
+    ]
     newest = {each.min_quantity: each for each in sorted(valid, key=_FIRST_DAY)}
     return tuple(sorted(newest.values(), key=_QUANTITY))
 

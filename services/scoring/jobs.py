@@ -6,6 +6,7 @@ changed; what was said is judged once it is over; derived state rebuilt after im
 
 import logging
 from collections.abc import Callable, Sequence
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, text
 
@@ -100,6 +101,7 @@ def handlers(
             kinds=kinds,
             catalogue=Catalogue(settings.base_currency),
             assumptions=assumed(settings),
+            zone=ZoneInfo(settings.time_zone),
             group_wait=settings.group_wait,
             clock=clock,
             notify=notify,
@@ -108,7 +110,7 @@ def handlers(
     scorer = Scorer(database, shard)
     return (
         Handler("score", QUEUE, scorer.score, batch=BATCH),
-        Handler("refresh", QUEUE, refresher(database, settings.base_currency), hung_after=None),
+        Handler("refresh", QUEUE, refresher(database, settings), hung_after=None),
         Handler("fit", QUEUE, fitter(database, settings, clock), batch=100, hung_after=None),
         Handler(
             "evaluate", QUEUE, evaluator(database, settings, kinds, clock, notify), batch=100, hung_after=None
@@ -175,11 +177,11 @@ def _day_kinds(kinds: Kinds) -> list[DaySignalKind[OrderFacts]]:
     return [kind for kind in kinds.values() if isinstance(kind, DaySignalKind)]
 
 
-def refresher(database: Database, base_currency: str) -> Run:
+def refresher(database: Database, settings: Settings) -> Run:
     """Return how derived state is rebuilt: customers in short transactions, the task completed in the last."""
 
     def run(batch: Sequence[Task]) -> Tally:
-        items.refresh(database, base_currency)
+        items.refresh(database, settings.base_currency, ZoneInfo(settings.time_zone))
         with database.transaction() as connection:
             tasks.complete(connection, batch)
         return Tally()
@@ -198,7 +200,7 @@ def fitter(database: Database, settings: Settings, clock: Clock) -> Run:
 
         # Tasks name a model (`<day>:<model>`); one that names none asks for all.
         named = {task.key.partition(":")[2] for task in batch}
-        items.refresh_if_asked(database, settings.base_currency)
+        items.refresh_if_needed(database, settings.base_currency, ZoneInfo(settings.time_zone))
         try:
             report = fit(
                 settings.database_url.get_secret_value(),
@@ -224,7 +226,7 @@ def evaluator(database: Database, settings: Settings, kinds: Kinds, clock: Clock
     def run(batch: Sequence[Task]) -> Tally:
         from services.scoring import night  # noqa: PLC0415 - DuckDB and Ibis, as for fits
 
-        items.refresh_if_asked(database, settings.base_currency)
+        items.refresh_if_needed(database, settings.base_currency, ZoneInfo(settings.time_zone))
         tally = night.evaluate(database, settings, assumed(settings), _day_kinds(kinds), clock(), batch)
         notify("alerts")
         return tally
@@ -255,7 +257,7 @@ def judger(database: Database, settings: Settings, kinds: Kinds, clock: Clock) -
     def run(batch: Sequence[Task]) -> Tally:
         from services.scoring import judge  # noqa: PLC0415 - DuckDB and Ibis, as for fits
 
-        items.refresh_if_asked(database, settings.base_currency)
+        items.refresh_if_needed(database, settings.base_currency, ZoneInfo(settings.time_zone))
         return judge.judge(database, settings, assumed(settings), kinds, clock(), batch)
 
     return run

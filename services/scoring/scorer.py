@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from zlib import crc32
 
 from sqlalchemy import Connection
@@ -87,6 +87,7 @@ class Shard:
     kinds: detect.Kinds
     catalogue: Catalogue
     assumptions: Assumptions
+    zone: tzinfo
     group_wait: timedelta
     clock: Clock
     notify: Notify
@@ -98,10 +99,12 @@ class Shard:
             orders.look_up_by_key(connection)
             current = orders.lock_current(connection, revisions)
             self.catalogue.refresh(connection, self.database.breaks)
-            resolved = apply.write_orders(connection, apply.resolve(connection, current, self.catalogue))
+            resolved = apply.write_orders(
+                connection, apply.resolve(connection, current, self.catalogue, self.zone)
+            )
             states = gather.customer_states(connection, resolved)
-            facts = gather.gather(connection, resolved, states, self.catalogue, self.assumptions)
-            apply.write_lines(connection, resolved, states.needs_rebuild)
+            apply.write_lines(connection, resolved, states.needs_rebuild, self.zone)
+            facts = gather.gather(connection, resolved, states, self.catalogue, self.assumptions, self.zone)
             found = self._detect(connection, resolved, facts, business_now)
             answered = self._close_episodes(connection, facts, found, business_now)
             has_news = self._put_decisions(connection, resolved, found, answered)

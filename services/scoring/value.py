@@ -133,7 +133,7 @@ def own_p90(facts: OrderFacts, horizon: timedelta) -> Decimal | None:
     A period of a day is one of their order days; a longer one counts back from the order. None with few of them.
     """
     if horizon <= THIS_ORDER:
-        totals = list(order_days(facts.past_orders).values())
+        totals = list(order_days(facts.past_orders, facts.zone).values())
     else:
         by_period: dict[int, Decimal] = defaultdict(Decimal)
         for at, base_net in facts.past_orders:

@@ -1,6 +1,6 @@
 """Applying orders: the facts that stand afterwards, whatever sequence the readings came in."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -226,7 +226,7 @@ def test_what_is_added_up_is_what_a_rebuild_makes(database: Database) -> None:
     reached = facts(database)
     (drill,) = reached["items"]
     assert (drill[2], len(drill[5])) == (13, 8)
-    items.refresh(database, "GBP")
+    items.refresh(database, "GBP", UTC)
     assert facts(database) == reached
 
 
@@ -280,7 +280,7 @@ def test_any_sequence_of_readings_ends_in_the_state_of_a_fresh_load(
         receive(database, *shuffled[piece : piece + 2])
         worker.work()
     reached = facts(database)
-    items.refresh(database, "GBP")
+    items.refresh(database, "GBP", UTC)
     assert reached == facts(database), "what was added up is not what a rebuild makes"
 
     newest = {each.id: each for each in sorted(readings, key=lambda each: each.version)}

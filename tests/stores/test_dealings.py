@@ -1,6 +1,6 @@
 """What was agreed with customers and what holds sales back, as detectors see it."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -162,6 +162,40 @@ def test_detectors_see_what_was_agreed_and_what_is_held(
     (facts,) = seen
     assert [each.agreed_price for each in facts.lines] == [Decimal("4.5"), None]
     assert facts.customer.holds == {"complaint"}
+
+
+def test_days_of_holds_rates_and_costs_are_those_of_the_company(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One in the morning of the second in UTC is the evening of the first in New York."""
+    evening = datetime(2026, 3, 2, 1, tzinfo=UTC)
+    score(database, order("first", days_ago=30), time_zone="America/New_York")
+    with database.transaction() as connection:
+        for statement in (
+            "INSERT INTO hold VALUES (1, 'complaint', '2026-03-01', 'a', '2026-03-01')",
+            "INSERT INTO fx_rate VALUES ('EUR', '2026-03-01', 0.8), ('EUR', '2026-03-02', 0.9)",
+            "INSERT INTO product_cost VALUES (1, '2026-03-01', 2, 'GBP'), (1, '2026-03-02', 3, 'GBP')",
+            "INSERT INTO import_run (entity, source, file, finished_at) VALUES ('costs', '', '', now())",
+        ):
+            connection.exec_driver_sql(statement)
+    agree(database, 4, customer_id=1, product_id=1, currency="EUR", valid_to=date(2026, 3, 1))
+    seen: list[OrderFacts] = []
+
+    def spy(_kinds: detect.Kinds, facts: OrderFacts) -> detect.Found:
+        seen.append(facts)
+        return detect.NOTHING_FOUND
+
+    monkeypatch.setattr(detect, "detect", spy)
+    score(
+        database, order("now", ordered_at=evening, currency="EUR"), now=evening, time_zone="America/New_York"
+    )
+    (facts,) = seen
+    (line_seen,) = facts.lines
+    assert facts.today == date(2026, 3, 1)
+    assert facts.customer.holds == {"complaint"}
+    assert facts.rate == Decimal("0.8")
+    assert line_seen.base_unit_cost == Decimal(2)
+    assert line_seen.agreed_price == Decimal(4)
 
 
 def test_the_night_knows_which_of_the_bought_has_an_agreed_price(

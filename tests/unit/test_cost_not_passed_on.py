@@ -102,3 +102,15 @@ def test_it_gives_price_and_cost_with_their_dates(rows) -> None:
     assert signal.evidence[1].text.startswith(
         "With the rise passed on, one item would bring about €15 more in 90 days"
     )
+
+
+def test_an_item_bought_at_two_quantities_is_named_once_with_both(rows) -> None:
+    row = rows["the price stood still"]
+    (item,) = row["items"]
+    larger = item | {"min_quantity": 24.0, "new_price": 9.0}
+    signal = tell(row | {"items": [larger, item], "as_of": AS_OF, "assumptions": Assumptions()})
+    assert signal.headline == "Cost rose on one item, their price did not"
+    assert [each.label for each in signal.evidence] == ["Item 10", "What is missing"]
+    first, second = signal.evidence[0].text.split(" 24 to 47 at a time: ")
+    assert first.startswith("6 to 11 at a time: Cost €7.00")
+    assert "They paid €9.00" in second

@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -15,6 +16,7 @@ from services.scoring.facts import (
     cost_on,
     day_of,
     fold,
+    is_regular,
     is_same_band,
     order_days,
 )
@@ -25,7 +27,7 @@ TODAY = NOW.date()
 
 def test_what_several_orders_of_a_day_took_is_summed() -> None:
     history = (a_purchase(0.1, 3), a_purchase(0.2, 4), a_purchase(1, 50))
-    assert by_day(history) == {TODAY: 7, TODAY - timedelta(days=1): 50}
+    assert by_day(history, UTC) == {TODAY: 7, TODAY - timedelta(days=1): 50}
 
 
 def test_only_the_last_eight_purchases_are_remembered_newest_first() -> None:
@@ -49,13 +51,33 @@ def test_quantities_compare(one: int, other: int, same: bool) -> None:
 
 def test_orders_of_a_day_are_one_order_day() -> None:
     past = [PastOrder(NOW, Decimal(5)), PastOrder(NOW - timedelta(hours=1), Decimal(7))]
-    assert order_days(past) == {TODAY: Decimal(12)}
+    assert order_days(past, UTC) == {TODAY: Decimal(12)}
 
 
-def test_days_are_those_of_utc() -> None:
-    late_evening = datetime(2026, 3, 1, 22, tzinfo=timezone(timedelta(hours=-5)))
-    assert day_of(late_evening) == date(2026, 3, 2)
-    assert day_of(datetime(2026, 3, 2, 0, tzinfo=UTC)) == date(2026, 3, 2)
+@pytest.mark.parametrize(
+    ("zone", "day"),
+    [
+        pytest.param("America/New_York", date(2026, 3, 1), id="still the evening before, west of London"),
+        pytest.param("Europe/Paris", date(2026, 3, 2), id="past midnight east of it"),
+    ],
+)
+def test_days_are_those_of_the_company(zone: str, day: date) -> None:
+    evening = datetime(2026, 3, 1, 19, tzinfo=timezone(timedelta(hours=-5)))
+    assert day_of(evening, ZoneInfo(zone)) == day_of(evening.astimezone(UTC), ZoneInfo(zone)) == day
+    assert day_of(evening.astimezone(ZoneInfo(zone)), ZoneInfo(zone)) == day
+
+
+@pytest.mark.parametrize(
+    ("days_ago", "is_due"),
+    [
+        pytest.param((11, 21, 31, 41), True, id="four times, ten days apart, eleven days ago"),
+        pytest.param((2, 12, 22, 32), False, id="not due for long"),
+        pytest.param((11, 21, 31), False, id="three times"),
+        pytest.param((181, 191, 201, 211), False, id="not within half a year"),
+    ],
+)
+def test_a_regular_is_taken_time_and_again_and_about_due(days_ago: tuple[int, ...], is_due: bool) -> None:
+    assert is_regular(tuple(map(a_purchase, days_ago)), NOW) is is_due
 
 
 @pytest.mark.parametrize(
@@ -82,6 +104,6 @@ def test_the_price_list_of_a_day_holds_the_newest_price_of_each_quantity() -> No
             a_break(1, 5, valid_from=date(2026, 1, 1)),
         )
     )
-    ladder = breaks_on(product, "GBP", TODAY)
+    ladder = breaks_on(product, "GBP", "", TODAY)
     assert [(int(each.min_quantity), int(each.unit_price)) for each in ladder] == [(1, 5), (10, 3)]
-    assert breaks_on(product, "EUR", TODAY) == ()
+    assert breaks_on(product, "EUR", "", TODAY) == ()

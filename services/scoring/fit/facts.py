@@ -1,11 +1,13 @@
 """Read the facts a fit may know: trade before `as_of`, nothing at or after it.
 
 A purchase is one product in one confirmed sale: its priced lines summed, less what was given back of them by then, in
-the sale or in a return that names it. What is left must have a quantity and a price above zero; goods that came free
-are no purchase. Merged customers count as the one they were merged into; a guest has no customer; internal accounts
-are no trade; freight and fees are no products. Days are those of the company's zone.
+the sale or in a return of the same customer that names it. What is left must have a quantity and a price above zero;
+goods that came free are no purchase. (`services.scoring.store.items` finds the same for one customer.) Merged customers
+count as the one they were merged into; a guest has no customer; internal accounts are no trade; freight and fees are
+no products. Days are those of the company's zone.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -32,13 +34,17 @@ SELECT coalesce(original.id, sale.id) AS order_id, line.product_id, account.id A
        original.id IS NOT NULL OR sale.kind = 'sale' AS is_of_sale {receipt}
 FROM order_line AS line
 JOIN sales_order AS sale ON sale.id = line.order_id
-LEFT JOIN sales_order AS original
+LEFT JOIN customer AS named ON named.id = line.customer_id
+LEFT JOIN customer AS account ON account.id = coalesce(named.merged_into_id, named.id)
+LEFT JOIN (
+    SELECT sold.*, coalesce(buyer.merged_into_id, buyer.id) AS account_id
+    FROM sales_order AS sold LEFT JOIN customer AS buyer ON buyer.id = sold.customer_id
+) AS original
        ON original.source = sale.source
       AND original.external_id = coalesce(line.returns_order_id, sale.original_order_id)
       AND line.quantity < 0 AND original.id <> sale.id AND original.kind = 'sale' AND original.is_counted
-      AND original.ordered_at <= line.ordered_at
-LEFT JOIN customer AS named ON named.id = line.customer_id
-LEFT JOIN customer AS account ON account.id = coalesce(named.merged_into_id, named.id)
+      AND original.ordered_at <= line.ordered_at AND original.currency = sale.currency
+      AND original.account_id IS NOT DISTINCT FROM account.id
 WHERE line.ordered_at < {as_of} AND line.ordered_at >= {since} {received}
   AND line.is_counted AND line.kind = 'product' AND line.product_id IS NOT NULL
   AND sale.kind IN ('sale', 'return', 'credit')
@@ -158,6 +164,13 @@ class Facts:
     predictions: Predictions
     agreements: ibis.Table | None = None
     assumptions: Assumptions = field(default_factory=Assumptions)
+    kept: dict[str, ibis.Table] = field(default_factory=dict)
+
+    def keep(self, name: str, rows: Callable[[], ibis.Table]) -> ibis.Table:
+        """Return a table of these facts by its name, computed when it is first asked for."""
+        if name not in self.kept:
+            self.kept[name] = self.engine.keep(name, rows())
+        return self.kept[name]
 
     @property
     def accounts(self) -> ibis.Table:
@@ -317,6 +330,7 @@ def before(facts: Facts, as_of: datetime) -> Facts:
         history=engine.keep("earlier_history", history_of(purchases)),
         order_days=engine.keep("earlier_order_day", order_days_of(lines, purchases)),
         predictions=Predictions(engine, None),
+        kept={},
     )
 
 

@@ -73,8 +73,8 @@ def detect(facts: OrderFacts) -> Iterator[Signal]:
     """Find the usual items that are due and missing."""
     if not facts.regulars or facts.rate is None or facts.products is None or not facts.lines:
         return
-    today = day_of(facts.as_of)
-    days = sorted({day for each in facts.past_orders if (day := day_of(each.at)) < today})
+    today = facts.today
+    days = sorted({day for each in facts.past_orders if (day := day_of(each.at, facts.zone)) < today})
     missing = [
         each
         for product_id, history in facts.regulars.items()
@@ -98,11 +98,11 @@ def _missing(
 
     `order_days` are those before today, in order.
     """
-    first, last, today = day_of(history[-1].at), day_of(history[0].at), day_of(facts.as_of)
+    first, last, today = day_of(history[-1].at, facts.zone), day_of(history[0].at, facts.zone), facts.today
     of_days = len(order_days) - bisect_left(order_days, first)
     if last >= today or len(history) < USUAL_SHARE * of_days:
         return None
-    bought = by_day(history)
+    bought = by_day(history, facts.zone)
     if len(bought) < FEW_PURCHASES:
         return None
     quantity = median(bought.values())
@@ -156,7 +156,7 @@ def _signal(facts: OrderFacts, missing: list[_Missing]) -> Signal:
                 Evidence(
                     shortened(each.product.name),
                     f"On {each.days} of {each.of_days} orders, usually {number(each.quantity)};"
-                    f" last {(day_of(facts.as_of) - each.last).days} days ago.",
+                    f" last {(facts.today - each.last).days} days ago.",
                 )
                 for each in missing[:NAMED]
             ),

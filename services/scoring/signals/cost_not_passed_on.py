@@ -14,8 +14,9 @@ from typing import Any
 import ibis
 
 from services.scoring.corrections import (
-    NAMED,
     SHOWS_FOR,
+    by_item,
+    item_count,
     listed,
     lost,
     money,
@@ -143,7 +144,7 @@ def tell(row: Mapping[str, Any]) -> Signal:
     """Name the three items that lose most, with price and cost before and after the rise."""
     items, currency = row["items"], row["currency"]
     worst = items[0]
-    what = f"{len(items)} items" if len(items) > 1 else "one item"
+    what = item_count(items)
     total = (
         f"With the rise passed on, {what} would bring about {money(lost(row), currency)} more in 90 days, at the pace"
         " of the last year."
@@ -155,19 +156,18 @@ def tell(row: Mapping[str, Any]) -> Signal:
         cause="cost",
         headline=f"Cost rose on {what}, their price did not",
         question=f"Can {name_of(worst)} go up with what it now costs us?",
-        evidence=(*(_item(item, currency) for item in items[:NAMED]), Evidence("What is missing", total)),
+        evidence=(*by_item(items, lambda item: _item(item, currency)), Evidence("What is missing", total)),
     )
     return signal(row, words)
 
 
-def _item(item: Mapping[str, Any], currency: str) -> Evidence:
+def _item(item: Mapping[str, Any], currency: str) -> str:
     before, now = price(item["old_cost"], currency), price(item["new_cost"], currency)
-    text = (
+    return (
         f"Cost {now} since {on(item['risen_on'])}, before {before}."
         f" They paid {price(item['new_price'], currency)} on {on(item['new_day'])},"
         f" {price(item['old_price'], currency)} on {on(item['old_day'])}; about {units(item['quantity'])} in 90 days."
     )
-    return Evidence(name_of(item), text)
 
 
 def outcome(facts: Sales, as_of: datetime, rows: ibis.Table) -> ibis.Table:

@@ -13,14 +13,16 @@ from typing import Any
 import ibis
 
 from services.scoring.corrections import (
-    NAMED,
     SHOWS_FOR,
+    by_item,
+    item_count,
     listed,
     lost,
     money,
     name_of,
     on,
     price,
+    products_in,
     put_right,
     signal,
     units,
@@ -122,7 +124,7 @@ def tell(row: Mapping[str, Any]) -> Signal:
     """Name the three items that lose most, with the customer's price and what others pay."""
     items, currency = row["items"], row["currency"]
     worst = items[0]
-    what = f"{len(items)} items" if len(items) > 1 else "one item"
+    what = item_count(items)
     total = (
         f"At what accounts usually pay for such quantities, {what} would have come to about"
         f" {money(lost(row), currency)} more in 90 days, at the pace of the last six months."
@@ -132,25 +134,24 @@ def tell(row: Mapping[str, Any]) -> Signal:
         subject="prices",
         shows_for=SHOWS_FOR,
         cause="discount",
-        headline=f"Pays {worst['discount']:.0%} less than others on {what}"
-        if len(items) == 1
-        else f"Pays up to {max(item['discount'] for item in items):.0%} less than others on {what}",
+        headline=f"{what} up to {max(item['discount'] for item in items):.0%} below others"
+        if products_in(items) > 1
+        else f"Pays {worst['discount']:.0%} less than others for one item",
         question=f"Is {price(worst['price'], currency)} for {name_of(worst)} agreed, or left from an offer?",
         evidence=(
-            *(_item(item, currency) for item in items[:NAMED]),
+            *by_item(items, lambda item: _item(item, currency)),
             Evidence("Against the usual price", total),
         ),
     )
     return signal(row, words)
 
 
-def _item(item: Mapping[str, Any], currency: str) -> Evidence:
-    text = (
+def _item(item: Mapping[str, Any], currency: str) -> str:
+    return (
         f"{price(item['price'], currency)}, last on {on(item['last_day'])}; {item['accounts']} accounts buying like"
         f" quantities usually pay {price(item['median_price'], currency)} ({item['discount']:.0%} less;"
         f" about {units(item['quantity'])} in 90 days)."
     )
-    return Evidence(name_of(item), text)
 
 
 def outcome(facts: Sales, as_of: datetime, rows: ibis.Table) -> ibis.Table:

@@ -9,7 +9,7 @@ days by the Mann-Kendall test and by 2 points; or, where only some items slip, w
 items below the market does, by 25 points. Averages weighted by revenue are not used: mix drowns them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -18,14 +18,15 @@ import ibis
 
 from services.scoring.bridge import CAUSES, Bridge, Sold, bridge
 from services.scoring.corrections import (
-    NAMED,
     SHOWS_FOR,
+    by_item,
+    item_count,
     listed,
     lost,
     money,
-    name_of,
     on,
     price,
+    products_in,
     put_right,
     signal,
     units,
@@ -69,8 +70,11 @@ def candidates(facts: Sales, as_of: datetime) -> ibis.Table:
     sales = without_agreed(priced(facts, day, QUARTER + BEFORE), facts.agreements, day)
     gaps = with_gaps(sales)
     accounts = _accounts(sales)
-    known, unknown = _items_with_cost(sales), _items_by_gap(sales, gaps)
-    rows = _by_margin(accounts, known).union(_by_gap(accounts, unknown, gaps))
+    trends = _trends(accounts, gaps)
+    slipping = trends.filter(trends.is_slipping)
+    known = _items_with_cost(sales)
+    unknown = _items_by_gap(sales.semi_join(slipping, "customer_id"), gaps.semi_join(slipping, "customer_id"))
+    rows = _by_margin(accounts, known).union(_by_gap(trends, unknown))
     rows = valued(rows.join(usual_quarter(sales, float(facts.assumptions.margin)), "customer_id"), KIND.name)
     told = rows.filter(rows.found).select("customer_id", "cost_known")
     items = known.mutate(cost_known=True).union(unknown.mutate(cost_known=False))
@@ -198,7 +202,7 @@ def _items_by_gap(sales: ibis.Table, gaps: ibis.Table) -> ibis.Table:
     return rows.select(*ITEM, *_SHOWN, "drop", "loss")
 
 
-def _by_gap(accounts: ibis.Table, items: ibis.Table, gaps: ibis.Table) -> ibis.Table:
+def _trends(accounts: ibis.Table, gaps: ibis.Table) -> ibis.Table:
     """Judge the customers whose costs are unknown by the trend of their price gaps."""
     orders = gaps.group_by("customer_id", "day").agg(
         age=gaps.age.max(), gap=gaps.gap.median(), below=(gaps.gap < BELOW).cast("float64").mean()
@@ -214,17 +218,24 @@ def _by_gap(accounts: ibis.Table, items: ibis.Table, gaps: ibis.Table) -> ibis.T
     rows = rows.join(levels.filter(levels.days >= FEWEST_ORDER_DAYS), "customer_id")
     rows = rows.join(falls.select("customer_id", falling=-falls.z), "customer_id")
     rows = rows.join(spreads.select("customer_id", spreading=spreads.z), "customer_id")
-    rows = rows.join(items.group_by("customer_id").agg(loss=items.loss.sum()), "customer_id")
     is_falling = (rows.falling > SIGNIFICANT) & (rows["drop"] > NOTABLE)
     is_spreading = (rows.spreading > SIGNIFICANT) & (rows.share > NOTABLE_SHARE)
-    found = (is_falling | is_spreading) & (rows.loss > 0)
+    return rows.mutate(is_slipping=is_falling | is_spreading)
+
+
+def _by_gap(trends: ibis.Table, items: ibis.Table) -> ibis.Table:
+    """Return the customers judged by their trend, with what those whose prices slip lose by it."""
+    losses = items.group_by("customer_id").agg(loss=items.loss.sum())
+    rows = trends.left_join(losses, "customer_id").drop("customer_id_right")
+    loss = ibis.coalesce(rows.loss, 0.0)
+    found = rows.is_slipping & (loss > 0)
     return rows.select(
         *_ACCOUNT,
         score=ibis.greatest(rows.falling, rows.spreading),
         drop=rows["drop"],
         share=rows.share,
         # what is no trend is noise, and its sum over many items may be anything
-        loss=ibis.ifelse(found, rows.loss, 0.0),
+        loss=ibis.ifelse(found, loss, 0.0),
         found=found,
     )
 
@@ -249,10 +260,10 @@ def _by_market(row: Mapping[str, Any]) -> Wording:
         subject="prices",
         shows_for=SHOWS_FOR,
         cause="price",
-        headline=f"Prices {_percent(share)} lower on {len(losing)} of {_count(row['items'])}",
+        headline=f"Prices {_percent(share)} lower on {products_in(losing)} of {item_count(row['items'])}",
         question="Who agreed the lower prices, and until when do they hold?",
-        evidence=(Evidence("Prices since then", total), *(_item(item, currency) for item in plain[:NAMED])),
-        detail={"cause": "price", "items": len(losing)},
+        evidence=(Evidence("Prices since then", total), *by_item(plain, lambda item: _item(item, currency))),
+        detail={"cause": "price", "items": products_in(losing)},
     )
 
 
@@ -276,8 +287,8 @@ def _by_bridge(row: Mapping[str, Any]) -> Wording:
     usual = sum(item["net"] * (1 - item["cost_before"] / item["net_before"]) for item in same) / net
     now = 1 - sum(item["cost"] for item in same) / net
     total = (
-        f"{_percent(now)} since {since}, {_percent(usual)} in the year before, on the {_count(same)} bought in both:"
-        f" {money(lost(row), currency)} less margin in 90 days."
+        f"{_percent(now)} since {since}, {_percent(usual)} in the year before, on the {item_count(same)} bought in"
+        f" both: {money(lost(row), currency)} less margin in 90 days."
     )
     losing = [name for name in found.culprits(("price", "cost"), len(items)) if items[name]["loss"] > 0]
     return Wording(
@@ -289,7 +300,7 @@ def _by_bridge(row: Mapping[str, Any]) -> Wording:
         question=_QUESTIONS[cause],
         evidence=(
             Evidence("Margin on the same items", total),
-            *(_item(items[name], currency) for name in losing[:NAMED]),
+            *by_item([items[name] for name in losing], lambda item: _item(item, currency)),
             Evidence("Margin in 90 days beside a usual quarter", _spoken(found, currency)),
         ),
         detail={"cause": cause, "bridge": {name: str(getattr(found.effects, name)) for name in CAUSES}},
@@ -333,7 +344,7 @@ def _signed(amount: Decimal, currency: str) -> str:
     return f"{'-' if amount < 0 else '+'}{money(abs(float(amount)), currency)}"
 
 
-def _item(item: Mapping[str, Any], currency: str) -> Evidence:
+def _item(item: Mapping[str, Any], currency: str) -> str:
     """What an item cost the customer, and us, before and lately."""
     new = f"{price(item['new_price'], currency)} on {on(item['new_day'])}, {units(item['quantity'])} bought"
     old = f"{price(item['old_price'], currency)} on {on(item['old_day'])}, now " if item["old_day"] else ""
@@ -341,15 +352,11 @@ def _item(item: Mapping[str, Any], currency: str) -> Evidence:
     if item["old_cost"] is not None and item["new_cost"] is not None:
         costs = f" It cost us {price(item['old_cost'], currency)}, now {price(item['new_cost'], currency)}."
     others = f" Others pay {price(item['market_price'], currency)}." if item["market_price"] else ""
-    return Evidence(name_of(item), f"{old}{new}: about {money(item['loss'], currency)} lost.{costs}{others}")
+    return f"{old}{new}: about {money(item['loss'], currency)} lost.{costs}{others}"
 
 
 def _percent(share: float) -> str:
     return f"{share:.0%}" if abs(share) >= 0.1 else f"{share:.1%}"
-
-
-def _count(items: Sequence[object]) -> str:
-    return f"{len(items)} items" if len(items) != 1 else "one item"
 
 
 def outcome(facts: Sales, as_of: datetime, rows: ibis.Table) -> ibis.Table:

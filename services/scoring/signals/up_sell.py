@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from services.scoring.facts import LineFacts, OrderFacts, PriceBreak, breaks_on, day_of
+from services.scoring.facts import LineFacts, OrderFacts, PriceBreak, breaks_on
 from services.scoring.outcomes import quantity_reached
 from services.scoring.value import (
     THIS_ORDER,
@@ -65,7 +65,7 @@ def _next_step(facts: OrderFacts, line: LineFacts) -> PriceBreak | None:
     quantity, price = line.line.quantity, line.unit_price
     if not any(each.unit_price < price and each.min_quantity > quantity for each in line.product.breaks):
         return None
-    ladder = breaks_on(line.product, facts.currency, day_of(facts.as_of))
+    ladder = breaks_on(line.product, facts.currency, facts.channel, facts.today)
     return next((each for each in ladder if each.min_quantity > quantity and each.unit_price < price), None)
 
 
@@ -201,7 +201,7 @@ def ends(facts: OrderFacts, episode: Episode) -> str | None:
     for each in facts.lines:
         if each.product.id == episode.product_id and any(
             1 < step.min_quantity <= each.line.quantity
-            for step in breaks_on(each.product, facts.currency, day_of(facts.as_of))
+            for step in breaks_on(each.product, facts.currency, facts.channel, facts.today)
         ):
             return "the customer took the quantity of a price break"
     return None

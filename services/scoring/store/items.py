@@ -6,20 +6,18 @@ same state.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, tzinfo
 from decimal import Decimal
 
 import msgspec
 from sqlalchemy import Connection, text
 
-from services.scoring.facts import DUE, FEW_PURCHASES, MEMORY, REGULAR_WINDOW, Purchase
+from services.scoring.facts import DUE, DUE_SOON, FEW_PURCHASES, MEMORY, REGULAR_WINDOW, Purchase
 from services.scoring.store import as_array, as_json, orders
 from shared.db import Database
 
 CUSTOMERS_AT_ONCE = 500
 """How many customers one short transaction of a refresh locks."""
-
-_PURCHASE = "o.kind = 'sale' AND l.quantity > 0 AND l.net > 0"
 
 # How the lines of what is asked are found. Of few pairs: each customer's products together, which is one descent
 # into each partition's index for a customer, not one for a pair. Of all pairs: as the planner thinks best.
@@ -27,25 +25,33 @@ _OF_FEW = """(SELECT customer_id, before, array_agg(product_id) AS products FROM
     JOIN order_line l ON l.customer_id = asked.customer_id AND l.product_id = ANY(asked.products)"""
 _OF_ALL = """asked
     JOIN order_line l ON l.customer_id = asked.customer_id AND l.product_id = asked.product_id"""
+_OF_CUSTOMER = """asked
+    JOIN order_line l ON l.customer_id = asked.customer_id AND l.product_id IS NOT NULL"""
 
-# `asked` gives (customer_id, product_id, before), each once. A purchase is what one sale bought of one product: lines
-# with a quantity and a price, summed. A pair never bought has no state.
+# `asked` gives (customer_id, product_id, before), each once. A purchase is what services.scoring.fit.facts says it is:
+# a sale's lines of one product, less what was given back of them, in the sale or in a return of the same customer that
+# names it; goods that came free are left out. A pair never bought has no state.
 _DEFINITION = """
 , purchase AS (
-    SELECT asked.customer_id, l.product_id, asked.before, o.source, o.external_id, o.ordered_at, o.currency,
+    SELECT asked.customer_id, l.product_id, asked.before, sold.source, sold.external_id, sold.ordered_at, sold.currency,
            sum(l.quantity) AS quantity, sum(l.net) / sum(l.quantity) AS unit_price
-    FROM {asked_lines} AND l.ordered_at < asked.before AND l.is_counted
-      AND l.order_id <> ALL(CAST(:without AS bigint[]))
-    JOIN sales_order o ON o.id = l.order_id
-    WHERE {purchase}
-    GROUP BY asked.customer_id, l.product_id, asked.before, o.id
+    FROM {asked_lines} AND l.ordered_at < asked.before AND l.is_counted AND (l.net <> 0 OR l.quantity < 0)
+    JOIN sales_order o ON o.id = l.order_id AND o.kind IN ('sale', 'return', 'credit')
+    LEFT JOIN sales_order original
+           ON original.source = o.source AND original.external_id = coalesce(l.returns_order_id, o.original_order_id)
+          AND l.quantity < 0 AND original.id <> o.id AND original.kind = 'sale' AND original.is_counted
+          AND original.ordered_at <= l.ordered_at AND original.customer_id = o.customer_id
+          AND original.currency = o.currency
+    JOIN sales_order sold ON sold.id = coalesce(original.id, o.id) AND sold.kind = 'sale'
+    GROUP BY asked.customer_id, l.product_id, asked.before, sold.id
+    HAVING sum(l.quantity) > 0 AND sum(l.net) > 0
 ), ranked AS (
     SELECT purchase.*, row_number() OVER (PARTITION BY customer_id, product_id, before
                                           ORDER BY ordered_at DESC, source, external_id) AS newest
     FROM purchase
 ), state AS (
     SELECT customer_id, product_id, before,
-           count(DISTINCT (ordered_at AT TIME ZONE 'UTC')::date) AS order_days,
+           count(DISTINCT (ordered_at AT TIME ZONE :zone)::date) AS order_days,
            min(ordered_at) AS first_at, max(ordered_at) AS last_at,
            array_agg(ordered_at ORDER BY newest) FILTER (WHERE newest <= {memory}) AS recent_at,
            array_agg(quantity ORDER BY newest) FILTER (WHERE newest <= {memory}) AS recent_quantity,
@@ -54,8 +60,9 @@ _DEFINITION = """
     FROM ranked GROUP BY customer_id, product_id, before
 )
 """
-_FEW = _DEFINITION.format(asked_lines=_OF_FEW, purchase=_PURCHASE, memory=MEMORY)
-_ALL = _DEFINITION.format(asked_lines=_OF_ALL, purchase=_PURCHASE, memory=MEMORY)
+_FEW = _DEFINITION.format(asked_lines=_OF_FEW, memory=MEMORY)
+_ALL = _DEFINITION.format(asked_lines=_OF_ALL, memory=MEMORY)
+_CUSTOMERS = _DEFINITION.format(asked_lines=_OF_CUSTOMER, memory=MEMORY)
 
 _COLUMNS = (
     "customer_id, product_id, order_days, first_at, last_at,"
@@ -85,7 +92,7 @@ WITH asked AS MATERIALIZED (
 # Purchases after everything in the state are added to it: the result is what a rebuild makes, without reading a line.
 _ADD = text(f"""
 INSERT INTO customer_item AS held ({_COLUMNS})
-SELECT customer_id, product_id, count(DISTINCT (at AT TIME ZONE 'UTC')::date), min(at), max(at),
+SELECT customer_id, product_id, count(DISTINCT (at AT TIME ZONE :zone)::date), min(at), max(at),
        (array_agg(at ORDER BY newest))[1:{MEMORY}], (array_agg(quantity ORDER BY newest))[1:{MEMORY}],
        (array_agg(round(unit_price, 4) ORDER BY newest))[1:{MEMORY}],
        (array_agg(currency ORDER BY newest))[1:{MEMORY}]
@@ -94,7 +101,7 @@ FROM json_to_recordset(CAST(:rows AS json)) AS new (newest integer, customer_id 
 GROUP BY customer_id, product_id ORDER BY customer_id, product_id
 ON CONFLICT (customer_id, product_id) DO UPDATE SET
     order_days = held.order_days + excluded.order_days
-        - ((held.last_at AT TIME ZONE 'UTC')::date = (excluded.first_at AT TIME ZONE 'UTC')::date)::integer,
+        - ((held.last_at AT TIME ZONE :zone)::date = (excluded.first_at AT TIME ZONE :zone)::date)::integer,
     last_at = excluded.last_at,
     recent_at = (excluded.recent_at || held.recent_at)[1:{MEMORY}],
     recent_quantity = (excluded.recent_quantity || held.recent_quantity)[1:{MEMORY}],
@@ -115,22 +122,10 @@ WITH asked AS MATERIALIZED (
 
 _BEFORE = text(f"""
 WITH asked AS MATERIALIZED (
-    SELECT DISTINCT customer_id, product_id, before FROM unnest(
-        CAST(:customers AS bigint[]), CAST(:products AS bigint[]), CAST(:moments AS timestamptz[])
-    ) AS pair (customer_id, product_id, before)
-) {_FEW}
+    SELECT DISTINCT customer_id, before
+    FROM unnest(CAST(:customers AS bigint[]), CAST(:moments AS timestamptz[])) AS moment (customer_id, before)
+) {_CUSTOMERS}
 SELECT customer_id, before, product_id, recent_at, recent_quantity, recent_price, recent_currency FROM state
-""")  # noqa: S608 (constants of this file)
-
-_BOUGHT_BEFORE = text(f"""
-SELECT moment.customer_id, moment.before, array_agg(DISTINCT l.product_id) AS products
-FROM unnest(CAST(:customers AS bigint[]), CAST(:moments AS timestamptz[])) AS moment (customer_id, before)
-JOIN order_line l ON l.customer_id = moment.customer_id AND l.ordered_at < moment.before
-                 AND l.ordered_at >= moment.before - :window AND l.is_counted
-                 AND l.order_id <> ALL(CAST(:without AS bigint[]))
-JOIN sales_order o ON o.id = l.order_id
-WHERE {_PURCHASE} AND l.product_id IS NOT NULL
-GROUP BY moment.customer_id, moment.before
 """)  # noqa: S608 (constants of this file)
 
 _STATE = text(
@@ -139,17 +134,18 @@ _STATE = text(
     " JOIN customer_item USING (customer_id, product_id)"
 )
 
-# What the customer takes time and again, and would be due for by then. Purchases, not days: the kind looks closer.
+# What the customer takes time and again, and would be due for by then: `is_regular` of services.scoring.facts.
 _DUE = text("""
 SELECT customer_id, product_id, recent_at, recent_quantity, recent_price, recent_currency
 FROM unnest(CAST(:customers AS bigint[]), CAST(:moments AS timestamptz[])) AS asked (customer_id, moment)
 JOIN customer_item USING (customer_id)
 WHERE order_days >= :fewest AND cardinality(recent_at) >= :fewest AND last_at >= moment - CAST(:window AS interval)
-  AND moment >= last_at + :due * (last_at - recent_at[cardinality(recent_at)]) / (cardinality(recent_at) - 1)
+  AND moment + CAST(:soon AS interval)
+      >= last_at + :due * (last_at - recent_at[cardinality(recent_at)]) / (cardinality(recent_at) - 1)
 """)
 
 _BOUGHT = text(
-    "SELECT customer_id, array_agg(product_id) FILTER (WHERE last_at >= since) AS products, max(last_at) AS last_at"
+    "SELECT customer_id, array_agg(product_id) FILTER (WHERE last_at >= since) AS products"
     " FROM unnest(CAST(:customers AS bigint[]), CAST(:since AS timestamptz[])) AS asked (customer_id, since)"
     " JOIN customer_item USING (customer_id) GROUP BY customer_id"
 )
@@ -172,23 +168,23 @@ Moment = tuple[int, datetime]
 History = dict[int, tuple[Purchase, ...]]
 """Last purchases by product, newest first."""
 
-Bought = dict[int, tuple[frozenset[int], datetime]]
-"""By customer: the products bought lately, and the time of the last purchase of all."""
+Bought = dict[int, frozenset[int]]
+"""By customer: the products bought lately."""
 
 
-def rebuild(connection: Connection, pairs: Collection[Pair]) -> None:
+def rebuild(connection: Connection, pairs: Collection[Pair], zone: tzinfo) -> None:
     """Bring the state of these (customer, product) pairs in line with the lines."""
     if pairs:
         customers, products = zip(*sorted(pairs), strict=True)
         connection.execute(
-            _TOUCHED, {"customers": as_array(customers), "products": as_array(products), "without": "{}"}
+            _TOUCHED, {"customers": as_array(customers), "products": as_array(products), "zone": str(zone)}
         )
 
 
-def add(connection: Connection, purchases: Sequence[NewPurchase]) -> None:
+def add(connection: Connection, purchases: Sequence[NewPurchase], zone: tzinfo) -> None:
     """Add purchases to the state of customers who bought nothing at or after them."""
     if purchases:
-        connection.execute(_ADD, {"rows": as_json(purchases)})
+        connection.execute(_ADD, {"rows": as_json(purchases), "zone": str(zone)})
 
 
 def histories(connection: Connection, pairs: Collection[Pair]) -> dict[Pair, tuple[Purchase, ...]]:
@@ -202,12 +198,12 @@ def histories(connection: Connection, pairs: Collection[Pair]) -> dict[Pair, tup
 
 
 def bought(connection: Connection, since: Mapping[int, datetime]) -> Bought:
-    """Return what each customer bought since their moment, and when they last bought anything."""
+    """Return the products each customer bought since their moment."""
     if not since:
         return {}
     arguments = {"customers": as_array(since), "since": list(since.values())}
     rows = connection.execute(_BOUGHT, arguments).all()
-    return {row.customer_id: (frozenset(row.products or ()), row.last_at) for row in rows}
+    return {row.customer_id: frozenset(row.products or ()) for row in rows}
 
 
 def due(connection: Connection, moments: Mapping[int, datetime]) -> dict[Pair, tuple[Purchase, ...]]:
@@ -219,6 +215,7 @@ def due(connection: Connection, moments: Mapping[int, datetime]) -> dict[Pair, t
         "moments": list(moments.values()),
         "fewest": FEW_PURCHASES,
         "window": REGULAR_WINDOW,
+        "soon": DUE_SOON,
         "due": float(DUE),
     }
     rows = connection.execute(_DUE, arguments).cursor.fetchall()
@@ -226,36 +223,16 @@ def due(connection: Connection, moments: Mapping[int, datetime]) -> dict[Pair, t
 
 
 def histories_before(
-    connection: Connection, asked: Collection[tuple[int, int, datetime]], without: Collection[int]
+    connection: Connection, moments: Collection[Moment], zone: tzinfo
 ) -> dict[Moment, History]:
-    """Return the last purchases of each (customer, product) strictly before a moment, leaving some orders out."""
-    customers, products, moments = zip(*asked, strict=True)
-    arguments = {
-        "customers": as_array(customers),
-        "products": as_array(products),
-        "moments": list(moments),
-        "without": as_array(without),
-    }
-    found: dict[Moment, History] = {}
-    for row in connection.execute(_BEFORE, arguments).all():
-        history = found.setdefault((row.customer_id, row.before), {})
-        history[row.product_id] = tuple(map(Purchase, *row[3:]))
+    """Return the last purchases of every product of a customer strictly before each moment."""
+    found: dict[Moment, History] = {each: {} for each in moments}
+    if found:
+        customers, times = zip(*found, strict=True)
+        asked = {"customers": as_array(customers), "moments": list(times), "zone": str(zone)}
+        for row in connection.execute(_BEFORE, asked).all():
+            found[row.customer_id, row.before][row.product_id] = tuple(map(Purchase, *row[3:]))
     return found
-
-
-def bought_before(
-    connection: Connection, moments: Collection[Moment], window: timedelta, without: Collection[int]
-) -> dict[Moment, frozenset[int]]:
-    """Return what each customer bought within the window before each moment, leaving some orders out."""
-    customers, times = zip(*moments, strict=True)
-    arguments = {
-        "customers": as_array(customers),
-        "moments": list(times),
-        "window": window,
-        "without": as_array(without),
-    }
-    rows = connection.execute(_BOUGHT_BEFORE, arguments).all()
-    return {(row.customer_id, row.before): frozenset(row.products) for row in rows}
 
 
 # Scoring must not change the state of the same customers meanwhile.
@@ -263,31 +240,37 @@ _LOCK_CUSTOMERS = text(
     "SELECT id FROM customer WHERE id > :above AND id <= :upto ORDER BY id FOR NO KEY UPDATE"
 )
 
-_IS_ASKED_FOR = text(
+_IS_NEEDED = text(
     "SELECT EXISTS (SELECT FROM task WHERE kind = 'refresh' AND state IN ('ready', 'leased'))"
+    " OR EXISTS (SELECT FROM customer JOIN sales_order ON sales_order.customer_id = customer.id"
+    "  WHERE merged_into_id IS NOT NULL)"
 )
 
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(7302412)")  # any number that nobody else locks
 
 
-def refresh_if_asked(database: Database, base_currency: str) -> None:
-    """Refresh now if an import asked for it and no worker has done it yet: a fit must not learn from half the facts."""
+def refresh_if_needed(database: Database, base_currency: str, zone: tzinfo) -> None:
+    """Refresh now if an import asked for it and no worker has done it yet, or customers were merged since.
+
+    A fit must not learn from half the facts.
+    """
     with database.transaction() as connection:
-        is_asked_for = connection.scalar(_IS_ASKED_FOR)
-    if is_asked_for:
-        refresh(database, base_currency)
+        is_needed = connection.scalar(_IS_NEEDED)
+    if is_needed:
+        refresh(database, base_currency, zone)
 
 
-def refresh(database: Database, base_currency: str) -> None:
-    """Fill in amounts that have become known, then rebuild the state of every customer."""
+def refresh(database: Database, base_currency: str, zone: tzinfo) -> None:
+    """Fill in amounts that have become known, then rebuild the state of every customer; merged ones have none."""
     with database.transaction() as connection:
         connection.execute(_ONE_AT_A_TIME)
         connection.execute(text("SET LOCAL statement_timeout = 0"))
-        orders.fill_in_amounts(connection, base_currency)
+        orders.give_to_merged(connection)
+        orders.fill_in_amounts(connection, base_currency, zone)
         last = connection.scalar(text("SELECT max(id) FROM customer")) or 0
     for above in range(0, last, CUSTOMERS_AT_ONCE):
         step = {"above": above, "upto": above + CUSTOMERS_AT_ONCE}
         with database.transaction() as connection:
             connection.execute(text("SET LOCAL statement_timeout = 0"))
             connection.execute(_LOCK_CUSTOMERS, step)
-            connection.execute(_WHOLE, {**step, "without": "{}"})
+            connection.execute(_WHOLE, {**step, "zone": str(zone)})

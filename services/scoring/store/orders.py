@@ -3,9 +3,9 @@
 Writes are set-based; a newer revision replaces the whole order.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
 from uuid import UUID
 
@@ -212,20 +212,19 @@ _PAST = text(
     " CROSS JOIN LATERAL (SELECT array_agg(ordered_at) AS moments, array_agg(base_net) AS nets FROM ("
     "  SELECT ordered_at, base_net FROM sales_order WHERE customer_id = asked.customer_id"
     "   AND ordered_at < asked.moment AND ordered_at >= asked.moment - :window"
-    "   AND is_counted AND kind = 'sale' AND base_net > 0 AND id <> ALL(CAST(:without AS bigint[]))"
+    "   AND is_counted AND kind = 'sale' AND base_net > 0"
     "  ORDER BY ordered_at DESC, source, external_id LIMIT :most) newest) past"
     " WHERE past.moments IS NOT NULL"
 )
 
 
 def past_orders(
-    connection: Connection, moments: Sequence[tuple[int, datetime]], without: Collection[int]
+    connection: Connection, moments: Sequence[tuple[int, datetime]]
 ) -> dict[tuple[int, datetime], tuple[PastOrder, ...]]:
-    """Return the sales of the year before each (customer, moment), the newest hundred, leaving some orders out."""
+    """Return the sales of the year before each (customer, moment), the newest hundred."""
     arguments = {
         "customers": as_array(customer for customer, _ in moments),
         "moments": [moment for _, moment in moments],
-        "without": as_array(without),
         "window": PAST_WINDOW,
         "most": PAST_ORDERS,
     }
@@ -233,6 +232,25 @@ def past_orders(
         moments[row.nr - 1]: tuple(map(PastOrder, row.moments, row.nets))
         for row in connection.execute(_PAST, arguments).all()
     }
+
+
+_NOT_LATEST = text(
+    "SELECT customer_id FROM unnest(CAST(:customers AS bigint[]), CAST(:moments AS timestamptz[])) AS asked"
+    " (customer_id, moment) WHERE EXISTS (SELECT FROM sales_order WHERE sales_order.customer_id = asked.customer_id"
+    " AND ordered_at >= moment AND is_counted AND id <> ALL(CAST(:without AS bigint[])))"
+)
+
+
+def not_latest(connection: Connection, moments: Mapping[int, datetime], without: Collection[int]) -> set[int]:
+    """Return the customers that ordered or gave back anything at or after their moment, but for these orders."""
+    if not moments:
+        return set()
+    asked = {
+        "customers": as_array(moments),
+        "moments": list(moments.values()),
+        "without": as_array(without),
+    }
+    return set(connection.scalars(_NOT_LATEST, asked))
 
 
 def record_outcome(connection: Connection, event_ids: Sequence[str], applied: Collection[UUID]) -> None:
@@ -252,7 +270,7 @@ def record_outcome(connection: Connection, event_ids: Sequence[str], applied: Co
 _FILL_ORDERS = text("""
     UPDATE sales_order AS o SET base_net = round(o.net * known.rate, 4)
     FROM (SELECT o.id, (SELECT rate FROM fx_rate WHERE currency = o.currency
-                          AND valid_on <= (o.ordered_at AT TIME ZONE 'UTC')::date ORDER BY valid_on DESC LIMIT 1)
+                          AND valid_on <= (o.ordered_at AT TIME ZONE :zone)::date ORDER BY valid_on DESC LIMIT 1)
                  AS rate
           FROM sales_order o WHERE o.base_net IS NULL) known
     WHERE o.id = known.id AND abs(o.net * known.rate) < 1e12
@@ -262,7 +280,7 @@ _FILL_LINES = text("""
     UPDATE order_line AS l SET base_net = round(l.net * known.rate, 4)
     FROM (SELECT l.order_id, l.line_no, l.ordered_at,
                  (SELECT rate FROM fx_rate WHERE currency = o.currency
-                     AND valid_on <= (o.ordered_at AT TIME ZONE 'UTC')::date ORDER BY valid_on DESC LIMIT 1) AS rate
+                     AND valid_on <= (o.ordered_at AT TIME ZONE :zone)::date ORDER BY valid_on DESC LIMIT 1) AS rate
           FROM order_line l JOIN sales_order o ON o.id = l.order_id WHERE l.base_net IS NULL) known
     WHERE l.order_id = known.order_id AND l.line_no = known.line_no AND l.ordered_at = known.ordered_at
       AND abs(l.net * known.rate) < 1e12
@@ -279,11 +297,11 @@ _FILL_COSTS = text("""
         SELECT l.order_id, l.line_no, l.ordered_at,
                rated.cost * coalesce(rated.fixed_rate, (
                    SELECT rate FROM fx_rate WHERE fx_rate.currency = rated.currency
-                      AND valid_on <= (l.ordered_at AT TIME ZONE 'UTC')::date ORDER BY valid_on DESC LIMIT 1)) AS cost
+                      AND valid_on <= (l.ordered_at AT TIME ZONE :zone)::date ORDER BY valid_on DESC LIMIT 1)) AS cost
         FROM order_line l
         JOIN rated ON rated.product_id = l.product_id
-                  AND (l.ordered_at AT TIME ZONE 'UTC')::date >= rated.valid_from
-                  AND (l.ordered_at AT TIME ZONE 'UTC')::date < rated.until
+                  AND (l.ordered_at AT TIME ZONE :zone)::date >= rated.valid_from
+                  AND (l.ordered_at AT TIME ZONE :zone)::date < rated.until
         WHERE l.base_unit_cost IS NULL
     )
     UPDATE order_line AS l SET base_unit_cost = round(known.cost, 4) FROM known
@@ -292,8 +310,29 @@ _FILL_COSTS = text("""
 """)
 
 
-def fill_in_amounts(connection: Connection, base_currency: str) -> None:
+def fill_in_amounts(connection: Connection, base_currency: str, zone: tzinfo) -> None:
     """Write amounts in base currency and costs of lines that have become known since the orders came."""
-    connection.execute(_FILL_ORDERS)
-    connection.execute(_FILL_LINES)
-    connection.execute(_FILL_COSTS, {"base": base_currency})
+    connection.execute(_FILL_ORDERS, {"zone": str(zone)})
+    connection.execute(_FILL_LINES, {"zone": str(zone)})
+    connection.execute(_FILL_COSTS, {"base": base_currency, "zone": str(zone)})
+
+
+# Scoring locks customers in this order, too.
+_LOCK_MERGED = text(
+    "SELECT id FROM customer WHERE merged_into_id IS NOT NULL"
+    " OR id IN (SELECT merged_into_id FROM customer) ORDER BY id FOR NO KEY UPDATE"
+)
+
+_GIVE = (
+    "UPDATE {table} SET customer_id = customer.merged_into_id FROM customer"
+    " WHERE customer.id = {table}.customer_id AND customer.merged_into_id IS NOT NULL"
+)
+_GIVE_ORDERS = text(_GIVE.format(table="sales_order"))
+_GIVE_LINES = text(_GIVE.format(table="order_line"))
+
+
+def give_to_merged(connection: Connection) -> None:
+    """Have the orders of merged customers count for the one that remains, as orders that came later do."""
+    connection.execute(_LOCK_MERGED)
+    connection.execute(_GIVE_ORDERS)
+    connection.execute(_GIVE_LINES)
