@@ -255,8 +255,6 @@ def _decide_alone(
     if why is None:
         return Decision(candidate, Verdict.SUPPRESSED, Reason.WITHIN_REPEAT_INTERVAL)
     if candidate.is_inbox_only:
-        if episode.id is not None:  # it stands in the inbox already
-            return Decision(candidate, Verdict.SUPPRESSED, Reason.WITHIN_REPEAT_INTERVAL)
         return Decision(candidate, Verdict.INBOX_ONLY, Reason.FOR_THE_INBOX)
     if not candidate.is_proven:
         return Decision(candidate, Verdict.INBOX_ONLY, Reason.UNPROVEN_MODEL)

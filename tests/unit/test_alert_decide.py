@@ -94,12 +94,6 @@ def verdicts(plan: Plan) -> list[tuple[int, str, str]]:
             id="a kind for the inbox is kept",
         ),
         pytest.param(
-            {"is_inbox_only": True},
-            history_of(an_episode(id=1, notified_at=None)),
-            ("suppressed", "within_repeat_interval"),
-            id="what stands in the inbox is not repeated there",
-        ),
-        pytest.param(
             {"is_withdrawn": True}, History(), ("suppressed", "withdrawn"), id="the withdrawn is dropped"
         ),
         pytest.param(
