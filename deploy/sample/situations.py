@@ -7,6 +7,7 @@ from random import Random
 
 from deploy.sample import (
     basket_situations,
+    half_situations,
     last_day_situations,
     margin_situations,
     price_situations,
@@ -37,6 +38,7 @@ BILL: Bill = (
     *price_situations.BILL,
     *basket_situations.BILL,
     *quiet_situations.BILL,
+    *half_situations.BILL,
 )
 HIGHEST_TIER = Decimal("0.03")
 

@@ -45,6 +45,7 @@ EFFECTS = {
     "spend_drop": Effect(0.30, 0.30),
     "stopped_item": Effect(0.30, 0.46),
     "stopped_category": Effect(0.30, 0.46),
+    "half_usual": Effect(0.28, 0.46),
     "basket_gap": Effect(0.30, 1.0, "order"),
     "reorder_due": Effect(0.30, 0.6, "order"),
     "below_floor": Effect(0.10, 2.4, "order"),
@@ -194,6 +195,14 @@ def _usual_line(case: Case) -> Decimal:
     return median(each.margin for each in case.of_subject)
 
 
+def _half_missing(case: Case) -> Decimal:
+    """What the last purchase stays behind the usual one, as often as it is bought in a quarter."""
+    *before, last = sorted(case.of_subject, key=lambda each: each.day)
+    usual = median(each.margin for each in before)
+    often = QUARTER * len(before) / (before[-1].day - before[0].day)
+    return (usual - last.margin) * Decimal(often)
+
+
 def _under_the_floor(case: Case) -> Decimal:
     return sum((each.cost / (1 - FLOOR_MARGIN) - each.net for each in case.ordered_of_subject()), ZERO)
 
@@ -264,6 +273,7 @@ STAKES: dict[str, Callable[[Case], Decimal]] = {
     "spend_drop": _less_than_last_year,
     "stopped_item": _all_of_the_subject,
     "stopped_category": _all_of_the_subject,
+    "half_usual": _half_missing,
     "basket_gap": _usual_line,
     "reorder_due": _usual_line,
     "below_floor": _under_the_floor,

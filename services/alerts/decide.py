@@ -254,6 +254,8 @@ def _decide_alone(
     why = may_notify(episode, candidate.value, policy.resend_growth)
     if why is None:
         return Decision(candidate, Verdict.SUPPRESSED, Reason.WITHIN_REPEAT_INTERVAL)
+    if candidate.is_inbox_only:
+        return Decision(candidate, Verdict.INBOX_ONLY, Reason.FOR_THE_INBOX)
     if not candidate.is_proven:
         return Decision(candidate, Verdict.INBOX_ONLY, Reason.UNPROVEN_MODEL)
     if episode.is_holdout:

@@ -40,6 +40,7 @@ class Reason(StrEnum):
     OVER_BUDGET = "over_budget"
     TOO_WEAK = "too_weak"
     UNPROVEN_MODEL = "unproven_model"
+    FOR_THE_INBOX = "for_the_inbox"
     AMENDED = "amended"
     WITHIN_REPEAT_INTERVAL = "within_repeat_interval"
     NOTIFIED_BY_STRONGER_SIGNAL = "notified_by_stronger_signal"
@@ -65,7 +66,7 @@ class Candidate:
     """A signal that waits for its decision. `value` is its gain: the extra margin that acting is expected to bring.
 
     It is about a customer, or about a rep (`rep_id`). `send_after` None: its message goes at once. `hold` is the kind
-    of hold open on the customer, during which nothing is sold to it.
+    of hold open on the customer, during which nothing is sold to it. `is_inbox_only`: its kind is never sent.
     """
 
     signal_id: int
@@ -86,6 +87,7 @@ class Candidate:
     action: Action = Action.CALL
     is_selling: bool = True
     is_proven: bool = True
+    is_inbox_only: bool = False
     is_withdrawn: bool = False
     is_superseded: bool = False
     is_contactable: bool = True

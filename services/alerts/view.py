@@ -25,6 +25,7 @@ WHY = {
     Reason.OVER_BUDGET: "your messages for the day went to alerts worth more",
     Reason.TOO_WEAK: "too little money is in it to call about it alone",
     Reason.UNPROVEN_MODEL: "this kind of hint has not yet proved itself on your own orders",
+    Reason.FOR_THE_INBOX: "hints of this kind are for when you look here, no message is sent of them",
     Reason.AMENDED: "the order was changed after we had told you about it",
     Reason.WITHIN_REPEAT_INTERVAL: "you were told before, and nothing much has changed",
     Reason.NOTIFIED_BY_STRONGER_SIGNAL: "a stronger hint says the same",

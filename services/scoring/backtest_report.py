@@ -27,6 +27,8 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "going_quiet": ("no order in 90 days", "ordered again"),
     "stopped_item": ("not bought in 90 days", "bought it again"),
     "stopped_category": ("not bought in 90 days", "bought of it again"),
+    "half_usual": ("not back to the usual quantity in 60 days", "took the usual quantity"),
+    "reorder_due": ("less than half ordered in 14 days", "ordered half of it"),
     "spend_drop": ("still 30 % or more below", "back to four fifths"),
 }
 """What then happened, said of a kind: it stayed true, or it came right by itself."""

@@ -35,13 +35,14 @@ class Wording:
     question: str
     evidence: tuple[Evidence, ...]
     shows_for: timedelta
+    horizon: timedelta = HORIZON
     product_id: int | None = None
     revenue: Decimal | None = None
     detail: dict[str, Any] = field(default_factory=dict)
 
 
 def signal(row: Mapping[str, Any], wording: Wording, *, stake: float, basis: str) -> Signal:
-    """Return the signal of a row: `stake` is the margin of 90 days in base currency, `basis` says how p0 is known.
+    """Return the signal of a row: `stake` is the margin of its horizon in base currency, `basis` says how p0 is known.
 
     The row carries `p0`, `as_of` and `assumptions`, and `is_margin_assumed` where the margin rate may be the setting's.
     """
@@ -60,7 +61,7 @@ def signal(row: Mapping[str, Any], wording: Wording, *, stake: float, basis: str
         value=worth.gain,
         low=worth.low,
         high=worth.high,
-        horizon=HORIZON,
+        horizon=wording.horizon,
         headline=wording.headline,
         question=wording.question,
         evidence=wording.evidence,

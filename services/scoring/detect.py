@@ -232,6 +232,7 @@ def row(
         "severity": signal.severity,
         "action": kind.action,
         "is_selling": kind.is_selling,
+        "is_inbox_only": kind.is_inbox_only,
         "is_proven": unproven_reason is None,
         "unproven_reason": unproven_reason,
         "assumed_margin": signal.assumed_margin,

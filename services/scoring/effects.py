@@ -21,6 +21,7 @@ EFFECTS: Mapping[str, float] = MappingProxyType(
         "going_quiet": 0.46,
         "stopped_item": 0.46,
         "stopped_category": 0.46,
+        "half_usual": 0.46,
         "cross_sell": 0.42,
         "spend_drop": 0.3,
     }

@@ -98,8 +98,9 @@ class SignalKind(Generic[Facts]):
 
     `ends` returns why an order ends an open episode, or None. An episode without new evidence ends after
     `episode_ttl`. `needs_model` names the model whose current run must pass its quality gate before the kind may be
-    sent. A kind that `is_absence` finds what did not come: it is silent while the feed of orders is stale. `action` is
-    what it asks for: a finding that brings less than that costs is not kept.
+    sent. A kind that `is_absence` finds what did not come: it is silent while the feed of orders is stale. One that
+    `is_inbox_only` is read in the inbox: no message is sent of it. `action` is what it asks for: a finding that brings
+    less than that costs is not kept.
 
     `outcome` says what became of findings, the same for a backtest and for what was found live. It takes facts that
     reach over `outcome_within` after a moment, the moment, and rows: of a day kind what `candidates` gave then, of an
@@ -115,6 +116,7 @@ class SignalKind(Generic[Facts]):
     episode_ttl: timedelta
     is_selling: bool
     is_absence: bool = False
+    is_inbox_only: bool = False
     needs: tuple[str, ...] = ("orders",)
     needs_model: str | None = None
     action: Action = Action.CALL

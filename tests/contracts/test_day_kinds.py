@@ -29,6 +29,7 @@ ROW: dict[str, Any] = {
     "orders_since": 4, "buyers": 14, "tail": 0.02, "p_lost": 0.7, "p0": 0.3, "revenue": 900.0, "gain": 27.0,
     "is_estimated": 0, "is_off_season": 0, "product_id": 1, "category": "Lanterns", "usual_quarter": 2000.0,
     "last_quarter": 900.0, "deviation": -2.5, "drop": 0.55, "orders_quarter": 5, "margin_rate": 0.3,
+    "quantity": 12.0,
     "is_margin_assumed": True,
 }  # fmt: skip
 
@@ -45,7 +46,7 @@ def test_a_kind_tells_what_its_model_fires(kind: DaySignalKind[OrderFacts]) -> N
     with facts_of([Bought(1, AS_OF.date() - timedelta(days=61))]) as facts:
         learnt = {name: value for name, value in ROW.items() if "margin" not in name}
         rows = pa.Table.from_pylist([learnt, learnt | {"customer_id": 2, "revenue": 30.0}])
-        facts.predictions.made[kind.needs_model] = facts.engine.load(kind.needs_model, rows.to_reader())
+        facts.predictions.made[kind.name] = facts.engine.load(kind.name, rows.to_reader())
         found = kind.candidates(facts, AS_OF)
         fired = facts.engine.rows(found.filter(found.fires))
     (signal,) = [found for row in fired if (found := found_in(kind, row, AS_OF, GBP)) is not None]
@@ -54,6 +55,7 @@ def test_a_kind_tells_what_its_model_fires(kind: DaySignalKind[OrderFacts]) -> N
     assert signal.as_of < signal.expires_at
     assert Decimal(0) <= signal.low <= signal.value <= signal.high <= signal.stake
     assert signal.probability == 0.3
+    assert signal.horizon == kind.outcome_within
     assert len(signal.headline) <= 60
     assert signal.question.endswith("?")
     assert all(each.label and each.text for each in signal.evidence)
@@ -117,7 +119,7 @@ def test_a_kind_is_valued_at_the_customer_s_own_margin(
     with facts_of([Bought(1, AS_OF.date() - timedelta(days=61), cost=cost)]) as facts:
         learnt = {name: value for name, value in ROW.items() if "margin" not in name}
         rows = pa.Table.from_pylist([learnt])
-        facts.predictions.made[kind.needs_model] = facts.engine.load(kind.needs_model, rows.to_reader())
+        facts.predictions.made[kind.name] = facts.engine.load(kind.name, rows.to_reader())
         (row,) = facts.engine.rows(
             kind.candidates(replace(facts, assumptions=replace(GBP, margin=Decimal("0.25"))), AS_OF)
         )

@@ -1,4 +1,7 @@
-"""Journey: the sample company comes in through the doors, its last day is played, and what was planted is found."""
+"""Journey: the sample company comes in through the doors, its last day is played, and what was planted is found.
+
+That evening the kinds that look at days are asked too, last of all: what they find is decided like the rest.
+"""
 
 import json
 import re
@@ -20,6 +23,7 @@ from services.alerts import jobs as alerts
 from services.cli import Context, main
 from services.ingest.app import create_app
 from services.scoring import jobs as scoring
+from shared import tasks
 from shared.clock import real_now
 from shared.db import Database
 from shared.drainer import Drainer
@@ -37,6 +41,10 @@ TODAY = date(2026, 11, 20)
 CLOSE_OF_BUSINESS = datetime(2026, 11, 19, 22, tzinfo=UTC)
 # The kinds that look at orders, each planted in the truth file by its name.
 KINDS = ("cross_sell", "up_sell", "below_floor", "price_error", "basket_gap")
+DAY_KINDS = (
+    "going_quiet", "spend_drop", "stopped_item", "stopped_category", "margin_erosion", "discount_outlier",
+    "cost_not_passed_on", "reorder_due", "half_usual",
+)  # fmt: skip
 RECALL = 0.9
 SECRET = new_secret()
 Truth = dict[str, Any]
@@ -48,9 +56,9 @@ class Company:
     def __init__(self, database: Database, told: Settings, files: SampleFiles) -> None:
         self.database = database
         self.settings = told
-        self.truths: list[Truth] = [
-            each for each in json.loads(files.truth.read_text("utf-8")) if each["on_last_day"]
-        ]
+        planted: list[Truth] = json.loads(files.truth.read_text("utf-8"))
+        self.truths = [each for each in planted if each["on_last_day"]]
+        self.of_days = [each for each in planted if each["kind"] in DAY_KINDS]
         self._metrics = Metrics("all", "test")
         self._drainers = [
             Drainer(
@@ -86,6 +94,14 @@ class Company:
             self.answers.append((answer.status_code, answer.get_json().get("status", "")))
             for each in self._drainers:
                 each.drain(seconds=30)
+
+    def look(self) -> None:
+        """Ask the kinds that look at days, and decide what they find."""
+        with self.database.transaction() as connection:
+            keys = [f"{CLOSE_OF_BUSINESS.date()}:{kind}" for kind in DAY_KINDS]
+            tasks.put(connection, "scoring", "evaluate", keys)
+        for each in self._drainers:
+            each.drain(seconds=300)
 
     def rows(self, question: str, **given: Any) -> list[tuple[Any, ...]]:
         """The rows of a query."""
@@ -324,3 +340,86 @@ ORDERS_WITH = (
     "SELECT DISTINCT external_id FROM signal JOIN sales_order ON sales_order.id = order_id"
     " WHERE signal.kind = :kind AND withdrawn_at IS NULL"
 )
+
+
+@pytest.fixture(scope="module")
+def found_of_days(played: Played) -> set[tuple[str, str, str | None]]:
+    """What was found of days: the kind, the customer, and each item or category it names, or None."""
+    played.company.look()
+    return set(played.company.rows(FOUND_OF_DAYS))
+
+
+def _is_found(found: set[tuple[str, str, str | None]], truth: Truth) -> bool:
+    return (
+        truth["kind"],
+        truth["customer"],
+        truth["subject"] if truth["kind"] in OF_ITEMS else None,
+    ) in found
+
+
+def of_kinds(short: dict[str, str]) -> list[Any]:
+    """The kinds of days; those that still fall short are expected to, with what keeps them."""
+    return [
+        pytest.param(kind, marks=pytest.mark.xfail(reason=short[kind], strict=True) if kind in short else ())
+        for kind in DAY_KINDS
+    ]
+
+
+MISSES = {
+    "spend_drop": "three of five: of one the drop is within two deviations, of another the model has no row",
+    "stopped_category": "none of five: so regular a buyer nearly always came back here, so a call wins little",
+    "discount_outlier": "none of four: of three there is no row to judge, the fourth stands out by 2.6 of 3 deviations",
+}
+FALLS_FOR = {"stopped_item": "two who took another variant instead"}
+
+
+@pytest.mark.parametrize("kind", of_kinds(MISSES))
+def test_what_is_planted_for_days_and_merits_a_call_is_found(
+    company: Company, found_of_days: set[tuple[str, str, str | None]], kind: str
+) -> None:
+    planted = [each for each in company.of_days if each["expect"] == kind and each["merits_call"]]
+    missed = [
+        (each["situation"], each["customer"], each["gain"])
+        for each in planted
+        if not _is_found(found_of_days, each)
+    ]
+    assert planted
+    assert len(planted) - len(missed) >= RECALL * len(planted), missed
+
+
+@pytest.mark.parametrize("kind", of_kinds(FALLS_FOR))
+def test_decoys_of_days_are_left_alone(
+    company: Company, found_of_days: set[tuple[str, str, str | None]], kind: str
+) -> None:
+    decoys = [each for each in company.of_days if each["is_decoy"] and each["kind"] == kind]
+    fallen_for = [(each["situation"], each["customer"]) for each in decoys if _is_found(found_of_days, each)]
+    assert decoys
+    assert fallen_for == []
+
+
+@pytest.mark.parametrize("kind", ["reorder_due", "half_usual"])
+def test_no_message_is_sent_of_a_kind_for_the_inbox(
+    company: Company, found_of_days: set[tuple[str, str, str | None]], kind: str
+) -> None:
+    decided = company.rows(
+        "SELECT DISTINCT verdict FROM decision JOIN signal ON signal.id = signal_id WHERE kind = :kind",
+        kind=kind,
+    )
+    assert ("inbox_only",) in decided
+    assert ("notify",) not in decided
+
+
+OF_ITEMS = ("stopped_item", "stopped_category", "reorder_due", "half_usual")
+FOUND_OF_DAYS = """
+    WITH found AS (
+        SELECT kind, customer_id, subject, product_id, detail FROM signal WHERE occasion LIKE 'customer:%'
+    ), named AS (
+        SELECT kind, customer_id, NULL AS name FROM found
+        UNION ALL SELECT kind, customer_id, substr(subject, 10) FROM found WHERE subject LIKE 'category:%'
+        UNION ALL SELECT kind, customer_id, product_ref.external_id FROM found JOIN product_ref USING (product_id)
+        UNION ALL SELECT kind, customer_id, product_ref.external_id FROM found
+        CROSS JOIN jsonb_array_elements(detail->'products') AS listed
+        JOIN product_ref ON product_ref.product_id = listed::bigint
+    )
+    SELECT kind, customer_ref.external_id, name FROM named JOIN customer_ref USING (customer_id)
+"""

@@ -88,6 +88,12 @@ def verdicts(plan: Plan) -> list[tuple[int, str, str]]:
             {"is_proven": False}, History(), ("inbox_only", "unproven_model"), id="an unproven model is kept"
         ),
         pytest.param(
+            {"is_inbox_only": True},
+            History(),
+            ("inbox_only", "for_the_inbox"),
+            id="a kind for the inbox is kept",
+        ),
+        pytest.param(
             {"is_withdrawn": True}, History(), ("suppressed", "withdrawn"), id="the withdrawn is dropped"
         ),
         pytest.param(

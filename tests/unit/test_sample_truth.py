@@ -16,6 +16,7 @@ KINDS = (
     "stopped_category",
     "basket_gap",
     "reorder_due",
+    "half_usual",
     "below_floor",
     "price_error",
     "margin_erosion",

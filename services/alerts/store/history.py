@@ -117,7 +117,7 @@ _WAITING = text(
     " CASE WHEN signal.customer_id IS NULL THEN signal.rep_id END AS rep_id, signal.subject, signal.order_id,"
     " signal.value, signal.quiet_days, signal.as_of, signal.expires_at, signal.severity, signal.action,"
     " signal.is_selling,"
-    " signal.is_proven, signal.product_id, signal.withdrawn_at IS NOT NULL AS is_withdrawn,"
+    " signal.is_proven, signal.is_inbox_only, signal.product_id, signal.withdrawn_at IS NOT NULL AS is_withdrawn,"
     " coalesce(signal.order_version < sales_order.version, false) AS is_superseded,"
     " coalesce(customer.status = 'active' AND NOT customer.is_internal, true) AS is_contactable,"
     # Of several, the complaint: by name it comes first.

@@ -1,7 +1,12 @@
 """Turn scores into probabilities: bins of past scores, shrunk, and never falling as scores rise."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+import ibis
+import pyarrow as pa
 
 PRIOR_STRENGTH = 20
 
@@ -48,3 +53,31 @@ def _pooled(lower: Step, higher: Step) -> Step:
     offers = lower.offers + higher.offers
     probability = (lower.probability * lower.offers + higher.probability * higher.offers) / offers
     return Step(lower.least, probability, offers)
+
+
+def bins_of(offers: ibis.Table, parts: int) -> ibis.Table:
+    """Return bins of about as many offers each, in order of `score`; `hit` is NULL where one was not bought.
+
+    The other columns of `offers` settle ties of score.
+    """
+    ties = [name for name in offers.columns if name not in ("score", "hit")]
+    binned = offers.mutate(part=ibis.ntile(parts).over(ibis.window(order_by=["score", *ties])))
+    bins = binned.group_by("part").agg(
+        least=binned.score.min(), offers=binned.count(), bought=binned.hit.count()
+    )
+    return bins.order_by("part").drop("part")
+
+
+def bands(bins: Sequence[Mapping[str, Any]]) -> pa.Table | None:
+    """Return `least`, `until` and `p0` of each band of score, from bins in order; None where nothing was offered."""
+    steps = calibrate([Bin(**row) for row in bins])
+    if not steps:
+        return None
+    later = [step.least for step in steps[1:]]
+    return pa.table(
+        {
+            "least": pa.array([-inf, *later]),
+            "until": pa.array([*later, inf]),
+            "p0": pa.array([step.probability for step in steps]),
+        }
+    )

@@ -17,8 +17,8 @@ Row = dict[str, object]
 COLUMNS = (
     "kind, customer_id, rep_id, subject, cause, occasion, order_id, order_version, product_id, as_of, expires_at,"
     " probability, basis, stake, value, low, high, revenue, horizon_days, headline, question, evidence, detail, facts,"
-    " severity, action, is_selling, is_proven, unproven_reason, assumed_margin, quiet_days, detector_version,"
-    " model_run_id"
+    " severity, action, is_selling, is_inbox_only, is_proven, unproven_reason, assumed_margin, quiet_days,"
+    " detector_version, model_run_id"
 )
 
 _SAVE = text(

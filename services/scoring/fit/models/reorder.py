@@ -12,6 +12,7 @@ import ibis
 import pyarrow as pa
 
 from services.scoring.fit.calibration import Bin, calibrate
+from services.scoring.fit.due import due_items
 from services.scoring.fit.facts import Facts, before, naive
 from services.scoring.fit.model import Derived, Model
 
@@ -26,7 +27,7 @@ QUARTERS = 2
 
 
 def build(facts: Facts) -> Iterator[Derived]:
-    """Yield the best items of each customer, with the chance that each is bought within 90 days."""
+    """Yield the best items of each customer, with the chance that each is bought within 90 days; then what is due."""
     best = facts.engine.keep("reorder", _in_parts(best_of(facts)))
     steps = facts.engine.load("reorder_step", _steps(facts).to_reader())
     usual = facts.accounts.group_by("customer_id", "product_id").agg(
@@ -38,6 +39,9 @@ def build(facts: Facts) -> Iterator[Derived]:
     reached = best.join(steps, "part").drop("part")
     joined = reached.join(usual, ["customer_id", "product_id"])
     yield Derived("reorder_item", joined.mutate(span=joined.span.cast("int64")))
+    due = due_items(facts)
+    if due is not None:
+        yield Derived("reorder_due", due)
 
 
 def best_of(facts: Facts) -> ibis.Table:
@@ -93,4 +97,9 @@ def _offers(facts: Facts, quarter: int) -> ibis.Table:
     return facts.engine.keep(f"reorder_offer_{quarter}", offers.select("part", "hit"))
 
 
-MODEL = Model("reorder", build, keys={"reorder_item": ("customer_id", "product_id")})
+MODEL = Model(
+    "reorder",
+    build,
+    keys={"reorder_item": ("customer_id", "product_id"), "reorder_due": ("customer_id", "product_id")},
+    version="2",
+)
