@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from services.scoring.effects import EFFECTS
 from services.scoring.facts import CustomerFacts, FitFacts, OrderFacts
+from services.scoring.replay import made_from
 from services.scoring.value import is_worth_keeping
 from shared.domain.order import LineKind, Order, OrderKind, OrderStatus
 from shared.domain.signal import Episode, OrderSignalKind, Signal, SignalKind
@@ -125,42 +125,6 @@ def rows(kinds: Kinds, facts: OrderFacts, signals: Sequence[Signal], business_no
         | {"facts": each.facts or made_from(facts, each)}
         for each in signals
     ]
-
-
-def made_from(facts: OrderFacts, signal: Signal) -> Row:
-    """Return the facts a signal of an order was made from: its product's lines, else all, and the product as known.
-
-    They are kept with the signal: models and prices change, and it must still be possible to explain it.
-    """
-    own = [each for each in facts.lines if each.product.id == signal.product_id]
-    product = own[0].product if own else (facts.products or {}).get(signal.product_id or 0)
-    return {
-        "currency": facts.currency,
-        "channel": facts.channel,
-        "rate": facts.rate,
-        "base_net": facts.base_net,
-        "assumptions": {
-            "base_currency": facts.assumptions.base_currency,
-            "margin": facts.assumptions.margin,
-            "floor_margin": facts.assumptions.floor_margin,
-            "effect": facts.assumptions.effects.get(signal.kind, EFFECTS.get(signal.kind)),
-        },
-        "lines": [
-            {
-                "product_id": each.product.id,
-                "quantity": each.line.quantity,
-                "net": each.line.net,
-                "base_net": each.base_net,
-                "base_unit_cost": each.base_unit_cost,
-                "agreed_price": each.agreed_price,
-                "history": each.history if own else (),
-            }
-            for each in own or facts.lines
-        ],
-        "product": product,
-        "past_orders": () if signal.product_id is not None else facts.past_orders,
-        "runs": {name: run.id for name, run in facts.fit.runs.items()} if facts.fit is not None else {},
-    }
 
 
 def why_unproven(kind: SignalKind[OrderFacts], fit: FitFacts | None, business_now: datetime) -> str | None:
