@@ -67,6 +67,9 @@ class Metrics:
         self.signals_dropped = self._counter(
             "tipoff_signals_dropped_total", "Findings not stored: they bring less than they cost.", ("kind",)
         )
+        self.outcomes = self._counter(
+            "tipoff_outcomes_total", "What was said and is over, judged by the orders that came.", ("kind",)
+        )
         self.alerts = self._counter(
             "tipoff_alerts_total", "What was decided of signals.", ("kind", "decision")
         )
@@ -96,6 +99,7 @@ class Metrics:
             "signals": self.signals,
             "silenced": self.silenced,
             "dropped": self.signals_dropped,
+            "outcomes": self.outcomes,
             "alerts": self.alerts,
             "deliveries": self.deliveries,
             "tasks": self.tasks_finished,

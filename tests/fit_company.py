@@ -78,7 +78,7 @@ MODELS = {
     "model_run": "neighbours",
     "item_fact": "item_facts",
     "price_band": "price_bands",
-    "usual_break": "usual_breaks",
+    "inferred_break": "inferred_breaks",
 }
 
 

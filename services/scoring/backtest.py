@@ -28,12 +28,12 @@ from services.scoring.fit.facts import (
     purchases_of,
 )
 from services.scoring.fit.model import Model, learnt
-from services.scoring.outcomes import HORIZON_DAYS
+from services.scoring.outcomes import QUARTER, looked_up
 from shared.domain.signal import DaySignalKind, Signal
 from shared.plugins import discover
 
 DayKinds = Sequence[DaySignalKind[OrderFacts]]
-HORIZON = timedelta(days=HORIZON_DAYS)
+HORIZON = QUARTER
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def _judge(
     if not rows.num_rows:
         return
     names, outcomes = _outcomes(whole, kind, moment, rows)
-    is_over = naive(moment + HORIZON) <= naive(whole.as_of)
+    is_over = naive(moment + kind.outcome_within) <= naive(whole.as_of)
     for row in rows.to_pylist():
         if not row["fires"] and kind.needs_model is None:
             continue  # its p0 is of what is found
@@ -162,13 +162,8 @@ def _outcomes(
         ]
         return own[:2], {}
     judged = kind.outcome(whole, moment, whole.engine.load("judged", rows.to_reader()))
-    names = [name for name in judged.columns if name not in ("happened", "confirmed")]
-    if "confirmed" not in judged.columns:
-        judged = judged.mutate(confirmed=~judged.happened)
-    return names, {
-        tuple(row[name] for name in names): (row["happened"], row["confirmed"])
-        for row in whole.engine.rows(judged)
-    }
+    names, seen = looked_up(whole.engine, judged)
+    return names, {key: (each.happened, each.confirmed) for key, each in seen.items()}
 
 
 def money(amounts: Iterable[Decimal]) -> float:

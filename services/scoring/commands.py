@@ -22,7 +22,7 @@ from services.scoring.fit.facts import read_facts
 from services.scoring.fit.model import Model
 from services.scoring.fit.run import ModelsFailed, NothingToFit, connected, fit
 from services.scoring.jobs import assumed
-from services.scoring.store import api, items
+from services.scoring.store import api, items, outcomes
 from shared.clock import start_of_day
 from shared.domain.signal import DaySignalKind, SignalKind
 from shared.plugins import discover
@@ -91,13 +91,20 @@ def export_command(context: "Context", as_of: datetime, kind: str, top: int, out
 @click.command("quality")
 @click.pass_obj
 def quality_command(context: "Context") -> None:
-    """Print how good each model is: state, as of, what was measured beside its baselines."""
+    """Print how good each model is: state, as of, what was measured beside its baselines.
+
+    And of each kind whose horizon is over: the chance that was said, beside what was seen.
+    """
     kinds = discover(signals, "KIND", SignalKind).values()
     with context.database.transaction() as connection:
         runs = quality.newest_runs(connection, context.clock())
+        judged = outcomes.said_and_seen(connection)
     for name, model in discover(fitted_models, "MODEL", Model).items():
         used_by = [kind.name for kind in kinds if kind.needs_model == name]
         for line in quality.lines(name, runs.get(name, []), is_graded=model.grade is not None, kinds=used_by):
+            click.echo(line)
+    for name, said_and_seen in judged.items():
+        for line in quality.outcome_lines(name, said_and_seen):
             click.echo(line)
 
 

@@ -91,15 +91,21 @@ def put_right(facts: Sales, as_of: datetime, rows: ibis.Table) -> ibis.Table:
     """Return per customer of a kind's `rows` of `as_of` whether the prices were put right in the 90 days after.
 
     `facts` reach over those days. `happened`: at least half, by money, of what was bought again of the items that lost
-    was at `right_price` or above; NULL where none was bought again, so that nobody knows.
+    was at `right_price` or above; NULL where none was bought again, so that nobody knows. `revenue` and `margin` are of
+    what was bought again and has a known cost.
     """
     after = priced_after(facts, as_of.date())
     each = rows.select("customer_id", item=rows["items"].unnest())
     wrong = each.select("customer_id", **{name: each.item[name] for name in (*_BAND, "loss", "right_price")})
     again = wrong.filter(wrong.loss > 0).join(after, ["customer_id", *_BAND])
     right = ibis.coalesce(again.net.sum(where=again.price >= again.right_price), 0.0) / again.net.sum()
-    judged = again.group_by("customer_id").agg(happened=right >= HALF)
-    return rows.select("customer_id").left_join(judged, "customer_id").select("customer_id", "happened")
+    judged = again.group_by("customer_id").agg(
+        happened=right >= HALF,
+        revenue=again.base_net.sum(),
+        margin=(again.base_net * (1 - again.unit_cost * again.quantity / again.net)).sum(),
+    )
+    both = rows.select("customer_id").left_join(judged, "customer_id")
+    return both.select("customer_id", "happened", "revenue", "margin")
 
 
 def signal(row: Mapping[str, Any], words: Wording) -> Signal:

@@ -46,13 +46,21 @@ class Purchase(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PriceBreak:
-    """From `min_quantity` on, a unit costs `unit_price`: by the price list, or inferred from what accounts pay."""
+    """From `min_quantity` on, a unit costs `unit_price`: by the price list, or inferred from what accounts pay.
+
+    What is inferred holds in the channel where it was seen; a price list holds in all (`channel` is None).
+    """
 
     min_quantity: Decimal
     unit_price: Decimal
     currency: str
     valid_from: date = date.min
-    is_inferred: bool = False
+    channel: str | None = None
+
+    @property
+    def is_inferred(self) -> bool:
+        """Was it seen in what accounts pay, and not in a price list?"""
+        return self.channel is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,9 +317,13 @@ _FIRST_DAY = attrgetter("valid_from")
 _QUANTITY = attrgetter("min_quantity")
 
 
-def breaks_on(product: ProductFacts, currency: str, day: date) -> tuple[PriceBreak, ...]:
+def breaks_on(product: ProductFacts, currency: str, channel: str, day: date) -> tuple[PriceBreak, ...]:
     """The price list of that day: for each quantity the newest price that is valid, smallest quantity first."""
-    valid = [each for each in product.breaks if each.currency == currency and each.valid_from <= day]
+    valid = [
+        each
+        for each in product.breaks
+        if each.currency == currency and each.channel in (None, channel) and each.valid_from <= day
+    ]
     newest = {each.min_quantity: each for each in sorted(valid, key=_FIRST_DAY)}
     return tuple(sorted(newest.values(), key=_QUANTITY))
 

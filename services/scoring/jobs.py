@@ -1,6 +1,7 @@
 """Scoring's tasks: what puts them by the clock, and how each kind is done.
 
-Orders are scored in batches; models fitted and day kinds evaluated every night; derived state rebuilt after imports.
+Orders are scored in batches; models fitted and day kinds evaluated every night, and by the hour for those whose orders
+changed; what was said is judged once it is over; derived state rebuilt after imports.
 """
 
 import logging
@@ -63,6 +64,27 @@ _DAYS_DUE = text("""
 """)
 
 
+# Once an hour, after the night; whether anybody's orders changed is looked up by the task.
+_HOUR_DUE = text("""
+    WITH clock AS (SELECT CAST(:now AS timestamptz) AT TIME ZONE :zone AS at)
+    SELECT to_char(at, 'YYYY-MM-DD HH24"h"') AS key FROM clock
+    WHERE EXISTS (SELECT FROM task WHERE kind = 'evaluate' AND starts_with(key, to_char(at, 'YYYY-MM-DD:')))
+      AND NOT EXISTS (SELECT FROM task WHERE kind IN ('fit', 'evaluate', 'evaluate_changed')
+                      AND state IN ('ready', 'leased'))
+      AND NOT EXISTS (SELECT FROM task WHERE kind = 'evaluate_changed' AND key = to_char(at, 'YYYY-MM-DD HH24"h"'))
+""")
+
+# After the day kinds of the night.
+_JUDGING_DUE = text("""
+    SELECT today.day || ':' || kind AS key
+    FROM to_char(CAST(:now AS timestamptz) AT TIME ZONE :zone, 'YYYY-MM-DD') AS today (day),
+         unnest(CAST(:kinds AS text[])) AS kind
+    WHERE EXISTS (SELECT FROM task WHERE kind = 'evaluate' AND starts_with(key, today.day || ':'))
+      AND NOT EXISTS (SELECT FROM task WHERE kind IN ('fit', 'evaluate') AND state IN ('ready', 'leased'))
+      AND NOT EXISTS (SELECT FROM task WHERE task.kind = 'judge' AND key = today.day || ':' || kind)
+""")
+
+
 def handlers(
     database: Database, settings: Settings, clock: Clock, metrics: Metrics, notify: Notify
 ) -> tuple[Handler, ...]:
@@ -71,6 +93,7 @@ def handlers(
     for name in kinds:  # a counter that is born above zero shows no rise
         metrics.signals.labels(name)
         metrics.signals_dropped.labels(name)
+        metrics.outcomes.labels(name)
 
     def shard() -> Shard:
         return Shard(
@@ -92,6 +115,13 @@ def handlers(
         Handler(
             "evaluate", QUEUE, evaluator(database, settings, kinds, clock, notify), batch=100, hung_after=None
         ),
+        Handler(
+            "evaluate_changed",
+            QUEUE,
+            changes_evaluator(database, settings, kinds, clock, notify),
+            hung_after=None,
+        ),
+        Handler("judge", QUEUE, judger(database, settings, kinds, clock), batch=100, hung_after=None),
     )
 
 
@@ -109,11 +139,13 @@ def assumed(settings: Settings) -> Assumptions:
 
 
 def periodic(settings: Settings, clock: Clock) -> tuple[Periodic, ...]:
-    """Return what puts tasks by the business clock: the nightly fit, the first one, and the day kinds of each night.
+    """Return what puts tasks by the business clock: the nightly fit, the first one, the day kinds, outcomes, and hours.
 
     Any number of workers may run it.
     """
-    day_kinds = [kind.name for kind in _day_kinds(discover(signals, "KIND", SignalKind))]
+    kinds: Kinds = discover(signals, "KIND", SignalKind)
+    day_kinds = [kind.name for kind in _day_kinds(kinds)]
+    judged_kinds = [name for name, kind in kinds.items() if kind.outcome is not None]
     models = module_names(fitted_models)
 
     def put_fits(connection: Connection) -> None:
@@ -127,7 +159,18 @@ def periodic(settings: Settings, clock: Clock) -> tuple[Periodic, ...]:
         if due:
             tasks.put(connection, QUEUE, "evaluate", due)
 
-    return (put_fits, put_days) if day_kinds else (put_fits,)
+    def put_judging(connection: Connection) -> None:
+        asked = {"kinds": judged_kinds, "zone": settings.time_zone, "now": clock()}
+        due = connection.scalars(_JUDGING_DUE, asked).all()
+        if due:
+            tasks.put(connection, QUEUE, "judge", due)
+
+    def put_hour(connection: Connection) -> None:
+        due = connection.scalars(_HOUR_DUE, {"zone": settings.time_zone, "now": clock()}).all()
+        if due:
+            tasks.put(connection, QUEUE, "evaluate_changed", due)
+
+    return (put_fits, put_days, put_judging, put_hour)
 
 
 def _day_kinds(kinds: Kinds) -> list[DaySignalKind[OrderFacts]]:
@@ -187,5 +230,34 @@ def evaluator(database: Database, settings: Settings, kinds: Kinds, clock: Clock
         tally = night.evaluate(database, settings, assumed(settings), _day_kinds(kinds), clock(), batch)
         notify("alerts")
         return tally
+
+    return run
+
+
+def changes_evaluator(
+    database: Database, settings: Settings, kinds: Kinds, clock: Clock, notify: Notify
+) -> Run:
+    """Return how day kinds are evaluated by the hour, for the customers and reps whose orders changed."""
+
+    def run(batch: Sequence[Task]) -> Tally:
+        from services.scoring import night  # noqa: PLC0415 - DuckDB and Ibis, as for fits
+
+        tally = night.evaluate_changed(
+            database, settings, assumed(settings), _day_kinds(kinds), clock(), batch
+        )
+        notify("alerts")
+        return tally
+
+    return run
+
+
+def judger(database: Database, settings: Settings, kinds: Kinds, clock: Clock) -> Run:
+    """Return how what was said is judged once its horizon is over: a task for each kind."""
+
+    def run(batch: Sequence[Task]) -> Tally:
+        from services.scoring import judge  # noqa: PLC0415 - DuckDB and Ibis, as for fits
+
+        items.refresh_if_needed(database, settings.base_currency, ZoneInfo(settings.time_zone))
+        return judge.judge(database, settings, assumed(settings), kinds, clock(), batch)
 
     return run

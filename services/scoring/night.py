@@ -1,9 +1,15 @@
-"""The night: evaluate the day kinds for every customer and rep, store what fires, have alerts decide about it."""
+"""Evaluate the day kinds: each night for every customer and rep, by the hour for those whose orders changed.
+
+What fires is stored, and alerts decide about it. By the hour nothing opens that is an absence: no order makes one, and
+what models learnt is as of the morning. What orders, late, edited or cancelled, made wrong is closed; what they show (a
+price that slips) is found. Nobody else's episodes are touched.
+"""
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -19,8 +25,10 @@ from services.scoring.facts import Assumptions, OrderFacts
 from services.scoring.feed import is_stale
 from services.scoring.fit.facts import Facts, read_facts
 from services.scoring.fit.run import connected
+from services.scoring.store import evaluations
 from services.scoring.store import signals as store
 from services.scoring.store.catalogue import Catalogue
+from services.scoring.store.evaluations import Changed
 from shared import tasks
 from shared.db import Database
 from shared.domain.signal import DaySignalKind, Signal
@@ -65,27 +73,93 @@ def evaluate(
     """Evaluate the kinds these tasks name (`<day>:<kind>`) on facts before `as_of`, all or nothing."""
     named = {task.key.rpartition(":")[2] for task in batch}
     asked = [kind for kind in kinds if kind.name in named]
+    with database.transaction() as connection:
+        seen_until = evaluations.database_now(connection)
     findings = _find(settings, assumptions, asked, as_of)
-    by_name = {kind.name: kind for kind in asked if kind.name not in findings.silent}
+    heard = [kind for kind in asked if kind.name not in findings.silent]
     day = as_of.astimezone(ZoneInfo(settings.time_zone)).date()
     with database.transaction() as connection:
-        catalogue = Catalogue(settings.base_currency)
-        catalogue.refresh(connection)
-        episodes = store.day_episodes(connection, list(by_name))
-        found = _without_old(connection, list(by_name.values()), findings.found, set(episodes), day)
-        new = [each for each in found if _is_new(each, episodes.get(_key(each)))]
-        rows = [
-            detect.row(by_name[each.kind], each, _occasion(_key(each), day), catalogue.fit, as_of)
-            for each in new
-        ]
-        store.save(connection, rows)
-        seen = {_key(each) for each in found}
-        store.touch(connection, [each.id for key, each in episodes.items() if key in seen], as_of)
-        cleared = {key: each for key, each in episodes.items() if key not in seen}
-        store.close(connection, {each.id: "it is no longer so" for each in cleared.values()}, as_of)
-        changed = {_key(each) for each in new} | cleared.keys()
-        store.put_day_decisions(connection, {_occasion(key, day) for key in changed}, batch[0].id)
+        episodes = store.day_episodes(connection, [kind.name for kind in heard])
+        found = _without_old(connection, heard, findings.found, set(episodes), day)
+        evaluation = Evaluation(as_of, day, batch[0].id, settings.base_currency)
+        new = _record(connection, evaluation, heard, found, episodes)
+        evaluations.save(connection, [kind.name for kind in asked], as_of, seen_until)
         tasks.complete(connection, batch)
+    return _tally(new, findings)
+
+
+def evaluate_changed(
+    database: Database,
+    settings: Settings,
+    assumptions: Assumptions,
+    kinds: DayKinds,
+    as_of: datetime,
+    batch: Sequence[Task],
+) -> Tally:
+    """Evaluate the customers and reps whose orders were applied since the last evaluation, all or nothing.
+
+    A kind is asked that a night has asked before in this version; one that finds absences, where it has an episode to
+    close. While there is none, no facts are read.
+    """
+    day = as_of.astimezone(ZoneInfo(settings.time_zone)).date()
+    with database.transaction() as connection:
+        seen_until = evaluations.database_now(connection)
+        first, evaluated = _first_evaluations(connection, kinds), evaluations.evaluated(connection)
+        known = [kind for kind in kinds if kind.name in evaluated and first[kind.name].day is not None]
+        changed = evaluations.changed(connection, [kind.name for kind in known], day)
+        open_kinds = {key[0] for key in _of(changed, store.day_episodes(connection, [k.name for k in known]))}
+    asked = [kind for kind in known if changed and (kind.name in open_kinds or not kind.is_absence)]
+    findings = _find(settings, assumptions, asked, as_of, changed)
+    heard = [kind for kind in asked if kind.name not in findings.silent]
+    absences = {kind.name for kind in heard if kind.is_absence}
+    with database.transaction() as connection:
+        episodes = _of(changed, store.day_episodes(connection, [kind.name for kind in heard]))
+        found = _without_old(connection, heard, findings.found, set(episodes), day)
+        found = [each for each in found if each.kind not in absences or _key(each) in episodes]
+        evaluation = Evaluation(as_of, day, batch[0].id, settings.base_currency)
+        new = _record(connection, evaluation, heard, found, episodes)
+        evaluations.save(connection, [kind.name for kind in known], as_of, seen_until)
+        tasks.complete(connection, batch)
+    return _tally(new, findings)
+
+
+class Evaluation(NamedTuple):
+    """An evaluation: its moment and day, the task that asked for it, and the base currency."""
+
+    as_of: datetime
+    day: date
+    task_id: int
+    base_currency: str
+
+
+def _record(
+    connection: Connection,
+    evaluation: Evaluation,
+    kinds: DayKinds,
+    found: Sequence[Signal],
+    episodes: Mapping[store.EpisodeKey, store.DayEpisode],
+) -> list[Signal]:
+    """Store what is new, touch the episodes of what is still so, close the others; return what is new."""
+    as_of, day, task_id, base_currency = evaluation
+    by_name = {kind.name: kind for kind in kinds}
+    new = [each for each in found if _is_new(each, episodes.get(_key(each)))]
+    catalogue = Catalogue(base_currency)
+    if new:
+        catalogue.refresh(connection)
+    rows = [
+        detect.row(by_name[each.kind], each, _occasion(_key(each), day), catalogue.fit, as_of) for each in new
+    ]
+    store.save(connection, rows)
+    seen = {_key(each) for each in found}
+    store.touch(connection, [each.id for key, each in episodes.items() if key in seen], as_of)
+    cleared = {key: each for key, each in episodes.items() if key not in seen}
+    store.close(connection, {each.id: "it is no longer so" for each in cleared.values()}, as_of)
+    changed = {_key(each) for each in new} | cleared.keys()
+    store.put_day_decisions(connection, {_occasion(key, day) for key in changed}, task_id)
+    return new
+
+
+def _tally(new: Sequence[Signal], findings: Findings) -> Tally:
     return Tally(
         [
             *(("signals", each.kind) for each in new),
@@ -95,14 +169,32 @@ def evaluate(
     )
 
 
-def _find(settings: Settings, assumptions: Assumptions, kinds: DayKinds, as_of: datetime) -> Findings:
-    """Read the facts once, and return what each kind finds in them."""
-    if not kinds:
-        return Findings()
+def _of(
+    changed: Changed, episodes: Mapping[store.EpisodeKey, store.DayEpisode]
+) -> dict[store.EpisodeKey, store.DayEpisode]:
+    return {key: each for key, each in episodes.items() if changed.has(key[1], key[2])}
+
+
+@contextmanager
+def company_facts(settings: Settings, assumptions: Assumptions, as_of: datetime) -> Iterator[Facts]:
+    """Read the facts of the company before a moment."""
     url = settings.database_url.get_secret_value()
     with open_engine(threads=2, memory="900MB") as engine, connected(url) as connection:
         facts = read_facts(engine, connection, as_of, zone=settings.time_zone)
-        facts = replace(facts, assumptions=assumptions)
+        yield replace(facts, assumptions=assumptions)
+
+
+def _find(
+    settings: Settings,
+    assumptions: Assumptions,
+    kinds: DayKinds,
+    as_of: datetime,
+    changed: Changed | None = None,
+) -> Findings:
+    """Read the facts once, and return what each kind finds in them: of everybody, or of those who changed."""
+    if not kinds:
+        return Findings()
+    with company_facts(settings, assumptions, as_of) as facts:
         silent = [kind.name for kind in kinds if kind.is_absence] if _is_feed_stale(facts) else []
         found: list[Finding] = []
         dropped: list[str] = []
@@ -110,7 +202,9 @@ def _find(settings: Settings, assumptions: Assumptions, kinds: DayKinds, as_of: 
             if kind.name in silent:
                 continue
             candidates = kind.candidates(facts, as_of)
-            for row in engine.rows(candidates.filter(candidates.fires)):
+            for row in facts.engine.rows(candidates.filter(candidates.fires)):
+                if changed is not None and not changed.has(row.get("customer_id"), row.get("rep_id")):
+                    continue
                 signal = found_in(kind, row, as_of, assumptions)
                 if signal is None:
                     dropped.append(kind.name)
@@ -132,8 +226,7 @@ def _without_old(
 
     What is asked about already is not left out. Of a first evaluation, how much is left out is reported.
     """
-    versions = [store.KindVersion(kind.name, kind.version, kind.needs_model) for kind in kinds]
-    first = store.first_evaluations(connection, versions)
+    first = _first_evaluations(connection, kinds)
     old = [
         each
         for each in findings
@@ -157,6 +250,11 @@ def _without_old(
             )
     left_out = {id(each) for each in old}
     return [each.signal for each in findings if id(each) not in left_out]
+
+
+def _first_evaluations(connection: Connection, kinds: DayKinds) -> dict[str, store.FirstEvaluation]:
+    versions = [store.KindVersion(kind.name, kind.version, kind.needs_model) for kind in kinds]
+    return store.first_evaluations(connection, versions)
 
 
 def _is_feed_stale(facts: Facts) -> bool:

@@ -121,7 +121,7 @@ def usual_margin(line: LineFacts) -> Decimal | None:
 
 def is_list_price(facts: OrderFacts, line: LineFacts) -> bool:
     """Does the price list give this price for this quantity?"""
-    ladder = breaks_on(line.product, facts.currency, facts.today)
+    ladder = breaks_on(line.product, facts.currency, facts.channel, facts.today)
     listed = [each.unit_price for each in ladder if each.min_quantity <= line.line.quantity]
     return bool(listed) and line.unit_price >= min(listed) * LIST_TOLERANCE
 

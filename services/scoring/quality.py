@@ -1,4 +1,4 @@
-"""The grade card of the live models: what is in use, as of when, and what was measured beside its baselines."""
+"""The grade card: of the live models, what was measured beside baselines; of each kind, what was said and seen."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from services.scoring.facts import ModelRun
+from services.scoring.store.outcomes import SaidAndSeen
 
 _RUNS = text(
     "SELECT DISTINCT ON (model, state) id, model, state, as_of, finished_at, version, grade FROM model_run"
@@ -52,6 +53,17 @@ def lines(model: str, runs: list[Run], *, is_graded: bool, kinds: list[str]) -> 
         yield f"{model}: {run.state} as of {run.as_of:%Y-%m-%d %H:%M}, version {run.version}{used}"
         yield from (f"  {line}" for line in _verdict(run, is_graded=is_graded))
         yield from (f"  {line}" for line in _measured(run.grade))
+
+
+def outcome_lines(kind: str, said_and_seen: list[SaidAndSeen]) -> Iterator[str]:
+    """Say what chance was said of a kind, if nobody acts, beside how often it then happened."""
+    yield f"{kind}: {sum(each.outcomes for each in said_and_seen):,} outcomes"
+    for each in said_and_seen:
+        what = "notified" if each.is_notified else "held, nobody was told"
+        if each.said is None or each.seen is None:
+            yield f"  {what}: {each.outcomes:,}, of which nobody knows"
+        else:
+            yield f"  {what}: said {each.said:.0%} without acting, seen {each.seen:.0%} ({each.known:,} known)"
 
 
 def _verdict(run: Run, *, is_graded: bool) -> Iterator[str]:

@@ -9,6 +9,7 @@ import ibis
 from services.scoring.day_signals import Wording, signal
 from services.scoring.effects import in_ten
 from services.scoring.margins import at_own_margin
+from services.scoring.silence import still_silent
 from services.scoring.value import shortened
 from shared.domain.signal import Evidence, Signal
 
@@ -20,12 +21,12 @@ SHOWS_FOR = timedelta(days=14)
 LONGEST_NAME = 36
 
 
-def candidates(facts: Any, table: str) -> ibis.Table | None:  # noqa: ANN401 - of any of our facts
-    """Return all that live customers stopped taking, each firing; None while nothing was learnt."""
+def candidates(facts: Any, table: str, key: str) -> ibis.Table | None:  # noqa: ANN401 - of any of our facts
+    """Return all that live customers stopped taking (`key`: product_id or category), each firing; None: not learnt."""
     rows = facts.predictions.table(table)
     if rows is None:
         return None
-    rows = at_own_margin(facts, rows)
+    rows = at_own_margin(facts, still_silent(facts, rows, "customer_id", key))
     stopped_at = (GAPS_ABSENT * rows.usual_days).ceil().cast("int64")
     since = rows.silent_days - ibis.greatest(stopped_at, ABSENT_DAYS[0])
     return rows.mutate(fires=ibis.literal(value=True), score=rows.revenue, since_days=since)

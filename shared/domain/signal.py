@@ -100,6 +100,13 @@ class SignalKind(Generic[Facts]):
     `episode_ttl`. `needs_model` names the model whose current run must pass its quality gate before the kind may be
     sent. A kind that `is_absence` finds what did not come: it is silent while the feed of orders is stale. `action` is
     what it asks for: a finding that brings less than that costs is not kept.
+
+    `outcome` says what became of findings, the same for a backtest and for what was found live. It takes facts that
+    reach over `outcome_within` after a moment, the moment, and rows: of a day kind what `candidates` gave then, of an
+    order kind `customer_id`, `product_id` and `order_id` of each finding with its `detail`. It returns a row for each,
+    named by columns of theirs (customer, and item or category; order and item), with `happened`: the good outcome came
+    although nobody acted (NULL: nobody knows); with `confirmed`, where that is not the opposite: what was said stayed
+    true; and with the `revenue` and `margin` seen, where it knows them, in base currency.
     """
 
     name: str
@@ -111,6 +118,8 @@ class SignalKind(Generic[Facts]):
     needs: tuple[str, ...] = ("orders",)
     needs_model: str | None = None
     action: Action = Action.CALL
+    outcome: Callable[[Any, datetime, Any], Any] | None = None
+    outcome_within: timedelta = timedelta(days=90)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,13 +138,8 @@ class DaySignalKind(SignalKind[Facts]):
     ibis table of everybody eligible, with a boolean column `fires`. `tell` makes the signal of one row that fires; the
     row also carries `as_of`. A column `since_days`, where there is one, says for how many days the threshold has been
     passed: what is old when a kind first looks opens nothing.
-
-    `outcome` takes facts that reach 90 days further, the moment, and what `candidates` gave then; its rows are named by
-    their columns (customer, and item or category) and say in `happened` whether the good outcome came although nobody
-    acted (NULL: nobody knows), and in `confirmed`, where that is not the opposite, whether what was said stayed true.
     """
 
     trigger: Trigger
     candidates: Callable[[Any, datetime], Any]
     tell: Callable[[Mapping[str, Any]], Signal]
-    outcome: Callable[[Any, datetime, Any], Any] | None = None

@@ -1,4 +1,4 @@
-"""Runs of the models. What they learnt stands in derived tables, created from the models' own schemas."""
+"""Runs of the models, whose derived tables are made from their own schemas, and evaluations of day kinds."""
 
 from sqlalchemy import CheckConstraint, Column, Date, Identity, Index, Integer, Table, Text, text
 
@@ -26,4 +26,18 @@ first_evaluation = Table(
     Column("version", Text, primary_key=True, comment="of the detector, and of its model"),
     Column("day", Date, nullable=False, comment="what was so long before opens nothing"),
     Column("old", Integer, nullable=False, comment="how much was found on that day that opened nothing"),
+)
+
+evaluation = Table(
+    "evaluation",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("as_of", Moment, nullable=False, comment="business time of the last evaluation"),
+    Column(
+        "seen_until",
+        Moment,
+        nullable=False,
+        comment="database clock: orders applied since were not seen, but for some minutes of overlap",
+    ),
+    comment="the last evaluation of each kind that looks at days",
 )

@@ -48,6 +48,7 @@ sales_order = Table(
     Index("ix_sales_order_customer", "customer_id", "ordered_at"),
     Index("ix_sales_order_event", "event_id"),
     Index("ix_sales_order_ordered_at", "ordered_at", postgresql_using="brin"),
+    Index("ix_sales_order_applied_at", "applied_at", postgresql_using="brin"),
 )
 
 order_line = Table(

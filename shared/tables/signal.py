@@ -1,4 +1,4 @@
-"""Signals as found, each with the versions that made it."""
+"""Signals as found, each with the versions that made it, and what became of them."""
 
 from sqlalchemy import (
     BigInteger,
@@ -6,6 +6,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Float,
+    ForeignKey,
     Identity,
     Index,
     Integer,
@@ -64,6 +65,13 @@ signal = Table(
     ),
     Column("is_selling", Boolean, nullable=False),
     Column(
+        "is_inbox_only",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="its kind is read in the inbox; no message is sent of it",
+    ),
+    Column(
         "is_proven", Boolean, nullable=False, comment="false: its model does not win, or is missing or old"
     ),
     Column("unproven_reason", Text),
@@ -88,4 +96,35 @@ skip_reason = Table(
     Column("order_version", BigInteger, primary_key=True),
     Column("reason", Text, nullable=False, comment="why no kind looked at this version of the order"),
     Column("skipped_at", Moment, nullable=False, server_default=text("now()")),
+)
+
+outcome = Table(
+    "outcome",
+    metadata,
+    Column(
+        "signal_id",
+        Id,
+        ForeignKey("signal.id"),
+        primary_key=True,
+        comment="of an episode, the first that somebody was notified of, else its first",
+    ),
+    Column("episode_id", Id, ForeignKey("episode.id"), unique=True, comment="NULL: it opened none"),
+    Column("kind", Text, nullable=False),
+    Column("customer_id", Id),
+    Column("rep_id", Id),
+    Column("subject", Text, nullable=False),
+    Column("as_of", Moment, nullable=False),
+    Column("horizon_days", Integer, nullable=False, comment="the days after as_of that were looked at"),
+    Column("is_notified", Boolean, nullable=False, comment="false: it was held, and nobody was told"),
+    Column("reason", Text, nullable=False, comment="of the decision"),
+    Column("probability", Float, nullable=False, comment="said: that it happens if nobody acts"),
+    Column("basis", Text, nullable=False),
+    Column("stake", Amount, nullable=False),
+    Column("value", Amount, nullable=False),
+    Column("happened", Boolean, comment="the good outcome came; NULL: nobody knows"),
+    Column("confirmed", Boolean, comment="what was said stayed true; NULL: nobody knows"),
+    Column("revenue", Amount, comment="seen in those days, base currency"),
+    Column("margin", Amount, comment="seen in those days, base currency; NULL where a cost is unknown"),
+    Column("judged_at", Moment, nullable=False, comment="business time; later where a late order changed it"),
+    Index("ix_outcome_kind_as_of", "kind", "as_of"),
 )

@@ -34,14 +34,14 @@ ROW: dict[str, Any] = {
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
 def test_a_kind_finds_nobody_in_one_purchase(kind: DaySignalKind[OrderFacts]) -> None:
-    with facts_of([Bought(1, AS_OF.date() - timedelta(days=5))]) as facts:
+    with facts_of([Bought(1, AS_OF.date() - timedelta(days=61))]) as facts:
         assert facts.engine.rows(kind.candidates(facts, AS_OF)) == []
 
 
 @pytest.mark.parametrize("kind", LEARNT.values(), ids=list(LEARNT))
 def test_a_kind_tells_what_its_model_fires(kind: DaySignalKind[OrderFacts]) -> None:
     assert kind.needs_model is not None
-    with facts_of([Bought(1, AS_OF.date() - timedelta(days=5))]) as facts:
+    with facts_of([Bought(1, AS_OF.date() - timedelta(days=61))]) as facts:
         learnt = {name: value for name, value in ROW.items() if "margin" not in name}
         rows = pa.Table.from_pylist([learnt, learnt | {"customer_id": 2, "revenue": 30.0}])
         facts.predictions.made[kind.needs_model] = facts.engine.load(kind.needs_model, rows.to_reader())
@@ -93,7 +93,7 @@ def test_a_kind_is_valued_at_the_customer_s_own_margin(
     kind: DaySignalKind[OrderFacts], cost: float | None, rate: float, is_assumed: bool
 ) -> None:
     assert kind.needs_model is not None
-    with facts_of([Bought(1, AS_OF.date() - timedelta(days=5), cost=cost)]) as facts:
+    with facts_of([Bought(1, AS_OF.date() - timedelta(days=61), cost=cost)]) as facts:
         learnt = {name: value for name, value in ROW.items() if "margin" not in name}
         rows = pa.Table.from_pylist([learnt])
         facts.predictions.made[kind.needs_model] = facts.engine.load(kind.needs_model, rows.to_reader())

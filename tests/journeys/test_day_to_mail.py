@@ -12,8 +12,10 @@ from services.scoring import signals
 from shared.db import Database
 from tests import alert_rows, mail_sink
 from tests.alert_rows import drain, rows, settings, value
-from tests.scoring_orders import NOW
+from tests.scoring_orders import NOW, score
+from tests.scoring_orders import order as an_order
 from tests.stores.test_day_kind import GONE_QUIET, REP_DAY, a_company, evaluate
+from tests.stores.test_hours import the_hour
 
 
 @pytest.fixture
@@ -77,6 +79,31 @@ def test_a_customers_day_becomes_a_mail_at_seven(database: Database, install: An
     assert way == ["signal", "evidence", "replayed", "decision", "task", "alert", "delivery", "attempt"]
     moved = rows(database, "SELECT from_state, to_state FROM episode_event ORDER BY id")
     assert [tuple(row) for row in moved] == [(None, "open"), ("open", "notified")]
+
+
+def test_an_order_that_comes_late_takes_back_the_mail_of_the_morning(
+    database: Database, install: Any
+) -> None:
+    install("gone_quiet", GONE_QUIET)
+    a_company(database)
+    in_auckland(database, "Acme")
+    evaluate(database, "gone_quiet")
+    told = settings(smtp_url="smtp://127.0.0.1:9", business_time=None)
+    drain(database, told, NOW)
+    assert value(database, "SELECT state FROM delivery") == "ready"
+    score(database, an_order("late", days_ago=20))
+    drain(database, told, NOW)
+    assert value(database, "SELECT state FROM delivery") == "ready"
+
+    the_hour(database)
+    drain(database, told, NOW + timedelta(hours=3))
+
+    assert [tuple(row) for row in rows(database, "SELECT state, reason FROM delivery")] == [
+        ("withdrawn", "it answered itself before it was sent")
+    ]
+    assert [tuple(row) for row in rows(database, "SELECT state, close_reason FROM alert")] == [
+        ("done", "by itself: it is no longer so")
+    ]
 
 
 def test_a_reps_day_is_mailed_to_the_rep_at_once_where_the_business_clock_stands_still(

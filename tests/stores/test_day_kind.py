@@ -208,7 +208,7 @@ def test_the_evaluation_of_the_day_is_put_once_for_each_kind(database: Database,
     install("gone_quiet", "book")
     a_company(database)
     evening = NOW.replace(hour=19)  # four in the morning in Tokyo
-    _, put_days = periodic(settings(time_zone="Asia/Tokyo"), lambda: evening)
+    _, put_days, *_ = periodic(settings(time_zone="Asia/Tokyo"), lambda: evening)
     for _ in range(2):
         with database.transaction() as connection:
             put_days(connection)

@@ -28,7 +28,7 @@ LEARNT = {
     "items": f"SELECT product_id, {', '.join(ITEM)} FROM item_fact WHERE model_run_id = :run ORDER BY 1",
     "bands": "SELECT product_id, channel, currency, min_quantity, max_quantity, buyers, unit_price, low_price,"
     " latest_price FROM price_band WHERE model_run_id = :run ORDER BY 1, 2, 3, 4",
-    "breaks": "SELECT product_id, currency, min_quantity, unit_price, usual_price, buyers FROM usual_break"
+    "breaks": "SELECT product_id, currency, min_quantity, unit_price, usual_price, buyers FROM inferred_break"
     " WHERE model_run_id = :run ORDER BY 1, 2, 3",
 }
 
@@ -226,7 +226,7 @@ def test_a_price_most_of_the_last_buyers_paid_is_the_latest_price(
     assert band[5:] == (12, 50, 45, 45)
 
 
-def test_a_quantity_from_which_accounts_pay_less_is_a_usual_break(
+def test_a_quantity_from_which_accounts_pay_less_is_an_inferred_break(
     database: Database, company: Company, fit_it: Fit
 ) -> None:
     for number in range(6):
@@ -234,6 +234,27 @@ def test_a_quantity_from_which_accounts_pay_less_is_a_usual_break(
         company.order(f"large {number}", days_ago(30 + number), ("MAT", 10, 6.75), ("DRILL", 10, 50))
     fit_it()
     assert learnt(database, LEARNT["breaks"]) == [(company.products["MAT"], "EUR", 10, 6.75, 7.95, 6)]
+
+
+@pytest.mark.parametrize(
+    ("small_channel", "small_days", "large_days"),
+    [("web", 30, 30), ("trade", 30, 120), ("trade", 120, 30)],
+    ids=["guests of the shop pay more", "the list rose", "the list fell"],
+)
+def test_prices_of_other_channels_or_other_weeks_are_no_inferred_break(
+    database: Database,
+    company: Company,
+    fit_it: Fit,
+    small_channel: str,
+    small_days: int,
+    large_days: int,
+) -> None:
+    for number in range(6):
+        small, large = days_ago(small_days + number), days_ago(large_days + number)
+        company.order(f"small {number}", small, ("MAT", 2, 7.95), channel=small_channel)
+        company.order(f"large {number}", large, ("MAT", 10, 6.75), channel="trade")
+    fit_it()
+    assert learnt(database, LEARNT["breaks"]) == []
 
 
 def test_a_company_with_few_orders_is_told_that_cross_sell_cannot_be_judged(
@@ -312,18 +333,18 @@ def test_a_model_that_fails_stops_no_other_and_leaves_its_last_run_in_use(
     fit_it()
     before = everything(database)
     company.order("drill 20", days_ago(1), ("BIT", 99, 1))
-    refusing = "ALTER TABLE usual_break ADD CONSTRAINT refused CHECK (false) NOT VALID"
+    refusing = "ALTER TABLE inferred_break ADD CONSTRAINT refused CHECK (false) NOT VALID"
     for number in range(6):
         company.order(f"small {number}", days_ago(30), ("MAT", 2, 7.95))
         company.order(f"large {number}", days_ago(30), ("MAT", 10, 6.75))
     company.connection.execute(text(refusing))
-    with pytest.raises(ModelsFailed, match=r"usual_breaks: .*refused") as failure:
+    with pytest.raises(ModelsFailed, match=r"inferred_breaks: .*refused") as failure:
         fit_it()
-    assert set(failure.value.report.models) == set(module_names(models)) - {"usual_breaks"}
+    assert set(failure.value.report.models) == set(module_names(models)) - {"inferred_breaks"}
     after = everything(database)
     assert after["breaks"] == before["breaks"]
     assert after["items"] != before["items"]
-    states = "SELECT state FROM model_run WHERE model = 'usual_breaks' ORDER BY id"
+    states = "SELECT state FROM model_run WHERE model = 'inferred_breaks' ORDER BY id"
     with database.transaction() as connection:
         assert list(connection.execute(text(states)).scalars()) == ["current", "rejected"]
 
@@ -347,14 +368,17 @@ def test_a_derived_table_is_made_from_what_its_model_writes(
     """A table of an older version of the model, with other columns, is made anew."""
     sell_drills(company)
     company.connection.execute(
-        text("CREATE TABLE usual_break (model_run_id bigint, product_id bigint, p50 float8)")
+        text("CREATE TABLE inferred_break (model_run_id bigint, product_id bigint, p50 float8)")
     )
     fit_it()
-    columns = "SELECT column_name FROM information_schema.columns WHERE table_name = 'usual_break' ORDER BY 1"
+    columns = (
+        "SELECT column_name FROM information_schema.columns WHERE table_name = 'inferred_break' ORDER BY 1"
+    )
     with database.transaction() as connection:
         found = list(connection.execute(text(columns)).scalars())
     assert found == [
         "buyers",
+        "channel",
         "currency",
         "min_quantity",
         "model_run_id",

@@ -7,8 +7,8 @@ from shared.db import Database
 from tests.scoring_orders import NOW, Worker, order, rows, score, settings
 
 MODELS = [
-    "going_quiet", "item_facts", "neighbours", "price_bands", "reorder", "spend_drop",
-    "stopped_category", "stopped_item", "usual_breaks",
+    "going_quiet", "inferred_breaks", "item_facts", "neighbours", "price_bands", "reorder", "spend_drop",
+    "stopped_category", "stopped_item",
 ]  # fmt: skip
 
 

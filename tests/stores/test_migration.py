@@ -86,6 +86,19 @@ INSERT INTO decision (signal_id, alert_id, rank, verdict, reason, policy_version
     VALUES (4, 3, 1, 'digest', 'first_time', 'p1');
 """
 
+FILLED_AT_0003 = """
+INSERT INTO signal (kind, customer_id, subject, cause, occasion, as_of, expires_at, probability, basis, stake, value,
+    low, high, horizon_days, quiet_days, headline, question, evidence, detail, facts, severity, action, is_selling,
+    is_proven, assumed_margin, detector_version)
+    VALUES ('going_quiet', 1, 'orders', 'silence', 'customer:1:2011-03-02', '2011-03-02', '2011-03-09', 0.3, 'measured',
+    125, 25, 10, 40, 90, 60, 'No order for 61 days', 'Why?', '[]', '{}', '{"customer_id": 1}', 'normal', 'call', false,
+    true, false, '1');
+INSERT INTO decision (signal_id, verdict, reason, inhibited_by, policy_version)
+    VALUES (5, 'suppressed', 'held_out', NULL, 'p1');
+INSERT INTO first_evaluation (kind, version, day, old) VALUES ('going_quiet', '1/1', '2011-03-02', 3);
+INSERT INTO hold (customer_id, kind, valid_from) VALUES (1, 'complaint', '2011-03-01');
+"""
+
 
 @contextmanager
 def fresh_database(servers: Servers, name: str) -> Iterator[str]:
@@ -100,9 +113,9 @@ def fresh_database(servers: Servers, name: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def upgraded(servers: Servers) -> Iterator[Database]:
-    """A database that was filled at the first tables and at the second, and upgraded."""
+    """A database that was filled at each landed revision, and upgraded."""
     with fresh_database(servers, NAME) as url:
-        for revision, fill in (("0001", FILLED), ("0002", FILLED_AT_0002)):
+        for revision, fill in (("0001", FILLED), ("0002", FILLED_AT_0002), ("0003", FILLED_AT_0003)):
             migrations.upgrade(url, revision)
             with psycopg.connect(conninfo(url)) as connection:
                 connection.execute(fill)
@@ -186,6 +199,7 @@ def test_the_migrations_make_the_tables_of_the_code(upgraded: Database, created:
                 ("inbox_only", "shadow_mode"),
                 ("suppressed", "within_repeat_interval"),
                 ("digest", "first_time"),
+                ("suppressed", "held_out"),
             ],
             id="every decision stands, in today's words",
         ),
@@ -212,6 +226,16 @@ def test_the_migrations_make_the_tables_of_the_code(upgraded: Database, created:
             "SELECT product_id, status, stock FROM product_history ORDER BY product_id",
             [(1, "active", None), (2, "discontinued", 0)],
             id="what is known of products begins their history",
+        ),
+        pytest.param(
+            "SELECT kind, is_inbox_only FROM signal WHERE occasion LIKE 'customer:%' ORDER BY id",
+            [("quiet", False), ("going_quiet", False)],
+            id="what is found of days may be sent, as before",
+        ),
+        pytest.param(
+            "SELECT (SELECT count(*) FROM outcome), (SELECT count(*) FROM evaluation), old FROM first_evaluation",
+            [(0, 0, 3)],
+            id="outcomes come with the next night",
         ),
         pytest.param("SELECT name, source FROM api_token", [("till", "standard")], id="tokens stand"),
         pytest.param("SELECT name, value FROM control", [("sending_paused", True)], id="a pause still holds"),

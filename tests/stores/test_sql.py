@@ -44,7 +44,7 @@ ELSEWHERE = {
     "item_fact": "made from its model's own schema: see test_fit",
     "item_neighbour": "made from its model's own schema: see test_fit",
     "price_band": "made from its model's own schema: see test_fit",
-    "usual_break": "made from its model's own schema: see test_fit",
+    "inferred_break": "made from its model's own schema: see test_fit",
 }
 """Tables that the migrations do not make."""
 

@@ -104,6 +104,6 @@ def test_the_price_list_of_a_day_holds_the_newest_price_of_each_quantity() -> No
             a_break(1, 5, valid_from=date(2026, 1, 1)),
         )
     )
-    ladder = breaks_on(product, "GBP", TODAY)
+    ladder = breaks_on(product, "GBP", "", TODAY)
     assert [(int(each.min_quantity), int(each.unit_price)) for each in ladder] == [(1, 5), (10, 3)]
-    assert breaks_on(product, "EUR", TODAY) == ()
+    assert breaks_on(product, "EUR", "", TODAY) == ()

@@ -53,7 +53,7 @@ def test_more_goods_for_less_money_is_owed_and_brings_nothing() -> None:
 
 
 def test_calls_a_break_seen_in_history_by_its_name() -> None:
-    usual = tuple(replace(each, is_inferred=True) for each in LIST)
+    usual = tuple(replace(each, channel="") for each in LIST)
     (signal,) = detect(facts(a_line(a_product(breaks=usual), cost=1)))
     assert signal.evidence[0].label == "Price accounts usually get"
 

@@ -8,9 +8,10 @@ within 30.
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from statistics import median
+from typing import Any
 
 from services.scoring.facts import (
     DUE,
@@ -22,6 +23,7 @@ from services.scoring.facts import (
     cost_on,
     day_of,
 )
+from services.scoring.outcomes import half_bought
 from services.scoring.value import (
     THIS_ORDER,
     Probability,
@@ -48,6 +50,9 @@ NAMED = 3
 """How many of the missing items a message names."""
 
 SHOWS_FOR = timedelta(days=2)
+
+MADE_UP_WITHIN = timedelta(days=14)
+"""What is bought so soon after was not lost: on this order, or on one that makes up for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +171,11 @@ def _signal(facts: OrderFacts, missing: list[_Missing]) -> Signal:
     )
 
 
+def outcome(facts: Any, as_of: datetime, rows: Any) -> Any:  # noqa: ANN401 - ibis tables
+    """Return per customer and first item `happened`: they bought half of the missing items in the 14 days after."""
+    return half_bought(facts, as_of, rows, MADE_UP_WITHIN)
+
+
 def ends(facts: OrderFacts, episode: Episode) -> str | None:
     """End when the customer takes it again."""
     return "the customer took it" if episode.product_id in facts.basket else None
@@ -176,6 +186,8 @@ KIND = OrderSignalKind(
     version="1",
     detect=detect,
     ends=ends,
+    outcome=outcome,
+    outcome_within=MADE_UP_WITHIN,
     episode_ttl=timedelta(days=30),
     is_selling=True,
     action=Action.MENTION,

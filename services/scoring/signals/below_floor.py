@@ -5,11 +5,13 @@ question of its own: what is answered about an odd price never hides it.
 """
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from services.scoring import prices
 from services.scoring.facts import LineFacts, OrderFacts
+from services.scoring.outcomes import price_put_right
 from services.scoring.value import THIS_ORDER, headline, shortened, valuation
 from shared.domain.signal import Action, Episode, Evidence, OrderSignalKind, Severity, Signal
 
@@ -66,6 +68,11 @@ def _signal(facts: OrderFacts, line: LineFacts) -> Signal:
     )
 
 
+def outcome(facts: Any, as_of: datetime, rows: Any) -> Any:  # noqa: ANN401 - ibis tables
+    """Return per order and item `happened`: the order was amended to the right price while it could be."""
+    return price_put_right(facts, as_of, rows, "floor")
+
+
 def ends(facts: OrderFacts, episode: Episode) -> str | None:
     """End when the product is sold to this customer and no line of it is below its floor."""
     lines = [each for each in facts.lines if each.product.id == episode.product_id and each.line.net > 0]
@@ -79,6 +86,8 @@ KIND = OrderSignalKind(
     version="1",
     detect=detect,
     ends=ends,
+    outcome=outcome,
+    outcome_within=prices.CORRECTABLE,
     episode_ttl=timedelta(days=30),
     is_selling=False,
     needs=("orders", "costs"),

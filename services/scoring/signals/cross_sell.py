@@ -8,13 +8,14 @@ Colours and sizes of one thing are one offer.
 
 import re
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
 from heapq import nlargest
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from services.scoring.facts import OrderFacts, ProductFacts
+from services.scoring.outcomes import bought_again
 from services.scoring.value import (
     CACHED,
     LEAST_GAIN,
@@ -219,6 +220,11 @@ def _wording(name: str, reason: _Reason | None) -> tuple[str, str, tuple[Evidenc
     )
 
 
+def outcome(facts: Any, as_of: datetime, rows: Any) -> Any:  # noqa: ANN401 - ibis tables
+    """Return per customer and item `happened`: they bought it in the 60 days after."""
+    return bought_again(facts, as_of, rows, "product_id", HORIZON)
+
+
 def ends(facts: OrderFacts, episode: Episode) -> str | None:
     """End when the customer buys the product."""
     return "the customer bought it" if episode.product_id in facts.basket else None
@@ -229,6 +235,8 @@ KIND = OrderSignalKind(
     version="2",
     detect=detect,
     ends=ends,
+    outcome=outcome,
+    outcome_within=HORIZON,
     episode_ttl=timedelta(days=90),
     is_selling=True,
     needs_model=MODEL,

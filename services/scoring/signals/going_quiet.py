@@ -11,6 +11,7 @@ from services.scoring.effects import in_ten
 from services.scoring.facts import OrderFacts
 from services.scoring.margins import at_own_margin
 from services.scoring.outcomes import ordered_again
+from services.scoring.silence import still_silent
 from shared.domain.signal import DaySignalKind, Episode, Evidence, Signal, Trigger
 
 MODEL = "going_quiet"
@@ -28,7 +29,7 @@ def candidates(facts: Any, as_of: datetime) -> Any:  # noqa: ANN401, ARG001 - an
     rows = facts.predictions.table(MODEL)
     if rows is None:
         return facts.nobody
-    rows = at_own_margin(facts, rows, of_heads=True)
+    rows = at_own_margin(facts, still_silent(facts, rows, "customer_id"), of_heads=True)
     fires = (
         (rows.silent_days >= SHORTEST_SILENCE_DAYS)
         & (rows.silent_days >= OVERDUE * rows.usual_days)

@@ -5,10 +5,12 @@ a price most others got, and agreed prices are no mistakes; what is below its fl
 """
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 from services.scoring import prices
 from services.scoring.facts import LineFacts, OrderFacts
+from services.scoring.outcomes import price_put_right
 from services.scoring.prices import UsualPrice
 from services.scoring.value import THIS_ORDER, headline, shortened, valuation
 from shared.domain.signal import Action, Episode, Evidence, OrderSignalKind, Signal
@@ -80,6 +82,11 @@ def _signal(facts: OrderFacts, line: LineFacts, usual: UsualPrice) -> Signal:
     )
 
 
+def outcome(facts: Any, as_of: datetime, rows: Any) -> Any:  # noqa: ANN401 - ibis tables
+    """Return per order and item `happened`: the order was amended to the right price while it could be."""
+    return price_put_right(facts, as_of, rows, "usual")
+
+
 def ends(facts: OrderFacts, episode: Episode) -> str | None:
     """End when the product is sold to this customer and no line of it is far below what they usually pay."""
     lines = [each for each in facts.lines if each.product.id == episode.product_id and each.line.net > 0]
@@ -93,6 +100,8 @@ KIND = OrderSignalKind(
     version="1",
     detect=detect,
     ends=ends,
+    outcome=outcome,
+    outcome_within=prices.CORRECTABLE,
     episode_ttl=timedelta(days=30),
     is_selling=False,
     action=Action.CORRECTION,

@@ -14,7 +14,7 @@ MODEL = "stopped_category"
 
 def candidates(facts: Any, as_of: datetime) -> Any:  # noqa: ANN401, ARG001 - an ibis table; it was made as of then
     """Return the categories that live customers stopped taking, with p0."""
-    rows = stopped.candidates(facts, MODEL)
+    rows = stopped.candidates(facts, MODEL, "category")
     return facts.nobody if rows is None else rows
 
 

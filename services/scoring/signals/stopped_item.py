@@ -14,7 +14,7 @@ MODEL = "stopped_item"
 
 def candidates(facts: Any, as_of: datetime) -> Any:  # noqa: ANN401, ARG001 - an ibis table; it was made as of then
     """Return the items that live customers stopped taking, with p0 and name."""
-    rows = stopped.candidates(facts, MODEL)
+    rows = stopped.candidates(facts, MODEL, "product_id")
     if rows is None:
         return facts.nobody
     return rows.join(facts.products.select("product_id", "name"), "product_id")

@@ -6,10 +6,12 @@ beside other reasons to call, because a customer who finds it out alone trusts u
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from services.scoring.facts import LineFacts, OrderFacts, PriceBreak, breaks_on
+from services.scoring.outcomes import quantity_reached
 from services.scoring.value import (
     THIS_ORDER,
     Probability,
@@ -38,6 +40,7 @@ WORTH_SAYING = Decimal(1)
 
 NOTHING = Valuation(Decimal(0), Decimal(0), Decimal(0), Decimal(0))
 SHOWS_FOR = timedelta(days=14)
+"""Shown for so long, and so long it is watched whether an order takes the quantity."""
 
 
 def detect(facts: OrderFacts) -> Iterator[Signal]:
@@ -62,7 +65,7 @@ def _next_step(facts: OrderFacts, line: LineFacts) -> PriceBreak | None:
     quantity, price = line.line.quantity, line.unit_price
     if not any(each.unit_price < price and each.min_quantity > quantity for each in line.product.breaks):
         return None
-    ladder = breaks_on(line.product, facts.currency, facts.today)
+    ladder = breaks_on(line.product, facts.currency, facts.channel, facts.today)
     return next((each for each in ladder if each.min_quantity > quantity and each.unit_price < price), None)
 
 
@@ -188,12 +191,17 @@ def _signal(  # noqa: PLR0913 - what both findings say, each by its name
     )
 
 
+def outcome(facts: Any, as_of: datetime, rows: Any) -> Any:  # noqa: ANN401 - ibis tables
+    """Return per customer and item `happened`: the order, or one of the 14 days after, took the quantity."""
+    return quantity_reached(facts, as_of, rows, "target", SHOWS_FOR)
+
+
 def ends(facts: OrderFacts, episode: Episode) -> str | None:
     """End when an order takes the quantity of a price break."""
     for each in facts.lines:
         if each.product.id == episode.product_id and any(
             1 < step.min_quantity <= each.line.quantity
-            for step in breaks_on(each.product, facts.currency, facts.today)
+            for step in breaks_on(each.product, facts.currency, facts.channel, facts.today)
         ):
             return "the customer took the quantity of a price break"
     return None
@@ -204,6 +212,8 @@ KIND = OrderSignalKind(
     version="2",
     detect=detect,
     ends=ends,
+    outcome=outcome,
+    outcome_within=SHOWS_FOR,
     episode_ttl=timedelta(days=60),
     is_selling=True,
     action=Action.MENTION,

@@ -205,9 +205,9 @@ _FITTED = {
     ),
     # seen in history: they stand in for a price list that nobody imported
     "inferred_breaks": (
-        "usual_breaks",
+        "inferred_breaks",
         (
-            "SELECT product_id, min_quantity, unit_price, currency FROM usual_break"
+            "SELECT product_id, min_quantity, unit_price, currency, channel FROM inferred_break"
             " WHERE model_run_id = :run AND product_id = ANY(:ids)"
         ),
     ),
@@ -233,6 +233,21 @@ def _by_product(
     return grouped
 
 
+def _breaks(listed: list[Row[Any]], inferred: list[Row[Any]]) -> tuple[PriceBreak, ...]:
+    """Return the breaks of the price list, and in the currencies it does not name those that were inferred."""
+    currencies = {each.currency for each in listed}
+    return (
+        *(PriceBreak(*tuple(each)[1:]) for each in listed),
+        *(
+            PriceBreak(
+                _amount(each.min_quantity), _amount(each.unit_price), each.currency, channel=each.channel
+            )
+            for each in inferred
+            if each.currency not in currencies
+        ),
+    )
+
+
 def _product(row: Row[Any], lists: Lists) -> ProductFacts:
     def rows(name: str) -> list[Row[Any]]:
         return lists[name].get(row.id, [])
@@ -249,11 +264,7 @@ def _product(row: Row[Any], lists: Lists) -> ProductFacts:
         list_price=row.list_price,
         list_currency=row.currency,
         substitutes=frozenset(each.substitute_id for each in rows("substitutes")),
-        breaks=tuple(PriceBreak(*tuple(each)[1:]) for each in rows("breaks"))
-        or tuple(
-            PriceBreak(_amount(each.min_quantity), _amount(each.unit_price), each.currency, is_inferred=True)
-            for each in rows("inferred_breaks")
-        ),
+        breaks=_breaks(rows("breaks"), rows("inferred_breaks")),
         costs=tuple(Cost(*tuple(each)[1:]) for each in rows("costs")),
         neighbours=tuple(Neighbour(*tuple(each)[1:]) for each in rows("neighbours")),
         bands=tuple(_band(each) for each in rows("bands")),
