@@ -28,6 +28,11 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "stopped_item": ("not bought in 90 days", "bought it again"),
     "stopped_category": ("not bought in 90 days", "bought of it again"),
     "spend_drop": ("still 30 % or more below", "back to four fifths"),
+    "cross_sell": ("not bought in 60 days", "bought it unasked"),
+    "basket_gap": ("not made up for in 14 days", "half or more came within 14 days"),
+    "up_sell": ("the quantity was not reached in 14 days", "the quantity was reached"),
+    "price_error": ("not put right on the order", "put right on the order"),
+    "below_floor": ("not put right on the order", "put right on the order"),
 }
 """What then happened, said of a kind: it stayed true, or it came right by itself."""
 

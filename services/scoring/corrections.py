@@ -140,7 +140,7 @@ def name_of(item: Mapping[str, Any]) -> str:
 
 
 def by_item(
-    items: Sequence[Mapping[str, Any]], text: Callable[[Mapping[str, Any]], str]
+    items: Sequence[Mapping[str, Any]], say: Callable[[Mapping[str, Any]], str]
 ) -> Iterator[Evidence]:
     """Name the first three products of the items, each once: at several quantities, it is told of each of them."""
     of_product: dict[int, list[Mapping[str, Any]]] = {}
@@ -148,8 +148,8 @@ def by_item(
         of_product.setdefault(each["product_id"], []).append(each)
     for several in list(of_product.values())[:NAMED]:
         by_band = sorted(several, key=lambda each: float(each["min_quantity"]))
-        texts = [f"{_band(each['min_quantity'])}: {text(each)}" for each in by_band]
-        yield Evidence(name_of(several[0]), " ".join(texts) if len(several) > 1 else text(several[0]))
+        texts = [f"{_band(each['min_quantity'])}: {say(each)}" for each in by_band]
+        yield Evidence(name_of(several[0]), " ".join(texts) if len(several) > 1 else say(several[0]))
 
 
 def item_count(items: Sequence[Mapping[str, Any]]) -> str:
