@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -64,7 +65,7 @@ def told(kind: DaySignalKind[OrderFacts]) -> list[Signal]:
         found = sales.judged(kind.candidates, CASES[kind.name])
         rows = [row for row in found.values() if row is not None and row["fires"]]
     else:
-        with facts_of([Bought(1, AS_OF.date())]) as facts:
+        with facts_of([Bought(1, AS_OF.date() - timedelta(days=61))]) as facts:
             learnt = {name: value for name, value in ROW.items() if "margin" not in name}
             table = pa.Table.from_pylist([learnt])
             facts.predictions.made[kind.needs_model] = facts.engine.load(kind.needs_model, table.to_reader())
