@@ -12,7 +12,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --
 # Parallel test processes.
 WORKERS ?= 2
 
-.PHONY: help setup run test unit check format bench quality realday chaos browser lock secrets clean
+.PHONY: help setup run test unit check format bench quality realday month chaos browser lock secrets clean
 
 help:  ## List what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ quality: $(READY)  ## Judge the signals on real orders; writes docs/signal-quali
 
 realday: $(READY)  ## Play one real day from import to mail; needs the reference data (TIPOFF_REFERENCE)
 	@$(BIN)/python -m bench.real_day
+
+month: $(READY)  ## Play a real month, nights and mornings too; writes docs/the-month.md; needs the reference data
+	@$(BIN)/python -m bench.month
 
 chaos: $(READY)  ## Kill workers, wipe Redis, crash PostgreSQL: nothing lost, nothing doubled
 	@$(BIN)/pytest -s tests/chaos

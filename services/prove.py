@@ -25,6 +25,9 @@ HALF_A_YEAR = 26
 LEAST_HISTORY = timedelta(days=240)
 """Sixty days to learn rhythms from, ninety for what came of them, and ninety to judge."""
 
+LEARN_EVERY = timedelta(weeks=4)
+"""What a week adds to what is learnt of a year is next to nothing, and learning takes longest."""
+
 FULL_YEAR = timedelta(days=365 + 182)
 
 
@@ -114,7 +117,8 @@ def _walk(
             owners=trade.owners,
         )
         whole = replace(whole, assumptions=Assumptions(base_currency=trade.currency))
-        walked = list(backtest.walk(whole, kinds, track(moments, "Mondays", console=console)))
+        mondays = track(moments, "Mondays", console=console)
+        walked = list(backtest.walk(whole, kinds, mondays, learn_every=LEARN_EVERY))
     names = backtest_report.Names(trade.customers.names, trade.currency, len(set(trade.owners.values())) or 1)
     return backtest_report.result(walked, [kind.name for kind in kinds], days, names)
 

@@ -86,8 +86,12 @@ def squeezed(text: str, longest: int) -> str:
         tail.insert(0, head.pop())
     while tail and tail[0].isalpha() and len(tail[0]) <= LONGEST_UNIT:
         head.append(tail.pop(0))  # the "mm" of a name, cut from its number
-    end = " ".join(tail)
-    return f"{shortened(' '.join(head), longest - len(end) - 1)} {end}".strip()
+    end, begin = " ".join(tail), " ".join(head)
+    room = longest - len(end) - 1
+    kept = shortened(begin, room)
+    if kept != begin and len(kept) < SHORTEST_HEAD:  # "No…" names nothing: rather half a word
+        kept = begin[: room - 1].rstrip(" ,;:-") + "…"
+    return f"{kept} {end}".strip()
 
 
 def shortened(text: str, longest: int) -> str:

@@ -110,8 +110,8 @@ class Candidate:
 
     @property
     def is_mistake(self) -> bool:
-        """Whether it is a mistake on an order, to be put right."""
-        return self.action is Action.CORRECTION
+        """Whether it is a mistake on an order, to be put right. Prices that are low as a habit are none."""
+        return self.action is Action.CORRECTION and self.order_id is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class Rule:
     name: str
     holdout_percent: int
     severity: Severity | None = None
-    action: Action | None = None
+    is_mistake: bool | None = None
     is_selling: bool | None = None
     counts_in_budget: bool = True
 
@@ -129,7 +129,7 @@ class Rule:
         """Whether this rule speaks about that signal."""
         return (
             self.severity in (None, candidate.severity)
-            and self.action in (None, candidate.action)
+            and self.is_mistake in (None, candidate.is_mistake)
             and self.is_selling in (None, candidate.is_selling)
         )
 
@@ -175,7 +175,8 @@ class Policy:
 
     def merits_message(self, candidate: Candidate) -> bool:
         """Whether a signal is reason enough for a message: it brings what acting costs. A mention takes a call."""
-        return candidate.value >= (self.correction_cost if candidate.is_mistake else self.call_cost)
+        is_correction = candidate.action is Action.CORRECTION
+        return candidate.value >= (self.correction_cost if is_correction else self.call_cost)
 
     def as_json(self) -> dict[str, Any]:
         """The whole policy in plain values, money as text."""
@@ -206,7 +207,7 @@ def standard_policy(
             Rule(
                 "mistakes",
                 holdout_percent=0,
-                action=Action.CORRECTION,
+                is_mistake=True,
                 is_selling=False,
                 counts_in_budget=False,
             ),

@@ -79,17 +79,23 @@ def walk(
     *,
     known: Mapping[str, Model] | None = None,
     orders: OrdersOfDay | None = None,
+    learn_every: timedelta = timedelta(0),
 ) -> Iterator[list[Judged]]:
     """Yield for each moment what the kinds made of it. `whole` are facts that reach over the days after.
 
-    `orders` judges the orders of the day that begins then (`services.scoring.past_orders`), where it is asked for.
+    What models learnt serves until it is `learn_every` old; it predicts from the facts of each moment. `orders` judges
+    the orders of the day that begins then (`services.scoring.past_orders`), where it is asked for.
     """
     found = discover(fitted_models, "MODEL", Model) if known is None else known
     open_episodes: set[tuple[object, ...]] = set()
+    lessons: dict[str, Any] = {}
+    learnt_at: datetime | None = None
     for moment in moments:
+        if learnt_at is None or moment - learnt_at >= learn_every:
+            lessons, learnt_at = {}, moment
         with open_engine(threads=2, memory="900MB") as engine:
             needed = [found[str(name)] for name in {kind.needs_model for kind in kinds} & found.keys()]
-            facts = learnt(as_it_stood(whole, engine, moment), needed)
+            facts = learnt(as_it_stood(whole, engine, moment), needed, lessons)
             judged = [each for kind in kinds for each in _judge(whole, facts, kind, moment, open_episodes)]
             of_orders = orders(whole, facts) if orders is not None else []
         open_episodes = {(each.kind, *each.key) for each in judged if each.signal is not None}

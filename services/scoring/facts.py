@@ -193,9 +193,9 @@ class ModelRun:
         """Return why signals made with it may not be sent at this moment, or None when they may."""
         if moment - self.as_of > STALE_AFTER:
             return "the fit is more than 3 days old"
-        if self.grade.get("passes") is True:
+        if self.grade.get("passes", True) is True:  # a model without a baseline to beat proves nothing
             return None
-        return str(self.grade.get("reason", "not graded on this company's history"))
+        return str(self.grade.get("reason", "it does not beat its baselines"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -264,8 +264,8 @@ def _is_feed_stale(facts: Facts) -> bool:
 
 
 def _is_new(signal: Signal, episode: store.DayEpisode | None) -> bool:
-    """Is no episode open about it, or has its value moved by a fifth since it was last stored?"""
-    return episode is None or abs(signal.value - episode.value) >= MOVED * episode.value
+    """Is no episode open about it, did it wait for room, or has its value moved by a fifth since it was last stored?"""
+    return episode is None or episode.is_waiting or abs(signal.value - episode.value) >= MOVED * episode.value
 
 
 def _key(signal: Signal) -> store.EpisodeKey:

@@ -10,7 +10,7 @@ from services.scoring.day_signals import Wording, signal
 from services.scoring.effects import in_ten
 from services.scoring.margins import at_own_margin
 from services.scoring.silence import still_silent
-from services.scoring.value import shortened
+from services.scoring.value import readable, shortened
 from shared.domain.signal import Evidence, Signal
 
 GAPS_ABSENT = 3
@@ -36,13 +36,13 @@ def tell(
     row: Mapping[str, Any], kind: str, subject: str, name: str | None, product_id: int | None = None
 ) -> Signal:
     """Word what was stopped: since when, beside how often it was taken."""
-    name = shortened(" ".join((name or "it").split()), LONGEST_NAME)
+    name = shortened(readable(name or "it"), LONGEST_NAME)
     silent, usual = row["silent_days"], max(1, round(row["usual_days"]))
     wording = Wording(
         kind=kind,
         subject=subject,
         cause="absence",
-        headline=f"No {name} for {silent} days",
+        headline=f"No {name} for {silent} days, usually {usual}",
         question=f"Where do you get {name} now?",
         evidence=(
             Evidence(

@@ -120,3 +120,22 @@ def test_a_reps_day_is_mailed_to_the_rep_at_once_where_the_business_clock_stands
         (mail,) = sink.mails
     assert mail["Subject"].startswith("Ruth: Your book")
     assert rows(database, "SELECT customer_id, about_rep_id IS NULL FROM alert") == [(None, False)]
+
+
+def test_what_one_morning_has_no_room_for_comes_the_next_and_stands_in_the_inbox_once(
+    database: Database, install: Any
+) -> None:
+    install("gone_quiet", GONE_QUIET)
+    a_company(database)
+    score(database, *(an_order(f"c{days}", days_ago=days, customer="third") for days in (150, 120, 90)))
+    in_auckland(database, "Acme", "Third")
+    with mail_sink.running() as sink:
+        for night in range(3):
+            evaluate(database, "gone_quiet", night=night)
+            now = NOW + timedelta(days=night)
+            drain(database, settings(smtp_url=sink.url, business_time=now, budget_per_rep=1), now)
+        subjects = sorted(mail["Subject"].partition(":")[0] for mail in sink.mails)
+    assert subjects == ["Acme", "Third"]
+    assert rows(
+        database, "SELECT state, notified_at IS NULL AS unsent, count(*) FROM alert GROUP BY 1, 2 ORDER BY 1"
+    ) == [("done", True, 1), ("open", False, 2)]

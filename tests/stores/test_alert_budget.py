@@ -43,6 +43,28 @@ def test_the_budget_holds_with_two_workers_at_once(database: Database) -> None:
     ]
 
 
+def test_a_mistake_on_an_order_takes_nothing_from_the_budget(database: Database) -> None:
+    with database.transaction() as connection:
+        rep = a_rep(connection)
+        for number in range(2):
+            order = an_order(
+                connection, customer := a_customer(connection, rep, f"Customer {number}"), f"INV-{number}"
+            )
+            a_signal(connection, customer, order, kind="cross_sell" if number else "price_error")
+            decide_task(connection, order)
+        connection.execute(text("UPDATE signal SET action = 'correction' WHERE kind = 'price_error'"))
+    decide, *_ = jobs.handlers(
+        database, settings(budget_per_rep=1), lambda: NOW, Metrics("alerts", "test"), lambda _queue: None
+    )
+    with database.transaction() as connection:
+        batch = tasks.claim(connection, decide, uuid4())
+
+    for task in batch:  # the mistake first
+        decide.run([task])
+
+    assert rows(database, "SELECT DISTINCT verdict FROM decision") == [("notify",)]
+
+
 @pytest.mark.parametrize(
     ("assignments", "expected"),
     [

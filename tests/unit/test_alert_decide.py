@@ -380,6 +380,18 @@ def test_mistakes_take_no_budget_and_are_never_held_out() -> None:
     assert verdicts(plan) == [(1, "notify", "first_time")]
 
 
+def test_prices_that_are_low_as_a_habit_stand_beside_others_within_the_budget() -> None:
+    of_day = {"occasion": "customer:1:2011-02-28", "order_id": None, "customer_id": 1}
+    found = [
+        a_candidate(1, **of_day, value=Decimal(4), action=Action.CORRECTION, is_selling=False),
+        a_candidate(2, **of_day, value=Decimal(30)),
+    ]
+    plan = decide(found, a_policy(messages_per_rep=1), History(), NOW)
+    assert {each.candidate.signal_id: each.rank for each in plan.decisions} == {2: 1, 1: 2}
+    none_left = decide(found[:1], a_policy(messages_per_rep=0), History(), NOW)
+    assert verdicts(none_left) == [(1, "inbox_only", "over_budget")]
+
+
 def test_small_points_may_stand_beside_a_large_one_but_not_alone() -> None:
     together = [
         a_candidate(1, value=Decimal(6)),

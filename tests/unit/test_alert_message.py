@@ -123,6 +123,12 @@ def test_the_subject_says_that_it_is_urgent() -> None:
             "Hale and Sons…: Through… £187.00, usually £258.00",
             id="cut in the middle: the figures stand at the end",
         ),
+        pytest.param(
+            "Customer 17389",
+            "No hanging heart zinc t-light holder for 61 days, usually 22",
+            "Customer 17389: No hangin… for 61 days, usually 22",
+            id="half a word rather than none",
+        ),
         pytest.param("A" * 90, "many words " * 30, "A" * 0, id="all too long"),
     ],
 )

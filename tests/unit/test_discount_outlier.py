@@ -88,13 +88,22 @@ def test_what_is_found_is_told_where_it_is_worth_a_correction(rows) -> None:
 
 def test_it_names_the_customers_price_and_that_of_the_others(rows) -> None:
     signal = tell(rows["a fifth less than twelve others"] | {"as_of": AS_OF, "assumptions": Assumptions()})
-    assert signal.headline == "Pays 20% less than others on one item"
+    assert signal.headline == "Pays 20% less than others for one item"
     assert signal.question == "Is €8.00 for Item 10 agreed, or left from an offer?"
     assert signal.evidence[0].text == (
         "€8.00, last on 31 Jan 2026; 13 accounts buying like quantities usually pay €10.01 (20% less; about 4.9 in 90"
         " days)."
     )
     assert 0 < signal.value < signal.stake
+
+
+def test_an_item_sold_in_two_quantities_is_named_and_counted_once(rows) -> None:
+    row = rows["a fifth less than twelve others"] | {"as_of": AS_OF, "assumptions": Assumptions()}
+    (item,) = row["items"]
+    larger, other = item | {"min_quantity": 100}, item | {"product_id": item["product_id"] + 1}
+    signal = tell(row | {"items": [item, larger, other]})
+    assert signal.headline == "2 items up to 20% below others"
+    assert [each.label for each in signal.evidence] == ["Item 10", "Item 10", "Against the usual price"]
 
 
 def test_an_agreed_price_is_no_outlier() -> None:

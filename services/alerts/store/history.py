@@ -187,12 +187,14 @@ _NOTIFIED = text(
     "   WHERE delivery_id = delivery.id AND (outcome IS NULL OR outcome IN ('sent', 'unknown'))))"
 )
 
-# How many messages recipients have had on these days; urgent ones are not counted.
+# How many messages recipients have had on these days; urgent ones and mistakes on orders are not counted.
 _MESSAGES = text(
     "SELECT recipient_id, count(*) AS messages"
     " FROM unnest(CAST(:recipients AS bigint[]), CAST(:days AS date[])) AS asked (recipient_id, business_day)"
     " JOIN alert USING (recipient_id, business_day)"
-    " WHERE notified_at IS NOT NULL AND severity <> 'urgent' AND state <> 'withdrawn' GROUP BY recipient_id"
+    " WHERE notified_at IS NOT NULL AND severity <> 'urgent' AND state <> 'withdrawn'"
+    " AND (alert.order_id IS NULL OR NOT EXISTS (SELECT FROM decision JOIN signal ON signal.id = signal_id"
+    "  WHERE alert_id = alert.id AND rank IS NOT NULL AND action = 'correction')) GROUP BY recipient_id"
 )
 
 # Customers about whom a selling message has been drawn up on these days.

@@ -87,6 +87,7 @@ def record(connection: Connection, plan: Plan, policy: Policy, sending: Sending,
     saved = connection.execute(_SAVE_ALERTS, _arrays(_ALERT, plan.alerts)) if plan.alerts else ()
     alerts = {(row.occasion, row.recipient_id): row.id for row in saved}
     _save_decisions(connection, plan, episodes, alerts, policy)
+    _close_earlier(connection, plan, episodes, alerts, now)
     notices = [
         Notice(
             alert_id=alerts[each.occasion, each.recipient_id],
@@ -104,6 +105,33 @@ def record(connection: Connection, plan: Plan, policy: Policy, sending: Sending,
     for wait, keys in by_wait.items():
         tasks.put(connection, "alerts", "deliver", keys, run_at=real_now() + wait if wait else None)
     return timedelta(0) in by_wait
+
+
+# Of a day: alerts nobody was notified of, all of whose questions these later alerts show as they stand now.
+_CLOSE_EARLIER = text(
+    "UPDATE alert SET state = 'done', closed_at = :now, close_reason = 'found anew on a later day'"
+    " WHERE state = 'open' AND notified_at IS NULL AND order_id IS NULL AND id <> ALL(:alerts)"
+    " AND id IN (SELECT alert_id FROM decision WHERE episode_id = ANY(:episodes))"
+    " AND NOT EXISTS (SELECT FROM decision WHERE alert_id = alert.id AND episode_id <> ALL(:episodes))"
+)
+
+
+def _close_earlier(
+    connection: Connection,
+    plan: Plan,
+    episodes: Mapping[EpisodeKey, int],
+    alerts: Mapping[tuple[str, int], int],
+    now: datetime,
+) -> None:
+    """Let each question stand once in the inbox: what is found again, another day, takes the place of what was."""
+    shown = {
+        episodes[each.candidate.key]
+        for each in plan.decisions
+        if each.verdict is not Verdict.SUPPRESSED and each.candidate.key in episodes
+    }
+    if shown:
+        asked = {"episodes": sorted(shown), "alerts": sorted(alerts.values()), "now": now}
+        connection.execute(_CLOSE_EARLIER, asked)
 
 
 _EPISODE = {

@@ -50,6 +50,8 @@ _ORDERS = text(
     "     AND order_line.ordered_at = sales_order.ordered_at AND kind = 'product') AS lines,"
     "   sales_order.id = alert.order_id AS is_this_one"
     "  FROM sales_order WHERE sales_order.customer_id = alert.customer_id AND is_counted AND kind = 'sale'"
+    "   AND EXISTS (SELECT FROM order_line WHERE order_id = sales_order.id"
+    "    AND order_line.ordered_at = sales_order.ordered_at AND kind = 'product')"  # not of postage alone
     "   AND ordered_at <= alert.as_of ORDER BY ordered_at DESC, id DESC LIMIT 3) recent"
     " WHERE alert.id = ANY(:alerts) ORDER BY alert.id, recent.ordered_at DESC"
 )

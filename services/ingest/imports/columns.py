@@ -5,9 +5,13 @@ and of its lines. Adding a map is adding a file; an own one may be named by its 
 """
 
 import tomllib
+import unicodedata
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+NAMED = 2
+"""By so many of its spellings a missing column is told."""
 
 FOLDER = Path(__file__).parent / "columns"
 
@@ -26,7 +30,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class ColumnMap:
-    """How one kind of file tells of orders. Fields are SQL expressions over the words of `headers` and `let`."""
+    """How one kind of file tells of orders. Fields are SQL expressions over the words of `headers`, `file` and `let`."""
 
     name: str
     description: str
@@ -37,6 +41,7 @@ class ColumnMap:
     customer: Mapping[str, str] = field(default_factory=dict)
     returns: Mapping[str, str] = field(default_factory=dict)
     optional: frozenset[str] = frozenset()
+    file: Mapping[str, str] = field(default_factory=dict)
     let: Mapping[str, str] = field(default_factory=dict)
     rejects: tuple[Reject, ...] = ()
     zone: str | None = None
@@ -47,14 +52,16 @@ class ColumnMap:
 
         Raises MapFault naming every column that is missing.
         """
-        by_name = {name.strip().lower(): name for name in present}
+        by_name: dict[str, str] = {}
+        for name in present:
+            by_name.setdefault(_plain(name), name)
         found: dict[str, str | None] = {}
         for word, spellings in self.headers.items():
-            names = (by_name.get(spelling.lower()) for spelling in spellings)
+            names = (by_name.get(_plain(spelling)) for spelling in spellings)
             found[word] = next((name for name in names if name is not None), None)
         missing = [word for word, name in found.items() if name is None and word not in self.optional]
         if missing:
-            wanted = ", ".join(" or ".join(self.headers[word]) for word in missing)
+            wanted = ", ".join(" or ".join(self.headers[word][:NAMED]) for word in missing)
             raise MapFault(
                 f"the file has no column {wanted}; it has {', '.join(present)}\n"
                 "hint: the first line names the columns; --columns names a map of other names: docs/imports.md"
@@ -63,8 +70,14 @@ class ColumnMap:
 
     def ignored(self, present: Collection[str]) -> tuple[str, ...]:
         """The columns of the file that stand for nothing."""
-        known = {spelling.lower() for spellings in self.headers.values() for spelling in spellings}
-        return tuple(name for name in present if name.strip().lower() not in known)
+        known = {_plain(spelling) for spellings in self.headers.values() for spelling in spellings}
+        return tuple(name for name in present if _plain(name) not in known)
+
+
+def _plain(header: str) -> str:
+    """Return a header as headers are compared: without case, accents, blanks and punctuation but #, %, °."""
+    letters = unicodedata.normalize("NFKD", header.casefold())
+    return "".join(each for each in letters if each.isalnum() or each in "#%")
 
 
 def known_maps() -> list[str]:
@@ -86,13 +99,13 @@ def read_map(name: str) -> ColumnMap:
 
 
 def _of(name: str, toml: dict[str, object]) -> ColumnMap:
-    known = {"description", "zone", "currency", "optional", "headers", "let", "rejects", "row", "order", "customer",
+    known = {"description", "zone", "currency", "optional", "headers", "file", "let", "rejects", "row", "order", "customer",
              "line", "returns"}  # fmt: skip
     if unknown := set(toml) - known:
         raise MapFault(f"the column map {name} holds unknown parts: {', '.join(sorted(unknown))}")
     parts: dict[str, dict[str, str]] = {
         part: dict(toml.get(part, {}))  # type: ignore[call-overload]
-        for part in ("let", "row", "order", "customer", "line", "returns")
+        for part in ("file", "let", "row", "order", "customer", "line", "returns")
     }
     return ColumnMap(
         name=name,
@@ -104,6 +117,7 @@ def _of(name: str, toml: dict[str, object]) -> ColumnMap:
         customer=parts["customer"],
         returns=parts["returns"],
         optional=frozenset(toml.get("optional", ())),  # type: ignore[call-overload]
+        file=parts["file"],
         let=parts["let"],
         rejects=tuple(Reject(each["when"], each["reason"]) for each in toml.get("rejects", ())),  # type: ignore[attr-defined]
         zone=str(toml["zone"]) if "zone" in toml else None,

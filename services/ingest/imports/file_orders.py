@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from services.ingest.body import ORDER
 from services.ingest.imports.columns import ColumnMap
 from services.ingest.imports.table import FileTable, identifier, quoted
+from services.ingest.imports.written import MACROS
 from services.ingest.normalise import normalise
 from services.ingest.source import InvalidOrder, ReadContext
 from shared.domain.order import Order, digest
@@ -45,8 +46,11 @@ def create_views(table: FileTable, columns: ColumnMap) -> None:
     """Define `valued`, every row with its order, time, worth and reason for rejection (NULL: none), and `placed`,
     the rows that may come in, as JSON.
     """
+    for macro in MACROS:
+        table.connection.execute(f"CREATE MACRO {macro}")
     found = columns.columns_of(table.columns)
     words = [f"{'NULL' if name is None else identifier(name)} AS {word}" for word, name in found.items()]
+    whole = [f"{expression} AS {name}" for name, expression in columns.file.items()]
     lets = ["*", *(f"{expression} AS {name}" for name, expression in columns.let.items())]
     key = f"trim(coalesce(CAST({columns.order['id']} AS VARCHAR), ''))"
     rejects = ["WHEN unreadable IS NOT NULL THEN unreadable"]
@@ -59,7 +63,8 @@ def create_views(table: FileTable, columns: ColumnMap) -> None:
     version = head.get("version", "NULL")
     for view in (
         f"words AS SELECT row_no, unreadable, {', '.join(words)} FROM file",  # noqa: S608
-        f"named AS SELECT {', '.join(lets)} FROM words",  # noqa: S608
+        f"whole_file AS SELECT {', '.join(whole) or '*'} FROM words",  # noqa: S608
+        f"named AS SELECT {', '.join(lets)} FROM words{' CROSS JOIN whole_file' if whole else ''}",  # noqa: S608
         f"keyed AS SELECT *, {key} AS order_key FROM named",  # noqa: S608
         (
             f"valued AS SELECT *, TRY_CAST({head['ordered_at']} AS TIMESTAMP) AS moment,"  # noqa: S608

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,9 @@ from services.ingest.source import ReadContext
 from shared.domain.order import Line, LineKind, Order, OrderKind, OrderStatus
 
 TRADE = {OrderKind.SALE, OrderKind.RETURN, OrderKind.CREDIT}
+GUESSED = "common"
+"""The map of headers that companies commonly have: what another map knows better is read by that one."""
+
 UNCOUNTED = {OrderStatus.DRAFT, OrderStatus.CANCELLED}
 SCHEMA = pa.schema(
     [
@@ -76,19 +80,17 @@ class Trade:
 
 
 def fitting_map(table: FileTable, name: str | None) -> ColumnMap:
-    """Return the column map of that name, else the one that fits the file's columns. Raises MapFault."""
+    """Return the column map of that name, else the one that fits the file's columns, guessing last. Raises MapFault."""
     if name is not None:
         return read_map(name)
-    faults = []
-    for known in ("standard", *known_maps()):
+    for known in (each for each in ("standard", *known_maps()) if each != GUESSED):
         columns = read_map(known)
-        try:
+        with suppress(MapFault):
             columns.columns_of(table.columns)
-        except MapFault as fault:
-            faults.append(fault)
-        else:
             return columns
-    raise faults[0]
+    guessed = read_map(GUESSED)
+    guessed.columns_of(table.columns)
+    return guessed
 
 
 def read_trade(

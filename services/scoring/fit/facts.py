@@ -7,6 +7,7 @@ count as the one they were merged into; a guest has no customer; internal accoun
 no products. Days are those of the company's zone.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -163,6 +164,13 @@ class Facts:
     predictions: Predictions
     agreements: ibis.Table | None = None
     assumptions: Assumptions = field(default_factory=Assumptions)
+    kept: dict[str, ibis.Table] = field(default_factory=dict)
+
+    def keep(self, name: str, rows: Callable[[], ibis.Table]) -> ibis.Table:
+        """Return a table of these facts by its name, computed when it is first asked for."""
+        if name not in self.kept:
+            self.kept[name] = self.engine.keep(name, rows())
+        return self.kept[name]
 
     @property
     def accounts(self) -> ibis.Table:
@@ -322,6 +330,7 @@ def before(facts: Facts, as_of: datetime) -> Facts:
         history=engine.keep("earlier_history", history_of(purchases)),
         order_days=engine.keep("earlier_order_day", order_days_of(lines, purchases)),
         predictions=Predictions(engine, None),
+        kept={},
     )
 
 

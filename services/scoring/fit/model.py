@@ -1,6 +1,6 @@
 """What a model is: a file in `models/`, found by its `MODEL`, that turns facts into rows of derived tables."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -37,21 +37,36 @@ class Model:
 
     `keys` names the derived tables and what identifies a row of one run; a table is created from the rows' own
     schema when it is first published. `grade` judges the model on the last days; without it nothing has to be proven.
-    Raise `version` when the same facts would be learnt differently.
+    A model that learns from past days has `learn` and `predict` apart, `build` being both: what was learnt some days
+    ago predicts today. Raise `version` when the same facts would be learnt differently.
     """
 
     name: str
     build: Callable[[Facts], Iterator[Derived]]
     keys: Mapping[str, tuple[str, ...]]
     grade: Callable[[Facts], Grade] | None = None
+    learn: Callable[[Facts], Any] | None = None
+    predict: Callable[[Facts, Any], Iterator[Derived]] | None = None
     version: str = "1"
 
 
-def learnt(facts: Facts, models: Iterable[Model]) -> Facts:
-    """Build the models on the facts, publish nothing, and return the facts with what they learnt as predictions."""
+def learnt(facts: Facts, models: Iterable[Model], lessons: MutableMapping[str, Any] | None = None) -> Facts:
+    """Build the models on the facts, publish nothing, and return the facts with what they learnt as predictions.
+
+    `lessons` has what models learnt on earlier days, by name; what is missing there is learnt now and put there.
+    """
+    known = {} if lessons is None else lessons
     made: dict[str, ibis.Table] = {}
     for model in models:
-        for piece in model.build(facts):
+        for piece in _pieces(facts, model, known):
             rows = piece.rows if piece.table not in made else made[piece.table].union(piece.rows)
             made[piece.table] = facts.engine.keep(f"made_{piece.table}_{len(made)}", rows)
     return replace(facts, predictions=Predictions(facts.engine, None, made))
+
+
+def _pieces(facts: Facts, model: Model, known: MutableMapping[str, Any]) -> Iterator[Derived]:
+    if model.learn is None or model.predict is None:
+        return model.build(facts)
+    if known.get(model.name) is None:
+        known[model.name] = model.learn(facts)
+    return model.predict(facts, known[model.name])

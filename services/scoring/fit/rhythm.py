@@ -38,6 +38,10 @@ def number(day: date) -> int:
 
 def trade_days(facts: Facts) -> ibis.Table:
     """Return per head office and day (`day`, a number) orders, items and net, with the gap to the order day before."""
+    return facts.keep("trade_day", lambda: _trade_days(facts))
+
+
+def _trade_days(facts: Facts) -> ibis.Table:
     rows = facts.order_days.join(facts.customers.select("customer_id", "head_id"), "customer_id")
     by_day = rows.group_by(customer_id=rows.head_id, date=rows.day).agg(
         orders=rows.orders.sum(), items=rows["items"].sum(), net=rows.net.sum()
@@ -48,9 +52,7 @@ def trade_days(facts: Facts) -> ibis.Table:
     # days of returns alone are set apart, so that the day before is one of an order
     earlier = ibis.window(group_by=["customer_id", "is_order"], order_by="day")
     gap = numbered.day - numbered.day.lag().over(earlier)
-    return facts.engine.keep(
-        "trade_day", numbered.mutate(gap=ibis.ifelse(numbered.is_order, gap, ibis.null("int64")))
-    )
+    return numbered.mutate(gap=ibis.ifelse(numbered.is_order, gap, ibis.null("int64")))
 
 
 def standing(facts: Facts, days: ibis.Table, moments: Sequence[date], *, all_customers: bool) -> Columns:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from services.scoring.effects import ASSUMED_MARGIN, EFFECTS
 from services.scoring.fit import rhythm
-from services.scoring.fit.chance import Matrix, learn, matrix
+from services.scoring.fit.chance import Learnt, Matrix, learn, matrix
 from services.scoring.fit.facts import Facts
 from services.scoring.fit.model import Derived
 from services.scoring.stopped import ABSENT_DAYS, GAPS_ABSENT
@@ -30,20 +30,24 @@ FEATURES = {
 }  # fmt: skip
 
 
-def rows_of(facts: Facts, key: str, table: str) -> Iterator[Derived]:
-    """Yield customer and `key` (product_id or category) of what is stopped, with p0, revenue at stake and gain."""
+def learn_return(facts: Facts, key: str) -> Learnt | None:
+    """Learn which of what was stopped, by `key` (product_id or category), was bought again; None: too little."""
     pairs = _pair_days(facts, key)
     span = facts.engine.rows(pairs.agg(first=pairs.day.min()))[0]["first"]
     if span is None:
-        return
+        return None
     moments = rhythm.training_moments(rhythm.EPOCH + timedelta(days=span), facts.today)
     if not moments:
-        return
+        return None
     past, _ = _standing(facts, pairs, key, moments)
-    learnt = learn(_features(past), past["bought_again"], list(FEATURES.values()))
+    return learn(_features(past), past["bought_again"], list(FEATURES.values()))
+
+
+def rows_of(facts: Facts, key: str, table: str, learnt: Learnt | None) -> Iterator[Derived]:
+    """Yield customer and `key` of what is stopped this morning, with p0, revenue at stake and gain."""
     if learnt is None:
         return
-    now, keys = _standing(facts, pairs, key, [facts.today])
+    now, keys = _standing(facts, _pair_days(facts, key), key, [facts.today])
     back = learnt.predict(_features(now))
     revenue = np.maximum(now["quarter"], 0)
     inside = np.clip(back, 1e-6, 1 - 1e-6)
@@ -68,9 +72,9 @@ def _pair_days(facts: Facts, key: str) -> ibis.Table:
     sold = facts.accounts.join(facts.products.select("product_id", "category", "is_active"), "product_id")
     sold = sold.filter(sold[key].notnull() & (sold.is_active if key == "product_id" else True))
     day = sold.day.delta(ibis.literal(rhythm.EPOCH), unit="day").cast("int64")
-    return facts.engine.keep(
-        "pair_day",
-        sold.group_by("customer_id", key, day=day).agg(net=sold.base_net.sum().fill_null(0.0)),
+    return facts.keep(
+        f"{key}_day",
+        lambda: sold.group_by("customer_id", key, day=day).agg(net=sold.base_net.sum().fill_null(0.0)),
     )
 
 

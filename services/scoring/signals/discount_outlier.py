@@ -22,6 +22,7 @@ from services.scoring.corrections import (
     name_of,
     on,
     price,
+    products_in,
     put_right,
     signal,
     units,
@@ -133,9 +134,9 @@ def tell(row: Mapping[str, Any]) -> Signal:
         subject="prices",
         shows_for=SHOWS_FOR,
         cause="discount",
-        headline=f"Pays {worst['discount']:.0%} less than others on {what}"
-        if len(items) == 1
-        else f"Pays up to {max(item['discount'] for item in items):.0%} less than others on {what}",
+        headline=f"{what} up to {max(item['discount'] for item in items):.0%} below others"
+        if products_in(items) > 1
+        else f"Pays {worst['discount']:.0%} less than others for one item",
         question=f"Is {price(worst['price'], currency)} for {name_of(worst)} agreed, or left from an offer?",
         evidence=(
             *by_item(items, lambda item: _item(item, currency)),

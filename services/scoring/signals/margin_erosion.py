@@ -70,8 +70,11 @@ def candidates(facts: Sales, as_of: datetime) -> ibis.Table:
     sales = without_agreed(priced(facts, day, QUARTER + BEFORE), facts.agreements, day)
     gaps = with_gaps(sales)
     accounts = _accounts(sales)
-    known, unknown = _items_with_cost(sales), _items_by_gap(sales, gaps)
-    rows = _by_margin(accounts, known).union(_by_gap(accounts, unknown, gaps))
+    trends = _trends(accounts, gaps)
+    slipping = trends.filter(trends.is_slipping)
+    known = _items_with_cost(sales)
+    unknown = _items_by_gap(sales.semi_join(slipping, "customer_id"), gaps.semi_join(slipping, "customer_id"))
+    rows = _by_margin(accounts, known).union(_by_gap(trends, unknown))
     rows = valued(rows.join(usual_quarter(sales, float(facts.assumptions.margin)), "customer_id"), KIND.name)
     told = rows.filter(rows.found).select("customer_id", "cost_known")
     items = known.mutate(cost_known=True).union(unknown.mutate(cost_known=False))
@@ -199,7 +202,7 @@ def _items_by_gap(sales: ibis.Table, gaps: ibis.Table) -> ibis.Table:
     return rows.select(*ITEM, *_SHOWN, "drop", "loss")
 
 
-def _by_gap(accounts: ibis.Table, items: ibis.Table, gaps: ibis.Table) -> ibis.Table:
+def _trends(accounts: ibis.Table, gaps: ibis.Table) -> ibis.Table:
     """Judge the customers whose costs are unknown by the trend of their price gaps."""
     orders = gaps.group_by("customer_id", "day").agg(
         age=gaps.age.max(), gap=gaps.gap.median(), below=(gaps.gap < BELOW).cast("float64").mean()
@@ -215,17 +218,24 @@ def _by_gap(accounts: ibis.Table, items: ibis.Table, gaps: ibis.Table) -> ibis.T
     rows = rows.join(levels.filter(levels.days >= FEWEST_ORDER_DAYS), "customer_id")
     rows = rows.join(falls.select("customer_id", falling=-falls.z), "customer_id")
     rows = rows.join(spreads.select("customer_id", spreading=spreads.z), "customer_id")
-    rows = rows.join(items.group_by("customer_id").agg(loss=items.loss.sum()), "customer_id")
     is_falling = (rows.falling > SIGNIFICANT) & (rows["drop"] > NOTABLE)
     is_spreading = (rows.spreading > SIGNIFICANT) & (rows.share > NOTABLE_SHARE)
-    found = (is_falling | is_spreading) & (rows.loss > 0)
+    return rows.mutate(is_slipping=is_falling | is_spreading)
+
+
+def _by_gap(trends: ibis.Table, items: ibis.Table) -> ibis.Table:
+    """Return the customers judged by their trend, with what those whose prices slip lose by it."""
+    losses = items.group_by("customer_id").agg(loss=items.loss.sum())
+    rows = trends.left_join(losses, "customer_id").drop("customer_id_right")
+    loss = ibis.coalesce(rows.loss, 0.0)
+    found = rows.is_slipping & (loss > 0)
     return rows.select(
         *_ACCOUNT,
         score=ibis.greatest(rows.falling, rows.spreading),
         drop=rows["drop"],
         share=rows.share,
         # what is no trend is noise, and its sum over many items may be anything
-        loss=ibis.ifelse(found, rows.loss, 0.0),
+        loss=ibis.ifelse(found, loss, 0.0),
         found=found,
     )
 

@@ -119,14 +119,20 @@ EpisodeKey = tuple[str, int | None, int | None, str]
 
 @dataclass(frozen=True, slots=True)
 class DayEpisode:
-    """An open episode of a day kind, and the value of the last signal stored for it."""
+    """An open episode of a day kind, and the value of the last signal stored for it.
+
+    `is_waiting`: there was no room for it in the messages of its day.
+    """
 
     id: int
     value: Decimal
+    is_waiting: bool
 
 
 _DAY_EPISODES = text(
-    "SELECT DISTINCT ON (episode.id) episode.id, kind, episode.customer_id, episode.rep_id, subject, signal.value"
+    "SELECT DISTINCT ON (episode.id) episode.id, kind, episode.customer_id, episode.rep_id, subject, signal.value,"
+    " EXISTS (SELECT FROM decision WHERE signal_id = signal.id"
+    "  AND reason IN ('over_budget', 'over_customer_limit')) AS is_waiting"
     " FROM episode JOIN signal USING (kind, subject)"
     " WHERE episode.closed_at IS NULL AND kind = ANY(:kinds) AND (episode.customer_id = signal.customer_id"
     " OR signal.customer_id IS NULL AND episode.rep_id = signal.rep_id) ORDER BY episode.id, signal.id DESC"
@@ -143,7 +149,8 @@ def day_episodes(connection: Connection, kinds: Collection[str]) -> dict[Episode
     """Return the open episodes of these kinds."""
     rows = connection.execute(_DAY_EPISODES, {"kinds": list(kinds)})
     return {
-        (row.kind, row.customer_id, row.rep_id, row.subject): DayEpisode(row.id, row.value) for row in rows
+        (row.kind, row.customer_id, row.rep_id, row.subject): DayEpisode(row.id, row.value, row.is_waiting)
+        for row in rows
     }
 
 

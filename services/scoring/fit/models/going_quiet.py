@@ -5,6 +5,7 @@ spend times BG/NBD's chance of being gone: docs/signal-quality.md.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 import ibis
@@ -31,14 +32,34 @@ JUDGED = 3
 QUARTER_OF_270 = 3
 
 
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What was learnt of who is lost, and the first day of trade that was known."""
+
+    first: date
+    chance: Learnt
+
+
 def build(facts: Facts) -> Iterator[Derived]:
     """Yield a row for each live customer: their rhythm, the chance that they are lost, and what is at stake."""
+    yield from predict(facts, learn_lost(facts))
+
+
+def learn_lost(facts: Facts) -> Lesson | None:
+    """Learn from past days who is lost; None where there is too little to learn from."""
     days = rhythm.trade_days(facts)
     first = _first_day(facts, days)
     learnt = _learn(facts, days, first, facts.today) if first is not None else None
-    if learnt is None or first is None:
+    return None if learnt is None or first is None else Lesson(first, learnt)
+
+
+def predict(facts: Facts, lesson: Lesson | None) -> Iterator[Derived]:
+    """Yield how each live customer stands this morning, by what was learnt."""
+    if lesson is None:
         return
+    days = rhythm.trade_days(facts)
     now = rhythm.standing(facts, days, [facts.today], all_customers=True)
+    first, learnt = lesson.first, lesson.chance
     lost = learnt.predict(_features(now))
     back = 1 - lost
     stake = _quarter(now)
@@ -182,4 +203,11 @@ def _capped(days: ibis.Table, rows: ibis.Table) -> ibis.Table:
     )
 
 
-MODEL = Model("going_quiet", build, keys={"going_quiet": ("customer_id",)}, grade=judge)
+MODEL = Model(
+    "going_quiet",
+    build,
+    keys={"going_quiet": ("customer_id",)},
+    grade=judge,
+    learn=learn_lost,
+    predict=predict,
+)

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from services.scoring.effects import ASSUMED_MARGIN, EFFECTS
 from services.scoring.fit import rhythm
-from services.scoring.fit.chance import Matrix, learn, matrix
+from services.scoring.fit.chance import Learnt, Matrix, learn, matrix
 from services.scoring.fit.facts import Facts
 from services.scoring.fit.model import Derived, Model
 
@@ -40,16 +40,25 @@ FEATURES = {
 
 def build(facts: Facts) -> Iterator[Derived]:
     """Yield customers whose spend dropped, with p0: it comes back to four fifths of the usual in 90 days."""
+    yield from predict(facts, learn_recovery(facts))
+
+
+def learn_recovery(facts: Facts) -> Learnt | None:
+    """Learn from past drops which came back; None where there is too little to learn from."""
     days = rhythm.trade_days(facts)
     first = facts.engine.rows(days.agg(first=days.day.min()))[0]["first"]
     if first is None:
-        return
+        return None
     begin = rhythm.EPOCH + timedelta(days=first + QUARTER + LEAST_BEFORE_DAYS - 60)
     moments = rhythm.training_moments(begin, facts.today)
     if not moments:
-        return
+        return None
     past = _dropped(facts, moments)
-    learnt = learn(_features(past), past["came_back"], list(FEATURES.values()))
+    return learn(_features(past), past["came_back"], list(FEATURES.values()))
+
+
+def predict(facts: Facts, learnt: Learnt | None) -> Iterator[Derived]:
+    """Yield this morning's drops, by what was learnt."""
     if learnt is None:
         return
     now = _dropped(facts, [facts.today])
@@ -138,4 +147,10 @@ def _features(stood: rhythm.Columns) -> Matrix:
     return matrix(stood | {"deviation": stood["deviation"] + 10}, list(FEATURES))
 
 
-MODEL = Model("spend_drop", build, keys={"spend_drop": ("customer_id",)})
+MODEL = Model(
+    "spend_drop",
+    build,
+    keys={"spend_drop": ("customer_id",)},
+    learn=learn_recovery,
+    predict=predict,
+)

@@ -2,14 +2,27 @@
 
 from collections.abc import Iterator
 
+from services.scoring.fit.chance import Learnt
 from services.scoring.fit.facts import Facts
 from services.scoring.fit.model import Derived, Model
-from services.scoring.fit.stopped import rows_of
+from services.scoring.fit.stopped import learn_return, rows_of
 
 
 def build(facts: Facts) -> Iterator[Derived]:
     """Yield what each live customer has stopped taking."""
-    yield from rows_of(facts, "product_id", "stopped_item")
+    yield from predict(facts, learn(facts))
 
 
-MODEL = Model("stopped_item", build, keys={"stopped_item": ("customer_id", "product_id")})
+def learn(facts: Facts) -> Learnt | None:
+    """Learn from past days what is taken again."""
+    return learn_return(facts, "product_id")
+
+
+def predict(facts: Facts, learnt: Learnt | None) -> Iterator[Derived]:
+    """Yield what is stopped this morning, by what was learnt."""
+    yield from rows_of(facts, "product_id", "stopped_item", learnt)
+
+
+MODEL = Model(
+    "stopped_item", build, keys={"stopped_item": ("customer_id", "product_id")}, learn=learn, predict=predict
+)
