@@ -1,13 +1,18 @@
 """The whole way of an occasion: event, task, facts, signals, decisions, alert, deliveries, attempts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import click
 from sqlalchemy import Connection, text
+
+from services.scoring import signals
+from services.scoring.replay import replayed, shown
+from shared.domain.signal import SignalKind
+from shared.plugins import discover
 
 if TYPE_CHECKING:
     from services.cli import Context
@@ -156,13 +161,15 @@ def _signals(connection: Connection, occasion: str) -> Iterator[Step]:
     )
     for row in rows:
         detail = (
-            f"{row.public_id} {row.kind}: {row.headline}; stake {row.stake:.2f}, p {row.probability:.3f} ({row.basis}),"
-            f" value {row.value:.2f} [{row.low:.2f}, {row.high:.2f}]; detector {row.detector_version},"
+            f"{row.public_id} {row.kind}: {row.headline}; at stake {row.stake:.2f},"
+            f" chance if nobody acts {row.probability:.1%} ({row.basis}),"
+            f" gain {row.value:.2f} ({row.low:.2f} to {row.high:.2f}); version {row.detector_version} of the kind,"
             f" model run {row.model_run_id or 'none'}"
         )
         yield Step(0, "signal", detail, row.found_at)
         for each in row.evidence:
             yield Step(2, "evidence", f"{each['label']}: {each['text']}")
+        yield from _replayed(row._asdict())
         if row.withdrawn_at:
             yield Step(1, "withdrawn", row.withdrawn_reason or "", row.withdrawn_at)
         if row.verdict:
@@ -170,6 +177,24 @@ def _signals(connection: Connection, occasion: str) -> Iterator[Step]:
             verdict = f"{row.verdict}: {row.reason}{rank}; episode {row.episode}, bucket {row.bucket}"
             yield Step(1, "decision", f"{verdict}, policy {row.policy_version}", row.decided_at)
     yield from _tasks(connection, "decide", occasion)
+
+
+def _replayed(stored: Mapping[str, Any]) -> Iterator[Step]:
+    """Return the facts the signal was made from, and what its kind makes of them today."""
+    try:
+        kinds = discover(signals, "KIND", SignalKind)
+    except ModuleNotFoundError as missing:
+        yield Step(1, "replayed", f"not possible: this needs {missing.name}; pip install 'tipoff[worker]'")
+        return
+    kind = kinds.get(stored["kind"])
+    for what, text_of in shown(kind, stored):
+        yield Step(2, "fact", f"{what}: {text_of}")
+    found = replayed(kind, stored)
+    yield Step(1, "replayed", found.verdict)
+    if kind is not None and found.differences and kind.version != stored["detector_version"]:
+        yield Step(2, "kind", f"version {stored['detector_version']} then, version {kind.version} now")
+    for name, (then, now) in found.differences.items():
+        yield Step(2, "difference", f"{name.replace('_', ' ')}: {then} then, {now} now")
 
 
 def _alerts(connection: Connection, occasion: str) -> Iterator[Step]:

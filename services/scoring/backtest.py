@@ -62,6 +62,10 @@ class Judged:
         return self.is_over and self.confirmed is not None
 
 
+OrdersOfDay = Callable[[Facts, Facts], list[Judged]]
+"""Takes facts that reach over the days after, and those of the morning."""
+
+
 def mornings(first: date, last: date, *, every: int) -> list[date]:
     """Return the days to walk from first to last: all of them, or with 7 the Mondays."""
     start = first + timedelta(days=-first.weekday() % 7 if every == 7 else 0)
@@ -74,11 +78,13 @@ def walk(
     moments: Iterable[datetime],
     *,
     known: Mapping[str, Model] | None = None,
+    orders: OrdersOfDay | None = None,
     learn_every: timedelta = timedelta(0),
 ) -> Iterator[list[Judged]]:
     """Yield for each moment what the kinds made of it. `whole` are facts that reach over the days after.
 
-    What models learnt serves until it is `learn_every` old; it predicts from the facts of each moment.
+    What models learnt serves until it is `learn_every` old; it predicts from the facts of each moment. `orders` judges
+    the orders of the day that begins then (`services.scoring.past_orders`), where it is asked for.
     """
     found = discover(fitted_models, "MODEL", Model) if known is None else known
     open_episodes: set[tuple[object, ...]] = set()
@@ -91,8 +97,9 @@ def walk(
             needed = [found[str(name)] for name in {kind.needs_model for kind in kinds} & found.keys()]
             facts = learnt(as_it_stood(whole, engine, moment), needed, lessons)
             judged = [each for kind in kinds for each in _judge(whole, facts, kind, moment, open_episodes)]
+            of_orders = orders(whole, facts) if orders is not None else []
         open_episodes = {(each.kind, *each.key) for each in judged if each.signal is not None}
-        yield judged
+        yield judged + of_orders
 
 
 def as_it_stood(whole: Facts, engine: Engine, as_of: datetime) -> Facts:

@@ -30,6 +30,11 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "half_usual": ("not back to the usual quantity in 60 days", "took the usual quantity"),
     "reorder_due": ("less than half ordered in 14 days", "ordered half of it"),
     "spend_drop": ("still 30 % or more below", "back to four fifths"),
+    "cross_sell": ("not bought in 60 days", "bought it unasked"),
+    "basket_gap": ("not made up for in 14 days", "half or more came within 14 days"),
+    "up_sell": ("the quantity was not reached in 14 days", "the quantity was reached"),
+    "price_error": ("not put right on the order", "put right on the order"),
+    "below_floor": ("not put right on the order", "put right on the order"),
 }
 """What then happened, said of a kind: it stayed true, or it came right by itself."""
 

@@ -22,9 +22,10 @@ from services.scoring.fit.facts import read_facts
 from services.scoring.fit.model import Model
 from services.scoring.fit.run import ModelsFailed, NothingToFit, connected, fit
 from services.scoring.jobs import assumed
+from services.scoring.past_orders import PastOrders
 from services.scoring.store import api, items, outcomes
 from shared.clock import start_of_day
-from shared.domain.signal import DaySignalKind, SignalKind
+from shared.domain.signal import DaySignalKind, OrderSignalKind, SignalKind
 from shared.plugins import discover
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ OUT = click.Path(dir_okay=False, path_type=Path)
 @click.command("backtest")
 @click.option("--from", "first", type=DAY, required=True, help="the first day")
 @click.option("--to", "last", type=DAY, required=True, help="the last day")
-@click.option("--kinds", help="some of the kinds that look at days, by commas; default: all")
+@click.option("--kinds", help="some of the kinds, by commas; default: all")
 @click.option(
     "--every", type=click.Choice(["week", "day"]), default="week", show_default=True, help="Mondays, or all"
 )
@@ -143,14 +144,17 @@ def backtest_command(  # noqa: PLR0913, PLR0917 - one argument an option
 ) -> None:
     """Walk past days with the live kinds, and say whom they would have named and what then happened.
 
-    Models are fitted on each day from what was known that morning. Nothing becomes current, is stored or sent.
+    Kinds that look at orders see each order of the days walked. Models are fitted on each day from what was known that
+    morning. Nothing becomes current, is stored or sent.
     """
     days = backtest.mornings(first.date(), last.date(), every=7 if every == "week" else 1)
     if not days:
         raise click.ClickException(
             "there is no day to walk\nhint: --from comes before --to, with a Monday between"
         )
-    asked = _day_kinds(kinds)
+    asked = _kinds(kinds)
+    of_days = [kind for kind in asked.values() if isinstance(kind, DaySignalKind)]
+    of_orders = {name: kind for name, kind in asked.items() if isinstance(kind, OrderSignalKind)}
     zone = ZoneInfo(context.settings.time_zone)
     moments = [datetime.combine(day, time.min, zone) for day in days]
     _refresh(context)
@@ -159,14 +163,18 @@ def backtest_command(  # noqa: PLR0913, PLR0917 - one argument an option
     with (
         open_engine(threads=2, memory="900MB", extracts=context.settings.extracts) as engine,
         connected(address) as connection,
+        context.database.transaction() as opened,
     ):
         facts = read_facts(engine, connection, end, zone=zone.key, since=moments[0])
         whole = replace(facts, assumptions=assumed(context.settings))
-        walked = list(backtest.walk(whole, asked, track(moments, "days", console=Console(stderr=True))))
+        models = discover(fitted_models, "MODEL", Model)
+        orders = PastOrders(opened, of_orders, models, context.settings.base_currency)
+        days_walked = track(moments, "days", console=Console(stderr=True))
+        walked = list(backtest.walk(whole, of_days, days_walked, orders=orders.judge if of_orders else None))
         reps = engine.count(whole.owners.select("rep_id").distinct())
     with context.database.transaction() as opened:
         names = backtest_report.Names(api.customer_names(opened), context.settings.base_currency, reps or 1)
-    found = backtest_report.result(walked, [kind.name for kind in asked], days, names)
+    found = backtest_report.result(walked, list(asked), days, names)
     _print(found)
     if json_file is not None:
         json_file.write_text(json.dumps(backtest_report.as_json(found), indent=1) + "\n", "utf-8")
@@ -183,19 +191,15 @@ _LEAD = (
 )
 
 
-def _day_kinds(asked: str | None) -> list[DaySignalKind[OrderFacts]]:
-    found = {
-        name: kind
-        for name, kind in discover(signals, "KIND", SignalKind).items()
-        if isinstance(kind, DaySignalKind)
-    }
+def _kinds(asked: str | None) -> dict[str, SignalKind[OrderFacts]]:
+    found: dict[str, SignalKind[OrderFacts]] = discover(signals, "KIND", SignalKind)
     names = [each.strip() for each in asked.split(",")] if asked else list(found)
     unknown = [each for each in names if each not in found]
     if unknown:
         raise click.ClickException(
-            f"no kind that looks at days is called {', '.join(unknown)}\nhint: there are {', '.join(found)}"
+            f"no kind is called {', '.join(unknown)}\nhint: there are {', '.join(found)}"
         )
-    return [found[each] for each in names]
+    return {each: found[each] for each in names}
 
 
 def _print(found: backtest_report.Result) -> None:

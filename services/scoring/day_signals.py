@@ -18,10 +18,13 @@ def found_in(
     kind: DaySignalKind[OrderFacts], row: Mapping[str, Any], as_of: datetime, assumptions: Assumptions
 ) -> Signal | None:
     """Return the signal of a row that fires, with the row as its facts; None where acting brings less than it costs."""
-    found = kind.tell({**row, "as_of": as_of, "assumptions": assumptions})
+    # DuckDB returns a literal as a decimal, which JSON would keep as text
+    plain = {name: float(each) if isinstance(each, Decimal) else each for name, each in row.items()}
+    told = plain | {"as_of": as_of, "assumptions": assumptions}
+    found = kind.tell(told)
     if not is_worth_keeping(found, kind.action, assumptions):
         return None
-    return found if found.facts is not None else replace(found, facts=dict(row))
+    return found if found.facts is not None else replace(found, facts=told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ def signal(row: Mapping[str, Any], wording: Wording, *, stake: float, basis: str
 
     The row carries `p0`, `as_of` and `assumptions`, and `is_margin_assumed` where the margin rate may be the setting's.
     """
-    p0 = Probability(float(row["p0"]), basis)  # DuckDB returns a literal as a decimal
+    p0 = Probability(float(row["p0"]), basis)
     is_assumed = bool(row.get("is_margin_assumed"))
     margin = Decimal(str(max(stake, 0.0)))
     worth = valuation(wording.kind, margin, p0, row["assumptions"], is_assumed=is_assumed)

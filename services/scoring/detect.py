@@ -1,20 +1,11 @@
 """Run the kinds that look at orders: skip reasons, signals, ended episodes, and the rows that are stored."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from services.scoring.effects import EFFECTS
-from services.scoring.facts import (
-    CustomerFacts,
-    FitFacts,
-    LineFacts,
-    OrderFacts,
-    ProductFacts,
-    band_of,
-    breaks_on,
-    cost_on,
-)
+from services.scoring.facts import CustomerFacts, FitFacts, OrderFacts
+from services.scoring.replay import made_from
 from services.scoring.value import is_worth_keeping
 from shared.domain.order import LineKind, Order, OrderKind, OrderStatus
 from shared.domain.signal import Episode, OrderSignalKind, Signal, SignalKind
@@ -134,62 +125,6 @@ def rows(kinds: Kinds, facts: OrderFacts, signals: Sequence[Signal], business_no
         | {"facts": each.facts or made_from(facts, each)}
         for each in signals
     ]
-
-
-def made_from(facts: OrderFacts, signal: Signal) -> Row:
-    """Return the facts a signal of an order was made from: its product's lines, the basket, the product as known.
-
-    All lines where it is about no product. They are kept with the signal: models and prices change, and it must still
-    be possible to explain it.
-    """
-    own = [each for each in facts.lines if each.product.id == signal.product_id]
-    product = own[0].product if own else (facts.products or {}).get(signal.product_id or 0)
-    return {
-        "currency": facts.currency,
-        "channel": facts.channel,
-        "rate": facts.rate,
-        "base_net": facts.base_net,
-        "assumptions": {
-            "base_currency": facts.assumptions.base_currency,
-            "margin": facts.assumptions.margin,
-            "floor_margin": facts.assumptions.floor_margin,
-            "effect": facts.assumptions.effects.get(signal.kind, EFFECTS.get(signal.kind)),
-        },
-        "lines": [
-            {
-                "product_id": each.product.id,
-                "quantity": each.line.quantity,
-                "net": each.line.net,
-                "base_net": each.base_net,
-                "base_unit_cost": each.base_unit_cost,
-                "agreed_price": each.agreed_price,
-                "history": each.history if own else (),
-            }
-            for each in (facts.lines if signal.product_id is None else own)
-        ],
-        "basket": sorted(facts.basket),
-        "product": None if product is None else _as_seen(product, facts, own),
-        "past_orders": () if signal.product_id is not None else facts.past_orders,
-        "runs": {name: run.id for name, run in facts.fit.runs.items()} if facts.fit is not None else {},
-    }
-
-
-def _as_seen(product: ProductFacts, facts: OrderFacts, lines: Sequence[LineFacts]) -> ProductFacts:
-    """Return a product with what bears on its lines of an order: cost, prices and bands of their day and quantity.
-
-    Of its neighbours, those that are in the order, else the nearest that the customer bought before.
-    """
-    cost = cost_on(product, facts.today)
-    bands = [band_of(product, each.line.quantity, facts.channel, facts.currency) for each in lines]
-    near = product.neighbours.keys()
-    linked = near & facts.basket or [each for each in near if each in facts.bought][:1]
-    return replace(
-        product,
-        costs=() if cost is None else (cost,),
-        breaks=breaks_on(product, facts.currency, facts.channel, facts.today) if lines else (),
-        bands=tuple(each for each in bands if each is not None),
-        neighbours={each: product.neighbours[each] for each in linked},
-    )
 
 
 def why_unproven(kind: SignalKind[OrderFacts], fit: FitFacts | None, business_now: datetime) -> str | None:

@@ -44,11 +44,12 @@ class CustomerStates:
     """What is held of a batch's customers before each of their orders, and whose state must be computed from lines.
 
     `needs_rebuild` holds customers with an order that is revised, that gives back what another sold, or that came
-    after one of a later time.
+    after one of a later time. `as_received`: nothing is known before it was received, as on a day long past.
     """
 
     known: Mapping[items.Moment, _Known]
     needs_rebuild: frozenset[int]
+    as_received: bool = False
 
 
 def customer_states(connection: Connection, resolved: Sequence[ResolvedOrder]) -> CustomerStates:
@@ -83,9 +84,9 @@ def gather(
         its_sales = [each for each, other in zip(sales, seen, strict=True) if other is edition]
         edition.load_candidates(connection, {each.customer_id for each in its_sales})
     moments = [(each.customer_id, each.order.ordered_at) for each in sales]
-    past = orders.past_orders(connection, moments)
+    past = orders.past_orders(connection, moments, as_received=states.as_received)
     rebuilt = {moment for moment in moments if moment[0] in states.needs_rebuild}
-    known = {**states.known, **_known_from_lines(connection, rebuilt, zone)}
+    known = {**states.known, **_known_from_lines(connection, rebuilt, zone, as_received=states.as_received)}
     for moment, edition in zip(moments, seen, strict=True):
         regulars = known[moment].history.items()
         edition.load(connection, [product for product, each in regulars if is_regular(each, moment[1])])
@@ -128,7 +129,7 @@ def _known_from_state(connection: Connection, sales: Sequence[ResolvedOrder]) ->
 
 
 def _known_from_lines(
-    connection: Connection, moments: Collection[items.Moment], zone: tzinfo
+    connection: Connection, moments: Collection[items.Moment], zone: tzinfo, *, as_received: bool
 ) -> dict[items.Moment, _Known]:
     """Return what the lines before each of these moments give."""
     return {
@@ -136,7 +137,9 @@ def _known_from_lines(
             history,
             frozenset(product for product, each in history.items() if each[0].at >= as_of - NEVER_BOUGHT),
         )
-        for (customer_id, as_of), history in items.histories_before(connection, moments, zone).items()
+        for (customer_id, as_of), history in items.histories_before(
+            connection, moments, zone, as_received=as_received
+        ).items()
     }
 
 

@@ -132,9 +132,7 @@ def test_the_command_writes_figures_and_a_report(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        pytest.param(
-            ["--kinds", "nonsense"], "no kind that looks at days is called nonsense", id="an unknown kind"
-        ),
+        pytest.param(["--kinds", "nonsense"], "no kind is called nonsense", id="an unknown kind"),
         pytest.param(["--to", "2020-01-01"], "there is no day to walk", id="an end before the start"),
     ],
 )

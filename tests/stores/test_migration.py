@@ -269,6 +269,7 @@ def test_explain_still_tells_the_whole_way(upgraded: Database) -> None:
         "facts",
         "signal",
         "evidence",
+        "replayed",
         "decision",
         "task",
         "alert",

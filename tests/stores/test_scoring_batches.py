@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
+from services.explain import explain
 from services.scoring import gather
 from services.scoring.facts import OrderFacts
 from services.scoring.store.signals import end_of_window
@@ -326,9 +327,34 @@ def test_a_signal_keeps_the_facts_it_was_made_from(database: Database) -> None:
     ((kept,),) = rows(database, "SELECT facts FROM signal")
     ((drill,),) = rows(database, "SELECT id FROM product")
     (only,) = kept["lines"]
-    assert (only["product_id"], only["quantity"], only["net"]) == (drill, "40", "120")
+    assert (only["product"]["id"], only["line"]["quantity"], only["line"]["net"]) == (drill, "40", "120")
     assert [float(purchase[1]) for purchase in only["history"]] == [40.0] * len(CUSTOMER_BUYS_FORTY)
-    assert (kept["currency"], kept["product"]["id"], kept["runs"]) == ("GBP", drill, {})
+    assert (kept["currency"], kept["fit"], kept["zone"]) == ("GBP", None, "UTC")
+
+
+def test_a_stored_signal_is_explained_by_its_own_facts(database: Database) -> None:
+    score(database, *CUSTOMER_BUYS_FORTY, order("now", line("DRILL", 40, 3)))
+    ((asked,),) = rows(database, "SELECT public_id FROM signal")
+
+    def said() -> dict[str, list[str]]:
+        with database.transaction() as connection:
+            steps = explain(connection, str(asked))
+        return {
+            what: [each.detail for each in steps if each.what == what] for what in {s.what for s in steps}
+        }
+
+    told = said()
+    assert told["replayed"] == ["the same"]
+    assert "line: 40 of Drill for 120 GBP" in told["fact"]
+    assert "bought before: 40 at 5.0000 GBP on 2026-01-31" in told["fact"]
+    (signal,) = told["signal"]
+    assert "chance if nobody acts 10.0% (estimated), gain " in signal
+    with database.transaction() as connection:
+        connection.exec_driver_sql("UPDATE signal SET headline = 'Drill £2.00', detector_version = '0'")
+    told = said()
+    assert told["replayed"] == ["differs"]
+    assert told["kind"] == ["version 0 then, version 1 now"]
+    assert told["difference"] == ["headline: Drill £2.00 then, Drill £3.00, usually £5.00 now"]
 
 
 def test_a_new_fit_replaces_what_a_worker_remembers(database: Database) -> None:
@@ -392,5 +418,6 @@ def test_an_order_is_scored_with_the_newest_run_before_it(
                 {"state": state, "as_of": NOW - timedelta(days=days)},
             )
     score(database, order("late", line("DRILL", 40, 3), days_ago=days_ago))
-    ((kept,),) = rows(database, "SELECT facts->'runs' FROM signal")
+    ((fit,),) = rows(database, "SELECT facts->'fit' FROM signal")
+    kept = {name: run["id"] for name, run in fit["runs"].items()} if fit else {}
     assert kept == ({"reorder": ids[run]} if run else {})

@@ -61,6 +61,7 @@ ASSEMBLED = {
     "services.ingest.imports.entity_import._take_in": "test_imports_write_columns_that_exist",
     "services.ingest.imports.runs.take_statistics": "no names of columns",
     "services.ingest.store._id": "is given constants that are prepared",
+    "services.scoring.past_orders._put": "tables of what models learnt: test_past_orders",
     "services.scoring.store.catalogue._by_product": "is given constants that are prepared",
     "services.scoring.store.catalogue.refresh": "is given a constant that is prepared",
     "shared.partitions._make": "the name of a month: test_applying_orders",

@@ -3,16 +3,15 @@
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
-from services.scoring.detect import detect, ended, made_from, why_unproven
+from services.scoring.detect import detect, ended, why_unproven
 from services.scoring.facts import Cost, FitFacts, Neighbour
+from services.scoring.replay import made_from
 from services.scoring.signals import below_floor, cross_sell
 from tests.order_facts import (
     BIT,
-    DRILL,
     NOW,
     PLUG,
     SAW,
@@ -22,7 +21,6 @@ from tests.order_facts import (
     a_line,
     a_product,
     an_episode,
-    an_item,
     facts,
 )
 
@@ -82,27 +80,7 @@ def test_a_signal_about_a_line_keeps_what_bears_on_it_that_day() -> None:
     )
     order = facts(a_line(drill, price=5, cost=6), a_line(a_product(SAW), number=2))
     (signal,) = detect({"below_floor": below_floor.KIND}, order).signals
-    kept: dict[str, Any] = made_from(order, signal)
-    assert [each["product_id"] for each in kept["lines"]] == [DRILL]
-    assert kept["basket"] == [DRILL, SAW]
-    assert kept["product"] == replace(
-        drill,
-        costs=tuple(costs[1:2]),
-        bands=tuple(bands[1:2]),
-        breaks=drill.breaks[:1],
-        neighbours={SAW: drill.neighbours[SAW]},
+    (kept,) = made_from(order, signal).lines
+    assert kept.product == replace(
+        drill, costs=tuple(costs[1:2]), bands=tuple(bands[1:2]), breaks=drill.breaks[:1], neighbours={}
     )
-
-
-def test_a_signal_about_what_is_not_in_the_order_keeps_the_basket_and_the_link() -> None:
-    bit = a_product(
-        BIT,
-        bands=(a_band(4),),
-        fitted=an_item(first_quantity=Decimal(100)),
-        neighbours={PLUG: Neighbour(0.5, 9, 9), SAW: Neighbour(0.4, 60, 30)},
-    )
-    order = facts(a_line(), candidates=((BIT, 0.3),), bought={SAW}, products=[bit, a_product(SAW)])
-    (signal,) = detect({"cross_sell": cross_sell.KIND}, order).signals
-    kept = made_from(order, signal)
-    assert (kept["lines"], kept["basket"]) == ([], [DRILL])
-    assert kept["product"] == replace(bit, bands=(), neighbours={SAW: bit.neighbours[SAW]})

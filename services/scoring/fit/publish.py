@@ -92,7 +92,7 @@ class Edition:
 
     def _create(self, piece: Derived) -> None:
         """Create the table from the rows' own schema; one of another shape is of an older version of the model."""
-        wanted = {name: _sql_type(kind) for name, kind in piece.rows.schema().items()}
+        wanted = {name: sql_type(kind) for name, kind in piece.rows.schema().items()}
         held = {name for name, _ in _rows(self.connection, _COLUMNS, (piece.table,))}
         columns = ", ".join(f'"{name}" {kind}' for name, kind in wanted.items())
         key = ", ".join(f'"{name}"' for name in ("model_run_id", *self.model.keys[piece.table]))
@@ -133,10 +133,10 @@ def reject(connection: dbapi.Connection, model: Model, as_of: datetime, reason: 
         )
 
 
-def _sql_type(kind: DataType) -> str:
+def sql_type(kind: DataType) -> str:
     """Return the column type for an ibis type."""
     if isinstance(kind, Array):
-        return f"{_sql_type(kind.value_type)}[]"
+        return f"{sql_type(kind.value_type)}[]"
     for is_kind, name in (
         (kind.is_integer(), "bigint"),
         (kind.is_floating(), "double precision"),

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-_ENCODER = msgspec.json.Encoder(decimal_format="string")
+_ENCODER = msgspec.json.Encoder(decimal_format="string", enc_hook=str)  # a zone by its name
 
 
 def as_json(rows: Sequence[object]) -> str:

@@ -213,6 +213,9 @@ _FITTED = {
     ),
 }
 
+MODELS = {"neighbours"} | {model for model, _ in _FITTED.values()}
+"""The models whose tables are read here."""
+
 Lists = dict[str, dict[int, list[Row[Any]]]]
 
 

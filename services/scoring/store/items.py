@@ -36,7 +36,7 @@ _DEFINITION = """
     SELECT asked.customer_id, l.product_id, asked.before, sold.source, sold.external_id, sold.ordered_at, sold.currency,
            sum(l.quantity) AS quantity, sum(l.net) / sum(l.quantity) AS unit_price
     FROM {asked_lines} AND l.ordered_at < asked.before AND l.is_counted AND (l.net <> 0 OR l.quantity < 0)
-    JOIN sales_order o ON o.id = l.order_id AND o.kind IN ('sale', 'return', 'credit')
+    JOIN sales_order o ON o.id = l.order_id AND o.kind IN ('sale', 'return', 'credit') {received}
     LEFT JOIN sales_order original
            ON original.source = o.source AND original.external_id = coalesce(l.returns_order_id, o.original_order_id)
           AND l.quantity < 0 AND original.id <> o.id AND original.kind = 'sale' AND original.is_counted
@@ -60,9 +60,8 @@ _DEFINITION = """
     FROM ranked GROUP BY customer_id, product_id, before
 )
 """
-_FEW = _DEFINITION.format(asked_lines=_OF_FEW, memory=MEMORY)
-_ALL = _DEFINITION.format(asked_lines=_OF_ALL, memory=MEMORY)
-_CUSTOMERS = _DEFINITION.format(asked_lines=_OF_CUSTOMER, memory=MEMORY)
+_FEW = _DEFINITION.format(asked_lines=_OF_FEW, received="", memory=MEMORY)
+_ALL = _DEFINITION.format(asked_lines=_OF_ALL, received="", memory=MEMORY)
 
 _COLUMNS = (
     "customer_id, product_id, order_days, first_at, last_at,"
@@ -120,13 +119,19 @@ WITH asked AS MATERIALIZED (
 ) {_ALL} {_REBUILD}
 """)  # noqa: S608 (constants of this file)
 
-_BEFORE = text(f"""
+_EVERYTHING = f"""
 WITH asked AS MATERIALIZED (
     SELECT DISTINCT customer_id, before
     FROM unnest(CAST(:customers AS bigint[]), CAST(:moments AS timestamptz[])) AS moment (customer_id, before)
-) {_CUSTOMERS}
+) {_DEFINITION}
 SELECT customer_id, before, product_id, recent_at, recent_quantity, recent_price, recent_currency FROM state
-""")  # noqa: S608 (constants of this file)
+"""  # noqa: S608 (constants of this file)
+_BEFORE = text(_EVERYTHING.format(asked_lines=_OF_CUSTOMER, received="", memory=MEMORY))
+_BEFORE_AS_RECEIVED = text(
+    _EVERYTHING.format(
+        asked_lines=_OF_CUSTOMER, received=orders.RECEIVED.format(by="asked.before"), memory=MEMORY
+    )
+)
 
 _STATE = text(
     "SELECT customer_id, product_id, recent_at, recent_quantity, recent_price, recent_currency"
@@ -223,14 +228,21 @@ def due(connection: Connection, moments: Mapping[int, datetime]) -> dict[Pair, t
 
 
 def histories_before(
-    connection: Connection, moments: Collection[Moment], zone: tzinfo
+    connection: Connection, moments: Collection[Moment], zone: tzinfo, *, as_received: bool = False
 ) -> dict[Moment, History]:
-    """Return the last purchases of every product of a customer strictly before each moment."""
+    """Return the last purchases of every product of a customer strictly before each moment.
+
+    `as_received`: of what came live, what had been received by then.
+    """
     found: dict[Moment, History] = {each: {} for each in moments}
     if found:
         customers, times = zip(*found, strict=True)
-        asked = {"customers": as_array(customers), "moments": list(times), "zone": str(zone)}
-        for row in connection.execute(_BEFORE, asked).all():
+        asked = {
+            "customers": as_array(customers),
+            "moments": list(times),
+            "zone": str(zone),
+        }
+        for row in connection.execute(_BEFORE_AS_RECEIVED if as_received else _BEFORE, asked).all():
             found[row.customer_id, row.before][row.product_id] = tuple(map(Purchase, *row[3:]))
     return found
 

@@ -125,13 +125,21 @@ def lock_current(connection: Connection, revisions: Sequence[Revision]) -> list[
     return sorted(held, key=lambda revision: (revision.order.ordered_at, revision.identity))
 
 
+_CUSTOMERS = """
+    SELECT id, name, status, is_internal, segment, channel FROM customer WHERE id = ANY(CAST(:ids AS bigint[]))
+"""
+
+
+def customers(connection: Connection, ids: Collection[int]) -> dict[int, CustomerFacts]:
+    """Return these customers."""
+    rows = connection.execute(text(_CUSTOMERS), {"ids": as_array(ids)}).all()
+    return {row[0]: CustomerFacts(*row) for row in rows}
+
+
 def lock_customers(connection: Connection, ids: Collection[int]) -> dict[int, CustomerFacts]:
     """Return these customers, locked until commit: their state is changed by one worker at a time."""
     rows = connection.execute(
-        text(
-            "SELECT id, name, status, is_internal, segment, channel FROM customer"
-            " WHERE id = ANY(CAST(:ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE"
-        ),
+        text(_CUSTOMERS + " ORDER BY id FOR NO KEY UPDATE"),
         {"ids": as_array(ids)},
     ).all()
     return {row[0]: CustomerFacts(*row) for row in rows}
@@ -205,21 +213,28 @@ def replace_lines(
     return lost
 
 
-_PAST = text(
-    "SELECT asked.nr, past.moments, past.nets"
-    " FROM unnest(CAST(:customers AS bigint[]), CAST(:moments AS timestamptz[])) WITH ORDINALITY"
-    " AS asked (customer_id, moment, nr)"
-    " CROSS JOIN LATERAL (SELECT array_agg(ordered_at) AS moments, array_agg(base_net) AS nets FROM ("
-    "  SELECT ordered_at, base_net FROM sales_order WHERE customer_id = asked.customer_id"
-    "   AND ordered_at < asked.moment AND ordered_at >= asked.moment - :window"
-    "   AND is_counted AND kind = 'sale' AND base_net > 0"
-    "  ORDER BY ordered_at DESC, source, external_id LIMIT :most) newest) past"
-    " WHERE past.moments IS NOT NULL"
-)
+RECEIVED = """
+  AND (o.is_history OR EXISTS (SELECT FROM event WHERE event.id = o.event_id AND event.received_at < {by}))
+"""
+"""What an import brought was history already; what came live was known from the moment it was received."""
+
+_NEWEST = """
+    SELECT asked.nr, past.moments, past.nets
+    FROM unnest(CAST(:customers AS bigint[]), CAST(:moments AS timestamptz[])) WITH ORDINALITY
+         AS asked (customer_id, moment, nr)
+    CROSS JOIN LATERAL (SELECT array_agg(ordered_at) AS moments, array_agg(base_net) AS nets FROM (
+        SELECT ordered_at, base_net FROM sales_order AS o WHERE customer_id = asked.customer_id
+           AND ordered_at < asked.moment AND ordered_at >= asked.moment - :window
+           AND is_counted AND kind = 'sale' AND base_net > 0 {received}
+        ORDER BY ordered_at DESC, source, external_id LIMIT :most) newest) past
+    WHERE past.moments IS NOT NULL
+"""
+_PAST = text(_NEWEST.format(received=""))
+_PAST_AS_RECEIVED = text(_NEWEST.format(received=RECEIVED.format(by="asked.moment")))
 
 
 def past_orders(
-    connection: Connection, moments: Sequence[tuple[int, datetime]]
+    connection: Connection, moments: Sequence[tuple[int, datetime]], *, as_received: bool = False
 ) -> dict[tuple[int, datetime], tuple[PastOrder, ...]]:
     """Return the sales of the year before each (customer, moment), the newest hundred."""
     arguments = {
@@ -230,7 +245,7 @@ def past_orders(
     }
     return {
         moments[row.nr - 1]: tuple(map(PastOrder, row.moments, row.nets))
-        for row in connection.execute(_PAST, arguments).all()
+        for row in connection.execute(_PAST_AS_RECEIVED if as_received else _PAST, arguments).all()
     }
 
 
