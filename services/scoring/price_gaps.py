@@ -4,6 +4,7 @@ A gap is log(price / market price). The market price is the median over accounts
 quantity band, channel and currency in the purchase's 90 days and the 90 before.
 """
 
+from collections.abc import Callable
 from datetime import date
 from typing import Protocol
 
@@ -37,6 +38,9 @@ class Sales(Protocol):
     @property
     def assumptions(self) -> Assumptions:
         """What is assumed where it is not known."""
+
+    def keep(self, name: str, rows: Callable[[], ibis.Table]) -> ibis.Table:
+        """Return a table by its name, computed when it is first asked for."""
 
 
 def priced(facts: Sales, as_of: date, days: int) -> ibis.Table:
