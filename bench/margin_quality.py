@@ -6,7 +6,7 @@ orders; precision is of everybody they name, the customers whose prices really s
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -87,6 +87,10 @@ class Wholesaler:
     products: ibis.Table
     agreements: ibis.Table | None = None
     assumptions: Assumptions = field(default_factory=Assumptions)
+
+    def keep(self, name: str, rows: Callable[[], ibis.Table]) -> ibis.Table:  # noqa: ARG002 - the protocol's
+        """Keep nothing: the purchases are others for each seed."""
+        return rows()
 
 
 def facts_of(engine: Engine) -> Wholesaler:

@@ -30,7 +30,7 @@ class Trade:
     agreements: ibis.Table | None = None
     assumptions: Assumptions = field(default_factory=Assumptions)
 
-    def keep(self, name: str, rows: Callable[[], ibis.Table]) -> ibis.Table:  # noqa: ARG002
+    def keep(self, name: str, rows: Callable[[], ibis.Table]) -> ibis.Table:
         """Keep nothing: a handful of purchases is computed as often as it is asked for."""
         return rows()
 

@@ -154,7 +154,7 @@ def _popular(facts: Facts, top: int) -> list[int]:
 
 
 def _cross_sell(facts: Facts, _top: int) -> Iterator[Row]:
-    grade = neighbours.judge(facts)
+    grade = neighbours.graded(facts)
     items = {row["product_id"]: row for row in _table(facts, "item_fact", ["product_id"])}
     for listed in _table(facts, "customer_candidate", ["customer_id"]):
         for product, score in zip(listed["product_ids"], listed["scores"], strict=True):

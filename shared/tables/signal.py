@@ -125,6 +125,8 @@ outcome = Table(
     Column("confirmed", Boolean, comment="what was said stayed true; NULL: nobody knows"),
     Column("revenue", Amount, comment="seen in those days, base currency"),
     Column("margin", Amount, comment="seen in those days, base currency; NULL where a cost is unknown"),
-    Column("judged_at", Moment, nullable=False, comment="business time; later where a late order changed it"),
+    Column(
+        "observed_at", Moment, nullable=False, comment="business time; later where a late order changed it"
+    ),
     Index("ix_outcome_kind_as_of", "kind", "as_of"),
 )

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from services.scoring import signals
-from services.scoring.jobs import periodic
+from services.scoring.schedule import periodic
 from shared import tasks
 from shared.db import Database
 from shared.drainer import Drainer

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from services.scoring.jobs import periodic
+from services.scoring.schedule import periodic
 from shared.db import Database
 from tests.scoring_orders import NOW, Worker, order, rows, score, settings
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.scoring.jobs import periodic
+from services.scoring.schedule import periodic
 from shared import tasks
 from shared.db import Database
 from shared.tasks import Tally

@@ -11,10 +11,10 @@ from services.scoring.store import as_json
 from services.scoring.store.signals import Row
 
 SETTLED_DAYS = 14
-"""So long after its horizon an outcome is judged again each night: orders come late, and are amended."""
+"""So long after its horizon an outcome is looked up again each night: orders come late, and are amended."""
 
 REMEMBERED_DAYS = 365
-"""What was said longer ago is no longer judged for the first time."""
+"""What was said longer ago is no longer looked up for the first time."""
 
 _IS_NOTIFIED = "decision.verdict = 'notify' AND alert.state IS DISTINCT FROM 'withdrawn'"
 
@@ -35,7 +35,7 @@ chosen AS (
     ORDER BY coalesce(decision.episode_id, -signal.id),
              ({_IS_NOTIFIED}) DESC, signal.id
 )
-SELECT chosen.*, held.signal_id IS NOT NULL AS is_judged FROM chosen
+SELECT chosen.*, held.signal_id IS NOT NULL AS is_observed FROM chosen
 LEFT JOIN outcome AS held ON held.signal_id = chosen.id
 WHERE over_on <= :today AND (held.signal_id IS NULL OR over_on >= CAST(:today AS date) - {SETTLED_DAYS})
   AND NOT EXISTS (SELECT FROM outcome AS other
@@ -50,7 +50,7 @@ _JUDGED = text(
 
 _COLUMNS = (
     "signal_id, episode_id, kind, customer_id, rep_id, subject, as_of, horizon_days, is_notified, reason, probability,"
-    " basis, stake, value, happened, confirmed, revenue, margin, judged_at"
+    " basis, stake, value, happened, confirmed, revenue, margin, observed_at"
 )
 _SEEN = "{0}.is_notified, {0}.reason, {0}.happened, {0}.confirmed, {0}.revenue, {0}.margin"
 
@@ -59,7 +59,7 @@ _SAVE = text(
     f" SELECT {_COLUMNS} FROM json_populate_recordset(CAST(NULL AS outcome), CAST(:rows AS json))"
     " ON CONFLICT (signal_id) DO UPDATE SET is_notified = excluded.is_notified, reason = excluded.reason,"
     " happened = excluded.happened, confirmed = excluded.confirmed, revenue = excluded.revenue,"
-    " margin = excluded.margin, judged_at = excluded.judged_at"
+    " margin = excluded.margin, observed_at = excluded.observed_at"
     f" WHERE ({_SEEN.format('outcome')}) IS DISTINCT FROM ({_SEEN.format('excluded')})"
     " RETURNING kind, xmax = 0 AS is_new"
 )
@@ -73,7 +73,7 @@ _SAID_AND_SEEN = text(
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What was said, and whether anybody was told; `is_judged`: it has an outcome already."""
+    """What was said, and whether anybody was told; `is_observed`: it has an outcome already."""
 
     signal_id: int
     episode_id: int | None
@@ -84,7 +84,7 @@ class Said:
     product_id: int | None
     order_id: int | None
     as_of: datetime
-    is_judged: bool
+    is_observed: bool
     facts: Mapping[str, Any] | None
     detail: Mapping[str, Any]
     stored: Row
@@ -127,7 +127,7 @@ def said(connection: Connection, days: Mapping[str, int], today: date, zone: str
                 product_id=row["product_id"],
                 order_id=row["order_id"],
                 as_of=row["as_of"],
-                is_judged=row["is_judged"],
+                is_observed=row["is_observed"],
                 facts=row["facts"],
                 detail=row["detail"],
                 stored={**stored, "signal_id": row["id"], "horizon_days": days[row["kind"]]},
@@ -136,8 +136,8 @@ def said(connection: Connection, days: Mapping[str, int], today: date, zone: str
     return found
 
 
-def last_judged(connection: Connection, kinds: Sequence[str]) -> dict[tuple[object, ...], datetime]:
-    """Return by key (kind, customer, rep, subject) when what was last judged of it had been said."""
+def last_observed(connection: Connection, kinds: Sequence[str]) -> dict[tuple[object, ...], datetime]:
+    """Return by key (kind, customer, rep, subject) when what was last observed of it had been said."""
     rows = connection.execute(_JUDGED, {"kinds": list(kinds)})
     return {(row.kind, row.customer_id, row.rep_id, row.subject): row.as_of for row in rows}
 

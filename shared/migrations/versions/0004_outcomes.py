@@ -74,7 +74,7 @@ def _add_outcomes() -> None:
             comment="seen in those days, base currency; NULL where a cost is unknown",
         ),
         sa.Column(
-            "judged_at",
+            "observed_at",
             sa.DateTime(timezone=True),
             nullable=False,
             comment="business time; later where a late order changed it",

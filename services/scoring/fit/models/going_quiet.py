@@ -91,7 +91,7 @@ def gains(back: Matrix, revenue: Matrix) -> Matrix:
     return np.asarray((after - back) * np.maximum(revenue, 0) * ASSUMED_MARGIN, dtype=np.float64)
 
 
-def judge(facts: Facts) -> DriftGrade:
+def graded(facts: Facts) -> DriftGrade:
     """Judge it on three past days a month apart, learnt from what was over before the earliest of them."""
     days = rhythm.trade_days(facts)
     first = _first_day(facts, days)
@@ -208,7 +208,7 @@ MODEL = Model(
     "going_quiet",
     build,
     keys={"going_quiet": ("customer_id",)},
-    grade=judge,
+    grade=graded,
     learn=learn_lost,
     predict=predict,
 )

@@ -216,7 +216,7 @@ def _lists(placed: ibis.Table) -> ibis.Table:
     )
 
 
-def judge(facts: Facts) -> CrossSellGrade:
+def graded(facts: Facts) -> CrossSellGrade:
     """Return precision among the first three beside popularity's, and what scores meant.
 
     Popularity is that of the last 60 days or of all time, whichever did better: the harder one to beat.
@@ -300,5 +300,5 @@ MODEL = Model(
     "neighbours",
     build,
     keys={"item_neighbour": ("product_id", "neighbour_id"), "customer_candidate": ("customer_id",)},
-    grade=judge,
+    grade=graded,
 )

@@ -1,4 +1,4 @@
-"""Judge what was said once its horizon is over: what was notified and what was held, by the outcome its kind states.
+"""Observe outcomes: what came of what was notified and what was held, once its horizon is over, as its kind states.
 
 Each night, after the day kinds. An outcome is looked at again for two weeks, as orders come late and are amended. What
 opened no episode (it was inhibited, say) is found anew night after night: it counts once within a horizon.
@@ -30,7 +30,7 @@ Kinds = Mapping[str, SignalKind[OrderFacts]]
 NOBODY_KNOWS = Seen(None, None, None, None)
 
 
-def judge(
+def observe(
     database: Database,
     settings: Settings,
     assumptions: Assumptions,
@@ -38,18 +38,18 @@ def judge(
     now: datetime,
     batch: Sequence[Task],
 ) -> Tally:
-    """Judge what the kinds these tasks name (`<day>:<kind>`) said and is over, all or nothing. Safe to run twice."""
+    """Observe the outcomes of what the kinds these tasks name (`<day>:<kind>`) said. Safe to run twice."""
     named = {task.key.rpartition(":")[2] for task in batch}
     asked = {name: kind for name, kind in kinds.items() if name in named and kind.outcome is not None}
     today = start_of_day(now, settings.time_zone)
     days = {name: kind.outcome_within.days for name, kind in asked.items()}
     with database.transaction() as connection:
         over = store.said(connection, days, today.date(), settings.time_zone)
-        due = list(_once_within_horizon(over, store.last_judged(connection, list(asked)), asked))
+        due = list(_once_within_horizon(over, store.last_observed(connection, list(asked)), asked))
     rows: list[Row] = []
     if due:  # nothing is read while nothing is over
         with company_facts(settings, assumptions, today) as facts:
-            rows = [row | {"judged_at": now} for row in _judged(facts, asked, due)]
+            rows = [row | {"observed_at": now} for row in _observed(facts, asked, due)]
     with database.transaction() as connection:
         written = store.save(connection, rows)
         tasks.complete(connection, batch)
@@ -65,23 +65,23 @@ def as_row(kind: SignalKind[OrderFacts], said: Said) -> dict[str, Any]:
 
 
 def _once_within_horizon(
-    over: Iterable[Said], last_judged: Mapping[tuple[object, ...], datetime], kinds: Kinds
+    over: Iterable[Said], last_observed: Mapping[tuple[object, ...], datetime], kinds: Kinds
 ) -> Iterator[Said]:
-    last = dict(last_judged)
+    last = dict(last_observed)
     for each in over:
         before = last.get(each.key)
         is_known = before is not None and each.as_of - before < kinds[each.kind].outcome_within
-        if each.is_judged or each.episode_id is not None or not is_known:
+        if each.is_observed or each.episode_id is not None or not is_known:
             last[each.key] = each.as_of
             yield each
 
 
-def _judged(facts: Facts, kinds: Kinds, due: Sequence[Said]) -> Iterator[Row]:
+def _observed(facts: Facts, kinds: Kinds, due: Sequence[Said]) -> Iterator[Row]:
     """Ask each kind's outcome once for each day on which it said something."""
     zone = ZoneInfo(facts.zone)
     groups: defaultdict[tuple[str, date], list[Said]] = defaultdict(list)
     for each in due:
-        if as_row(kinds[each.kind], each):  # of the first releases nothing is kept that could be judged
+        if as_row(kinds[each.kind], each):  # the first releases kept nothing to look it up by
             groups[each.kind, each.as_of.astimezone(zone).date()].append(each)
     for (name, day), of_day in groups.items():
         kind = kinds[name]

@@ -1,4 +1,4 @@
-"""What was notified and what was held is judged once its horizon is over, by the orders that came."""
+"""What was notified and what was held has its outcome observed once its horizon is over, by the orders that came."""
 
 import json
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from sqlalchemy import text
 
 from services.cli import Context, main
-from services.scoring.jobs import periodic
+from services.scoring.schedule import periodic
 from shared import tasks
 from shared.db import Database
 from tests.fit_company import AS_OF, Company
@@ -84,13 +84,13 @@ class Said:
             made = Company(connection, {"Acme": self.customer}, {"DRILL": self.drill}, 100 + days_after)
             return made.order("Acme", at + timedelta(days=days_after), ("DRILL", quantity, 5), **given)
 
-    def judge(self, days_after: int, kind: str = "stopped_item") -> dict[tuple[str, ...], int]:
-        """Do the judging of that night; return what was counted."""
+    def observe(self, days_after: int, kind: str = "stopped_item") -> dict[tuple[str, ...], int]:
+        """Observe the outcomes of that night; return what was counted."""
         night = AS_OF + timedelta(days=days_after)
         with self.database.transaction() as connection:
-            tasks.put(connection, "scoring", "judge", [f"{night.date()}:{kind}"])
+            tasks.put(connection, "scoring", "observe", [f"{night.date()}:{kind}"])
         address = self.database.engine.url.render_as_string(hide_password=False)
-        return dict(Worker(self.database, now=night, database_url=address).work("judge"))
+        return dict(Worker(self.database, now=night, database_url=address).work("observe"))
 
     def outcomes(self) -> Sequence[Any]:
         return [tuple(row) for row in rows(self.database, OUTCOMES)]
@@ -101,23 +101,23 @@ def said(database: Database) -> Said:
     return Said(database)
 
 
-def test_what_was_held_is_judged_when_its_horizon_is_over(said: Said) -> None:
+def test_what_was_held_is_observed_when_its_horizon_is_over(said: Said) -> None:
     said.signal()
     said.order(40)
-    assert said.judge(89) == {}
+    assert said.observe(89) == {}
     assert said.outcomes() == []
-    assert said.judge(90) == {("outcomes", "stopped_item"): 1}
+    assert said.observe(90) == {("outcomes", "stopped_item"): 1}
     assert said.outcomes() == [("stopped_item", f"product:{said.drill}", False, "held_out", True, False, 10)]
     assert rows(
-        said.database, "SELECT probability, basis, stake, value, horizon_days, judged_at FROM outcome"
+        said.database, "SELECT probability, basis, stake, value, horizon_days, observed_at FROM outcome"
     ) == [(0.3, "measured", 100, 10, 90, AS_OF + timedelta(days=90))]
 
 
-def test_a_night_that_is_done_twice_judges_nothing_twice(said: Said) -> None:
+def test_a_night_that_is_done_twice_observes_nothing_twice(said: Said) -> None:
     said.signal()
-    said.judge(90)
+    said.observe(90)
     first = rows(said.database, "SELECT * FROM outcome")
-    assert said.judge(91) == {}
+    assert said.observe(91) == {}
     assert rows(said.database, "SELECT * FROM outcome") == first
 
 
@@ -130,9 +130,9 @@ def test_a_night_that_is_done_twice_judges_nothing_twice(said: Said) -> None:
 )
 def test_an_outcome_is_looked_at_again_for_two_weeks(said: Said, came_on: int, happened: bool) -> None:
     said.signal()
-    said.judge(90)
+    said.observe(90)
     said.order(80)
-    said.judge(came_on)
+    said.observe(came_on)
     assert [row[4] for row in said.outcomes()] == [happened]
 
 
@@ -141,10 +141,10 @@ def test_an_episode_counts_once_from_when_somebody_was_told(said: Said) -> None:
     said.signal(episode=episode, reason="over_budget", verdict="inbox_only")
     said.signal(AS_OF + timedelta(days=10), episode=episode, reason="first_time", verdict="notify")
     said.signal(AS_OF + timedelta(days=20), episode=episode, reason="within_repeat_interval")
-    said.judge(95)
+    said.observe(95)
     assert said.outcomes() == []
-    said.judge(100)
-    said.judge(110)
+    said.observe(100)
+    said.observe(110)
     assert [row[2:5] for row in said.outcomes()] == [(True, "first_time", False)]
 
 
@@ -152,14 +152,14 @@ def test_what_opens_no_episode_counts_once_within_a_horizon(said: Said) -> None:
     for night in (0, 1, 2, 91):
         said.signal(AS_OF + timedelta(days=night), reason="inhibited")
     for night in (90, 91, 92, 181):
-        said.judge(night)
+        said.observe(night)
     assert [row.as_of for row in rows(said.database, "SELECT as_of FROM outcome ORDER BY 1")] == [
         AS_OF,
         AS_OF + timedelta(days=91),
     ]
 
 
-def test_an_order_kind_is_judged_by_what_the_order_was_amended_to(said: Said) -> None:
+def test_an_order_kind_is_observed_by_what_the_order_was_amended_to(said: Said) -> None:
     right, wrong, void = (said.order(0, external_id=each) for each in ("right", "wrong", "void"))
     with said.database.transaction() as connection:
         connection.execute(text("UPDATE order_line SET base_net = 16 WHERE order_id = :id"), {"id": right})
@@ -169,21 +169,21 @@ def test_an_order_kind_is_judged_by_what_the_order_was_amended_to(said: Said) ->
             kind="below_floor", occasion=f"order:{order}", order=order, reason="first_time", verdict="notify",
             subject=f"product:{order}", detail=json.dumps({"price": "5", "floor": "8"}), facts="{}",
         )  # fmt: skip
-    said.judge(3, "below_floor")
+    said.observe(3, "below_floor")
     assert [row[1:5] for row in said.outcomes()] == [
         (f"product:{right}", True, "first_time", True),
         (f"product:{wrong}", True, "first_time", False),
     ]
 
 
-def test_the_judging_of_the_day_waits_for_its_day_kinds(said: Said) -> None:
+def test_the_outcomes_of_the_day_wait_for_its_day_kinds(said: Said) -> None:
     told = settings(time_zone="UTC")
-    put_judging = periodic(told, lambda: AS_OF)[2]
+    put_outcomes = periodic(told, lambda: AS_OF)[2]
 
     def put() -> list[str]:
         with said.database.transaction() as connection:
-            put_judging(connection)
-        return [row.key for row in rows(said.database, "SELECT key FROM task WHERE kind = 'judge'")]
+            put_outcomes(connection)
+        return [row.key for row in rows(said.database, "SELECT key FROM task WHERE kind = 'observe'")]
 
     assert put() == []
     with said.database.transaction() as connection:
@@ -201,7 +201,7 @@ def test_quality_prints_what_was_said_beside_what_was_seen(said: Said) -> None:
     other = json.dumps({"customer_id": said.customer, "product_id": 2})
     said.signal(subject="product:2", reason="first_time", verdict="notify", facts=other)
     said.order(40)
-    said.judge(90)
+    said.observe(90)
     context = Context()
     context.settings = settings(
         database_url=said.database.engine.url.render_as_string(hide_password=False), business_time=AS_OF
