@@ -62,6 +62,6 @@ def test_a_fit_that_stands_is_not_a_reason_for_another_first_one(database: Datab
     assert first == [model for model in MODELS if model != "neighbours"]
 
 
-def test_a_fit_an_evaluation_and_a_refresh_are_not_taken_for_hung(database: Database) -> None:
+def test_no_task_of_the_night_or_the_hour_is_taken_for_hung(database: Database) -> None:
     unlimited = {kind for kind, handler in Worker(database).handlers.items() if handler.hung_after is None}
-    assert unlimited == {"refresh", "fit", "evaluate"}
+    assert unlimited == {"refresh", "fit", "evaluate", "evaluate_changed", "observe"}
