@@ -113,6 +113,7 @@ def test_the_whole_way_of_an_order_is_told_by_any_of_its_ids(database: Database)
         "facts",
         "signal",
         "evidence",
+        "replayed",
         "decision",
         "task",
         "alert",

@@ -195,6 +195,11 @@ def test_facts_are_those_of_postgresql_after(
     assert {month for month in after if after[month] != kept.get(month)} == months
 
 
+def markers(kept: dict[str, str]) -> dict[str, str]:
+    """The change marker of each month; the rest of a name is of its bytes, and rows may come in another order."""
+    return {month: name.rpartition("-")[0] for month, name in kept.items()}
+
+
 def damaged(file: Path) -> None:
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
@@ -219,7 +224,8 @@ def test_a_file_is_written_again_that_was(held: Database, folder: Path, harm: Ca
     kept = files(folder)
     harm(folder / kept["2026-01"])
     assert facts(held, folder) == expected
-    assert files(folder) == kept
+    assert markers(files(folder)) == markers(kept)
+    assert facts(held, folder) == expected
 
 
 def test_months_that_did_not_change_are_not_read_from_postgresql(held: Database, folder: Path) -> None:

@@ -7,12 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from services.scoring.fit import models
 from services.scoring.fit.grade import CrossSellGrade
 from services.scoring.fit.run import FitReport, ModelsFailed, NothingToFit, fit
 from shared.db import Database
-from shared.plugins import module_names
-from tests.fit_company import AS_OF, Company, days_ago, learnt
+from tests.fit_company import AS_OF, MODELS, Company, days_ago, learnt
 
 Fit = Callable[[], FitReport]
 
@@ -42,11 +40,11 @@ def company(database: Database) -> Iterator[Company]:
 
 @pytest.fixture
 def fit_it(company: Company, database_url: str) -> Fit:
-    """Commit what was written and fit it."""
+    """Commit what was written, and fit the models whose tables are looked at here."""
 
     def run() -> FitReport:
         company.connection.commit()
-        return fit(database_url, AS_OF, threads=1)
+        return fit(database_url, AS_OF, names=set(MODELS.values()), threads=1)
 
     return run
 
@@ -340,7 +338,7 @@ def test_a_model_that_fails_stops_no_other_and_leaves_its_last_run_in_use(
     company.connection.execute(text(refusing))
     with pytest.raises(ModelsFailed, match=r"inferred_breaks: .*refused") as failure:
         fit_it()
-    assert set(failure.value.report.models) == set(module_names(models)) - {"inferred_breaks"}
+    assert set(failure.value.report.models) == set(MODELS.values()) - {"inferred_breaks"}
     after = everything(database)
     assert after["breaks"] == before["breaks"]
     assert after["items"] != before["items"]
