@@ -1,6 +1,7 @@
 """Put what scoring would have left into the database: customers, orders, signals and decide tasks."""
 
 import json
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -145,11 +146,17 @@ def decide_task(connection: Connection, *order_ids: int, version: int = VERSION)
     tasks.put(connection, "alerts", "decide", [f"order:{order_id}@{version}" for order_id in order_ids])
 
 
-def drain(database: Database, told: Settings, now: datetime = NOW) -> None:
-    """Do what is due, as a worker does. `now` is the business time where no setting fixes it."""
+def drain(database: Database, told: Settings, now: datetime = NOW, *, waits: bool = True) -> None:
+    """Do what is due, as a worker does. `now` is the business time where no setting fixes it.
+
+    A message that is slow to go is not waited for by a worker; here it is for ten seconds, as the machine may be busy.
+    """
     metrics = Metrics("alerts", "test")
     kinds = handlers(database, told, lambda: told.business_time or now, metrics, lambda _queue: None)
     Drainer(database, kinds, metrics.count).drain(seconds=30)
+    until = time.monotonic() + 10
+    while waits and time.monotonic() < until and value(database, "SELECT 1 FROM task WHERE state = 'leased'"):
+        time.sleep(0.05)
 
 
 def due_now(database: Database) -> None:

@@ -78,7 +78,7 @@ def test_a_batch_takes_few_transactions_however_many_it_holds(database: Database
     event.listen(database.engine, "commit", commits.append)
     use(lambda _message: {"status": 204})
 
-    drain(database, settings())
+    drain(database, settings(), waits=False)
 
     assert len(commits) == 3  # deciding, the attempts, their outcomes
     assert outcomes(database) == {(FAST, "sent"): 60}
@@ -100,7 +100,7 @@ def test_a_slow_receiver_is_not_waited_for_and_its_answers_are_recorded(database
     use(answer)
     began = time.monotonic()
 
-    drain(database, settings())
+    drain(database, settings(), waits=False)
     took = time.monotonic() - began
 
     assert len(fast) == 20
@@ -114,7 +114,7 @@ def test_a_slow_receiver_is_not_waited_for_and_its_answers_are_recorded(database
     assert outcomes(database)[SLOW, None] == 0
     assert outcomes(database)[SLOW, "sent"] >= 1
     due_now(database)
-    drain(database, settings())
+    drain(database, settings(), waits=False)
     assert outcomes(database) == {(FAST, "sent"): 20, (SLOW, "sent"): 20}
     assert value(database, "SELECT max(n) FROM attempt") == 1
 
@@ -131,7 +131,7 @@ def test_what_nobody_expected_costs_one_attempt_of_one_delivery(database: Databa
 
     use(answer)
 
-    drain(database, settings())
+    drain(database, settings(), waits=False)
 
     assert outcomes(database) == {(FAST, "sent"): 4, (FAST, "unknown"): 1}
     assert value(database, "SELECT detail FROM attempt WHERE outcome = 'unknown'") == (
@@ -143,7 +143,7 @@ def test_a_delivery_expires_with_its_signal(database: Database, use: Use) -> Non
     alerts_for(database, 1, FAST, expires=NOW + timedelta(hours=3))
     use(lambda _message: None)
 
-    drain(database, settings())
+    drain(database, settings(), waits=False)
 
     left = value(database, "SELECT expires_at - created_at FROM delivery")
     assert left == timedelta(hours=3)
@@ -156,7 +156,7 @@ def test_a_next_try_that_would_come_too_late_is_not_waited_for(database: Databas
     alerts_for(database, 1, FAST, expires=NOW + timedelta(minutes=5))
     use(answer)
 
-    drain(database, settings())
+    drain(database, settings(), waits=False)
 
     assert rows(database, "SELECT state, reason FROM delivery") == [
         ("expired", "it would be too old at the next try; the last: busy")
@@ -169,7 +169,7 @@ def test_alerts_of_one_storm_share_their_group_key(database: Database, use: Use)
     rows(database, "UPDATE signal SET product_id = 7 RETURNING id")
     use(lambda _message: None)
 
-    drain(database, settings())
+    drain(database, settings(), waits=False)
 
     assert rows(database, "SELECT group_key FROM alert") == [("cross_sell/product:7",)] * 2
     with database.transaction() as connection:
