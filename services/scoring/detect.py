@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 from services.scoring.facts import CustomerFacts, FitFacts, OrderFacts
 from services.scoring.replay import made_from
-from services.scoring.value import is_worth_keeping
+from services.scoring.value import is_worth_keeping, may_lead
 from shared.domain.order import LineKind, Order, OrderKind, OrderStatus
-from shared.domain.signal import Episode, OrderSignalKind, Signal, SignalKind
+from shared.domain.signal import Action, Episode, OrderSignalKind, Signal, SignalKind
 
 Kinds = Mapping[str, SignalKind[OrderFacts]]
 Row = dict[str, object]
@@ -79,10 +79,15 @@ def _skipped_lines(order: Order) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the kinds find in one order; `dropped` names the kind of each finding not worth acting on."""
+    """What the kinds find in one order; `dropped` names the kind of each finding that is only counted.
+
+    `alone` are mentions beside which nothing stands that could be the reason for a message: nobody would read them.
+    They are not stored, but an order does not end the episode that it gives new evidence for.
+    """
 
     signals: tuple[Signal, ...] = ()
     dropped: tuple[str, ...] = ()
+    alone: tuple[Signal, ...] = ()
 
 
 NOTHING_FOUND = Found()
@@ -90,15 +95,20 @@ NOTHING_FOUND = Found()
 
 def detect(kinds: Kinds, facts: OrderFacts) -> Found:
     """Return everything the kinds find in one order. What brings less than acting on it costs is only counted."""
-    kept, dropped = [], []
+    kept: list[tuple[Signal, Action]] = []
+    dropped: list[str] = []
     for kind in kinds.values():
         if isinstance(kind, OrderSignalKind):
             for signal in kind.detect(facts):
                 if signal is not None and is_worth_keeping(signal, kind.action, facts.assumptions):
-                    kept.append(signal)
+                    kept.append((signal, kind.action))
                 else:
                     dropped.append(kind.name)
-    return Found(tuple(kept), tuple(dropped))
+    if any(may_lead(signal, action, facts.assumptions) for signal, action in kept):
+        return Found(tuple(signal for signal, _ in kept), tuple(dropped))
+    alone = tuple(each for each, action in kept if action is Action.MENTION and not each.is_owed)
+    stored = tuple(each for each, action in kept if action is not Action.MENTION or each.is_owed)
+    return Found(stored, (*dropped, *(each.kind for each in alone)), alone)
 
 
 def ended(

@@ -168,8 +168,9 @@ class Shard:
         reasons: dict[int, str] = {}
         answered: set[int] = set()
         for facts in known:
-            signals = found.get(facts.order_id, NOTHING_FOUND).signals
-            ended = detect.ended(self.kinds, facts, signals, episodes.get(facts.customer.id, ()))
+            here = found.get(facts.order_id, NOTHING_FOUND)
+            seen = (*here.signals, *here.alone)
+            ended = detect.ended(self.kinds, facts, seen, episodes.get(facts.customer.id, ()))
             reasons |= ended
             if ended:
                 answered.add(facts.order_id)

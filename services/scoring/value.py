@@ -114,6 +114,13 @@ def is_worth_acting(gain: Decimal, action: Action, assumptions: Assumptions) -> 
     return gain >= max(cost_of(action, assumptions), LEAST_GAIN)
 
 
+def may_lead(signal: Signal, action: Action, assumptions: Assumptions) -> bool:
+    """Could it be the reason for a message? What is only mentioned beside one takes the gain of a call."""
+    if action is Action.MENTION:
+        action = Action.CALL
+    return is_worth_acting(signal.value, action, assumptions)
+
+
 def cost_of(action: Action, assumptions: Assumptions) -> Decimal:
     """Return what an action costs us: a gain below it is not worth acting on."""
     return {

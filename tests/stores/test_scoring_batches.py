@@ -1,6 +1,7 @@
 """Scoring batches: what each order may know, what is stored once, withdrawn, closed, and passed on to be decided."""
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -191,8 +192,9 @@ def test_what_is_always_ordered_and_missing_is_found(database: Database) -> None
         for days in (8, 16, 24, 32, 40)
     ]
     score(database, *weeks)
-    score(database, order("now", line("DRILL", 10, 5)))
-    score(database, order("now", line("DRILL", 11, 5), version=2))
+    little = Decimal(1)  # so that what is missing is reason enough for a message
+    score(database, order("now", line("DRILL", 10, 5)), call_cost=little)
+    score(database, order("now", line("DRILL", 11, 5), version=2), call_cost=little)
     found = rows(database, "SELECT kind, order_version, headline FROM signal ORDER BY 2")
     assert [tuple(row) for row in found] == [
         ("basket_gap", version, "No BIT, usually on 5 of 5 orders") for version in (1, 2)
@@ -358,7 +360,7 @@ def test_a_stored_signal_is_explained_by_its_own_facts(database: Database) -> No
 
 
 def test_a_new_fit_replaces_what_a_worker_remembers(database: Database) -> None:
-    worker = Worker(database)
+    worker = Worker(database, call_cost=Decimal("0.5"))
     receive(database, order("1", line("DRILL"), line("BIT"), customer="other", days_ago=5))
     worker.work()
     with database.transaction() as connection:

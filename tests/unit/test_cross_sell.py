@@ -106,7 +106,7 @@ def test_an_offer_not_worth_mentioning_is_only_counted_and_takes_nobodys_place()
     )
     assert [each and each.product_id for each in detect(given)] == [None, 10, 11, 12]
     found = detect_all({"cross_sell": KIND}, given)
-    assert ([each.product_id for each in found.signals], found.dropped) == ([10, 11, 12], ("cross_sell",))
+    assert ([each.product_id for each in found.alone], found.dropped) == ([10, 11, 12], ("cross_sell",) * 4)
 
 
 def test_an_item_bought_lately_adds_less_than_one_never_bought() -> None:

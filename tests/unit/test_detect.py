@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from services.scoring.detect import detect, ended, why_unproven
-from services.scoring.facts import Cost, FitFacts, Neighbour
+from services.scoring.facts import Assumptions, Cost, FitFacts, Neighbour
 from services.scoring.replay import made_from
 from services.scoring.signals import below_floor, cross_sell
 from tests.order_facts import (
@@ -21,6 +21,7 @@ from tests.order_facts import (
     a_line,
     a_product,
     an_episode,
+    an_item,
     facts,
 )
 
@@ -84,3 +85,18 @@ def test_a_signal_about_a_line_keeps_what_bears_on_it_that_day() -> None:
     assert kept.product == replace(
         drill, costs=tuple(costs[1:2]), bands=tuple(bands[1:2]), breaks=drill.breaks[:1], neighbours={}
     )
+
+
+def test_a_mention_is_stored_only_beside_what_may_be_the_reason_for_a_message() -> None:
+    kinds = {"below_floor": below_floor.KIND, "cross_sell": cross_sell.KIND}
+    bit = a_product(BIT, fitted=an_item(first_quantity=Decimal(20)))
+    offer = {"candidates": ((BIT, 0.3),), "products": [bit]}
+    alone = detect(kinds, facts(a_line(price=50, cost=1), **offer))
+    assert ([each.kind for each in alone.alone], alone.signals) == (["cross_sell"], ())
+    assert alone.dropped == ("cross_sell",)
+    beside = detect(kinds, facts(a_line(price=50, cost=60), **offer))
+    assert [each.kind for each in beside.signals] == ["below_floor", "cross_sell"]
+    assert beside.alone == ()
+    calls_cost_little = replace(Assumptions("GBP"), call_cost=Decimal(0))
+    led = detect(kinds, facts(a_line(price=50, cost=1), assumptions=calls_cost_little, **offer))
+    assert [each.kind for each in led.signals] == ["cross_sell"]

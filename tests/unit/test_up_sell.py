@@ -111,7 +111,7 @@ def test_ends(quantity: float, reason: str | None) -> None:
 def test_the_order_that_asks_a_question_does_not_end_it() -> None:
     """Dozen by dozen: the order that reaches one break is short of the next, and asks about it."""
     order = facts(a_line(a_product(breaks=(*LIST, a_break(16, 4.5))), quantity=12, price=4.8, cost=1))
-    found = detect_all({"up_sell": KIND}, order).signals
+    found = detect_all({"up_sell": KIND}, order).alone
     assert [each.cause for each in found] == ["break:16"]
     assert KIND.ends(order, an_episode("up_sell")) is not None
     assert ended({"up_sell": KIND}, order, found, [(1, an_episode("up_sell"))]) == {}
