@@ -14,6 +14,9 @@ from bench.figures import Figure, Goal
 from bench.load_client import made_orders
 from bench.system import System, free_port, run, service, wait_for, worker
 
+COSTS = {"TIPOFF_CALL_COST": "10", "TIPOFF_CORRECTION_COST": "3"}
+"""What acting costs where nothing is set; the other parts set 0, so that every order alerts."""
+
 SCORED_PER_SECOND = (
     "WITH done AS (SELECT task.finished_at, count(*) AS n FROM task JOIN event ON event.id::text = task.key"
     " WHERE task.kind = 'score' AND event.external_id LIKE %s GROUP BY 1)"
@@ -71,7 +74,10 @@ def _orders_per_second(system: System, count: int) -> float:
         wait_for(f"http://127.0.0.1:{port}/healthz")
         with urlopen(Request(f"http://127.0.0.1:{port}/v1/orders", body, headers), timeout=120) as answer:
             answer.read()
-    with system.running(worker("scoring")), psycopg.connect(system.libpq_url, autocommit=True) as connection:
+    with (
+        system.running(worker("scoring"), settings=COSTS),
+        psycopg.connect(system.libpq_url, autocommit=True) as connection,
+    ):
         system.wait_for_tasks("score")
         row = connection.execute(SCORED_PER_SECOND, (f"scoring-{port}-%",)).fetchone()
     if row is None or row[0] is None:

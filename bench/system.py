@@ -21,6 +21,7 @@ from deploy.company import load_history, tipoff
 from deploy.devstack import DevStack
 from deploy.supervisor import Part, Supervisor
 from shared.signing import new_secret
+from shared.worker import PERIODIC_SECONDS
 
 ROOT = Path(__file__).parents[1]
 THREADS = 8
@@ -93,9 +94,9 @@ def system(*, with_company: bool) -> Iterator[System]:
             if with_company:
                 load_history(folder / "sample", datetime.now(UTC).date(), made.settings, print)
                 with made.running(worker("scoring")):
-                    for _ in range(3):  # the night's fits, put a second after the start, then its day kinds
-                        time.sleep(3)
-                        made.wait_for_tasks("refresh", "fit", "evaluate")
+                    for _ in range(4):  # the night's fits, then its day kinds, then outcomes and the hour
+                        time.sleep(PERIODIC_SECONDS + 1)
+                        made.wait_for_tasks("refresh", "fit", "evaluate", "observe", "evaluate_changed")
             else:
                 made.tipoff("migrate")
             yield made
