@@ -101,5 +101,5 @@ MODEL = Model(
     "reorder",
     build,
     keys={"reorder_item": ("customer_id", "product_id"), "reorder_due": ("customer_id", "product_id")},
-    version="2",
+    version="3",
 )
