@@ -82,13 +82,13 @@ def due_again(scene: Scene) -> Part:
     return Part(
         "due_again",
         "reorder_due",
-        "bought about every four weeks in the same quantity, and four weeks and a half ago the last time",
+        "bought about every four weeks in the same quantity, and five weeks ago the last time",
         item.sku,
-        scene.ago(3),
+        scene.ago(7),
         cadence=CADENCE,
         refuses=frozenset({item.family.key}),
         purchases=tuple(
-            Purchase(day, item, quantity) for day in _used_up(scene, scene.ago(31 + scene.number % 2))
+            Purchase(day, item, quantity) for day in _used_up(scene, scene.ago(35 + scene.number % 2))
         ),
         kind="reorder_due",
     )
