@@ -6,8 +6,8 @@ the upper quartile of discounts. Left out: a price that others have too (a break
 they have not bought for 90 days.
 
 What a customer's terms give them on everything is no discount of an item. The terms are the median discount over five
-items or more, each held against three accounts or more; the same test holds them against those of ten or more accounts
-that buy for about as much. Terms that others have too are no accident.
+items or more, each held against three accounts or more; the same test, at eight points, holds them against those of ten
+or more accounts that buy for about as much. Terms that others have too are no accident.
 """
 
 from collections.abc import Mapping
@@ -55,6 +55,9 @@ SHARED_BY = 2
 
 SHARED_BY_SHARE = 0.02
 """Of many accounts so large a share may have such terms, and each of them still stands apart."""
+
+TERMS_BEYOND_QUARTILE = 0.08
+"""Terms are rarely written down here, and size earns some: only what is far beyond the others' is asked about."""
 
 SAME_TERMS = 0.01
 FEWEST_ITEMS = 5
@@ -129,7 +132,7 @@ def _terms(compared: ibis.Table) -> ibis.Table:
     is_apart = (
         (both.terms_accounts >= FEWEST_ACCOUNTS)
         & (both.terms - both.usual_terms >= OUTLYING * ibis.greatest(both.deviation, LEAST_DEVIATION))
-        & (both.terms >= both.terms_quartile + BEYOND_QUARTILE)
+        & (both.terms >= both.terms_quartile + TERMS_BEYOND_QUARTILE)
         & (sharers < ibis.greatest(SHARED_BY, SHARED_BY_SHARE * both.terms_accounts))
     )
     return both.select("customer_id", "usual_terms", *_OF_TERMS, is_apart=is_apart)
