@@ -71,7 +71,7 @@ def test_who_left_is_less_likely_to_buy_again_what_they_bought_most() -> None:
         ]
     with facts_of(orders) as facts:
         rows = facts.engine.rows(next(reorder.MODEL.build(facts)).rows)
-    first = {row["customer_id"]: row["p0"] for row in rows if row["place"] == 0}
+    first = {row["customer_id"]: float(row["p0"]) for row in rows if row["place"] == 0}
     stays = [first[customer] for customer in range(0, 300, 2)]
-    left = [first[customer] for customer in range(1, 300, 2) if customer * 7 % 400 > 200]
-    assert min(stays) > 2 * max(left)
+    gone = [first[customer] for customer in range(1, 300, 2) if customer * 7 % 400 > 200]
+    assert min(stays) > 2 * max(gone)
