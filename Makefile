@@ -31,7 +31,7 @@ run: $(READY)  ## Start everything on this machine with a sample company; FRESH=
 	@exec $(BIN)/python -m deploy.demo $(if $(FRESH),--fresh)
 
 test: $(READY)  ## Run the tests, except those that take minutes
-	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not slow" --ignore=tests/browser tests
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow" --ignore=tests/browser tests
 
 unit: $(READY)  ## Run the tests that need no server: seconds
 	@$(BIN)/pytest tests/unit tests/contracts

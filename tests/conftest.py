@@ -27,6 +27,22 @@ UNSAFE_BUT_FAST = {
     "max_wal_size": "1GB",
 }
 WITHOUT_SERVERS = ("unit", "contracts")
+# A parallel worker takes a whole file, these first: a long one at the end would keep the other workers waiting.
+LONGEST = (
+    "journeys/test_sample_company.py",
+    "stores/test_fit.py",
+    "stores/test_backtest.py",
+    "stores/test_extracts.py",
+    "chaos/test_chaos.py",
+    "chaos/test_whole_system.py",
+    "journeys/test_imports.py",
+    "journeys/test_extras.py",
+    "journeys/test_prove.py",
+    "unit/test_observability.py",
+    "unit/test_sample_company.py",
+    "stores/test_past_orders.py",
+    "stores/test_applying_orders.py",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +85,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the servers of a parallel run."""
     if SHARED_STACK in config.stash:
         config.stash[SHARED_STACK].stop()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take longest first."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 def needs_servers(config: pytest.Config) -> bool:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import duckdb
 import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
+from ibis.expr.operations import Node
 
 ROWS_A_BATCH = 50_000
 
@@ -73,7 +75,13 @@ class Engine:
 
 
 def _sql(rows: ibis.Table) -> str:
-    return str(ibis.to_sql(rows, dialect="duckdb"))
+    return _compiled(rows.op())
+
+
+# Compiling takes longer than computing for a small company, and most expressions are those of the night before.
+@lru_cache(maxsize=256)
+def _compiled(expression: Node) -> str:
+    return str(ibis.to_sql(expression.to_expr(), dialect="duckdb"))
 
 
 @contextmanager

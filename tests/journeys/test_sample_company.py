@@ -34,9 +34,6 @@ from tests import databases, mail_sink
 from tests.alert_rows import rows, settings
 from tests.conftest import Servers
 
-# One parallel worker makes the company for all of these.
-pytestmark = pytest.mark.xdist_group("sample company")
-
 TODAY = date(2026, 11, 20)
 CLOSE_OF_BUSINESS = datetime(2026, 11, 19, 22, tzinfo=UTC)
 # The kinds that look at orders, each planted in the truth file by its name.

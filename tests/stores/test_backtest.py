@@ -1,6 +1,7 @@
 """A day through the night's evaluation and through a backtest finds the very same signals."""
 
 import json
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,15 +33,19 @@ def company(database: Database) -> Company:
     """Sixty customers: some have stopped, some stopped drills or paused them; trade goes on after the day."""
     with database.engine.connect() as connection:
         made = Company(connection)
-        for number in range(60):
-            stopped = {0: 45, 1: 60, 2: 170 + number, 3: 150 + 2 * number}.get(number % 8, -60)
-            for days in range(520 + number, stopped, -(14 + number % 9)):
-                goods = [("BIT", 40.0, 50.0), ("SAW", 10.0, 200.0 + number % 5)]
-                if not _without_drills(number, days):
-                    goods.append(("DRILL", 2.0, 800.0))
-                made.order(f"C{number}", days_ago(days), *goods, cost=3.0, is_history=True)
+        made.history(_trade(), cost=3.0)
         connection.commit()
         return made
+
+
+def _trade() -> Iterator[tuple[str, datetime, list[tuple[str, float, float]]]]:
+    for number in range(60):
+        stopped = {0: 45, 1: 60, 2: 170 + number, 3: 150 + 2 * number}.get(number % 8, -60)
+        for days in range(520 + number, stopped, -(14 + number % 9)):
+            goods = [("BIT", 40.0, 50.0), ("SAW", 10.0, 200.0 + number % 5)]
+            if not _without_drills(number, days):
+                goods.append(("DRILL", 2.0, 800.0))
+            yield f"C{number}", days_ago(days), goods
 
 
 def _without_drills(number: int, days: int) -> bool:

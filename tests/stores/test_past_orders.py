@@ -1,6 +1,7 @@
 """Orders posted through the worker and the same orders in a backtest of their day: the very same signals."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from types import SimpleNamespace
@@ -54,14 +55,7 @@ def buys(name: str, hours: float, customer: str, *lines: Any, **given: Any) -> O
 def company(database: Database) -> Database:
     """Forty customers: half buy bits with saws each fortnight, some of them pads, too; the rest buys glue."""
     with database.engine.connect() as connection:
-        made = Company(connection)
-        for number in range(40):
-            usual = [("BIT", 40.0, 5.0), ("SAW", 10.0, 20.0)] if number % 4 < 2 else [("GLUE", 5.0, 9.0)]
-            for days in range(180 + number, 12, -(14 + number % 5)):
-                takes_pads = number % 4 == 1 or (number % 8 == 4 and days < 50)
-                goods = [*usual, ("PAD", 6.0, 30.0)] if takes_pads else usual
-                moment = MORNING - timedelta(days=days) + timedelta(hours=number % 20)
-                made.order(f"C{number}", moment, *goods, cost=3.0, is_history=True)
+        Company(connection).history(_trade(), cost=3.0)
         for statement in (
             "INSERT INTO customer_ref SELECT 'standard', name, id FROM customer",
             "INSERT INTO product_ref SELECT 'standard', name, id FROM product",
@@ -72,6 +66,15 @@ def company(database: Database) -> Database:
         connection.commit()
     items.refresh(database, "EUR", ZoneInfo(ZONE))
     return database
+
+
+def _trade() -> Iterator[tuple[str, datetime, list[tuple[str, float, float]]]]:
+    for number in range(40):
+        usual = [("BIT", 40.0, 5.0), ("SAW", 10.0, 20.0)] if number % 4 < 2 else [("GLUE", 5.0, 9.0)]
+        for days in range(180 + number, 12, -(14 + number % 5)):
+            takes_pads = number % 4 == 1 or (number % 8 == 4 and days < 50)
+            goods = [*usual, ("PAD", 6.0, 30.0)] if takes_pads else usual
+            yield f"C{number}", MORNING - timedelta(days=days) + timedelta(hours=number % 20), goods
 
 
 def post(database: Database, *orders: Order, received_after: timedelta = timedelta(minutes=1)) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import LONGEST
+
 ROOT = Path(__file__).parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
@@ -74,3 +76,7 @@ def test_a_decision_has_its_five_headings(page: Path) -> None:
     headings = ["Context", "Decision", "Consequences", "The check that enforces it", "Status"]
     assert re.findall(r"^## (.*)$", page.read_text(), re.MULTILINE) == headings
     assert page.read_text().startswith(f"# {int(page.stem[:4])}. ")
+
+
+def test_the_longest_tests_are_files_that_exist() -> None:
+    assert [name for name in LONGEST if not (ROOT / "tests" / name).is_file()] == []

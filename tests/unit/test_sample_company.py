@@ -14,8 +14,6 @@ from deploy.sample import SampleFiles, generate
 from deploy.sample.company import found_company
 from deploy.sample.situations import BILL, STRICT_BILL
 
-pytestmark = pytest.mark.xdist_group("sample files")
-
 TODAY = date(2026, 11, 22)  # a Sunday: the last day is a Saturday
 Row = dict[str, str]
 

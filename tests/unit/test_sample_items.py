@@ -9,8 +9,6 @@ import pytest
 from tests import sample_books
 from tests.sample_books import LAST_DAY, Books, Truth, gaps, order_days
 
-pytestmark = pytest.mark.xdist_group("sample books")
-
 
 @pytest.fixture(scope="module")
 def books() -> Books:

@@ -11,7 +11,6 @@ from deploy.sample.price_situations import FLOOR_MARGIN
 from tests import sample_books
 from tests.sample_books import LAST_DAY, Books, Bought, Truth
 
-pytestmark = pytest.mark.xdist_group("sample books")
 QUARTER = timedelta(days=91)
 
 

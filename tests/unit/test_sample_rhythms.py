@@ -10,7 +10,6 @@ import pytest
 from tests import sample_books
 from tests.sample_books import LAST_DAY, Books, Bought, gaps, order_days
 
-pytestmark = pytest.mark.xdist_group("sample books")
 YEAR = timedelta(days=364)
 QUARTER = timedelta(days=91)
 

@@ -13,8 +13,6 @@ from deploy.sample.trades import STAPLE_PAIRS
 from tests import sample_books
 from tests.sample_books import LAST_DAY, Books, Bought
 
-pytestmark = pytest.mark.xdist_group("sample books")
-
 
 @pytest.fixture(scope="module")
 def books() -> Books:

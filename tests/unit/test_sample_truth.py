@@ -8,7 +8,6 @@ import pytest
 from tests import sample_books
 from tests.sample_books import LAST_DAY, Books
 
-pytestmark = pytest.mark.xdist_group("sample books")
 KINDS = (
     "going_quiet",
     "spend_drop",
