@@ -2,8 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from services.scoring import backtest, signals
@@ -12,11 +13,16 @@ from services.scoring.backtest_report import Group, groups_of, share
 from services.scoring.effects import EFFECTS, gain
 from services.scoring.engine import open_engine
 from services.scoring.facts import Assumptions
-from services.scoring.fit.facts import read_facts
+from services.scoring.fit import models as fitted_models
+from services.scoring.fit.facts import Facts, read_facts
+from services.scoring.fit.model import Model
 from services.scoring.fit.run import connected
-from shared.domain.signal import DaySignalKind, SignalKind
+from services.scoring.past_orders import PastOrders
+from shared.db import UNHURRIED, Database
+from shared.domain.signal import DaySignalKind, OrderSignalKind, SignalKind
 from shared.plugins import discover
 
+WEEK = 7
 TEN = 10
 LEAST_OVERLAP = 7
 FEWEST = 30
@@ -41,13 +47,37 @@ def walk(url: str, days: Sequence[str], end: datetime, zone: str, currency: str)
     ]
     moments = [datetime.combine(date.fromisoformat(day), time.min, ZoneInfo(zone)) for day in days]
     rows: dict[str, list[Judged]] = defaultdict(list)
-    with open_engine(threads=2, memory="900MB") as engine, connected(url) as connection:
-        whole = read_facts(engine, connection, end, zone=zone, since=moments[0])
-        whole = replace(whole, assumptions=Assumptions(base_currency=currency))
+    with _facts(url, moments[0], end, zone, currency) as whole:
         for judged in backtest.walk(whole, kinds, moments):
             for each in judged:
                 rows[each.kind].append(each)
     return Walk(tuple(kind.name for kind in kinds), rows)
+
+
+def walk_orders(url: str, days: Sequence[str], end: datetime, zone: str, currency: str) -> Walk:
+    """Ask every order kind about the orders of the week that begins on each day, by models of its first morning."""
+    found = discover(signals, "KIND", SignalKind)
+    kinds = {name: kind for name, kind in found.items() if isinstance(kind, OrderSignalKind)}
+    models = discover(fitted_models, "MODEL", Model)
+    rows: dict[str, list[Judged]] = defaultdict(list)
+    moments = [datetime.combine(date.fromisoformat(day), time.min, ZoneInfo(zone)) for day in days]
+    with _facts(url, moments[0], end, zone, currency) as whole:
+        for moment in moments:
+            week = [moment + timedelta(days=step) for step in range(WEEK)]
+            with Database(url, UNHURRIED).transaction() as opened:
+                orders = PastOrders(opened, kinds, models, currency, fit_every=timedelta(days=WEEK))
+                for judged in backtest.walk(whole, [], week, orders=orders.judge):
+                    for each in judged:
+                        rows[each.kind].append(replace(each, day=moment.date()))
+    return Walk(tuple(kinds), rows)
+
+
+@contextmanager
+def _facts(url: str, first: datetime, end: datetime, zone: str, currency: str) -> Iterator[Facts]:
+    """Read the facts once, for all days from the first."""
+    with open_engine(threads=2, memory="900MB") as engine, connected(url) as connection:
+        whole = read_facts(engine, connection, end, zone=zone, since=first)
+        yield replace(whole, assumptions=Assumptions(base_currency=currency))
 
 
 def groups(pairs: Sequence[tuple[float, bool]]) -> tuple[Group, ...]:

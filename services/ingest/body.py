@@ -38,9 +38,10 @@ def _plain_number(value: object) -> object:
 
 Number = Annotated[
     Decimal,
-    BeforeValidator(_plain_number),
     Field(gt=-LARGEST_AMOUNT, lt=LARGEST_AMOUNT, allow_inf_nan=False),
+    BeforeValidator(_plain_number),
 ]
+"""The bounds stand next to the type: only there does pydantic check them without calling Python."""
 
 
 def _written_out(value: object) -> object:
@@ -146,7 +147,7 @@ class OrderBody(Body):
     """One revision of an order, complete: a newer one replaces the whole of it."""
 
     id: Id
-    version: Annotated[int, BeforeValidator(_plain_number), Field(ge=0, lt=2**62)] | None = None
+    version: Annotated[int, Field(ge=0, lt=2**62), BeforeValidator(_plain_number)] | None = None
     """Which revision is newer; absent: `updated_at`, else the envelope's timestamp, else the time of receipt."""
     updated_at: Moment | None = None
     number: MaybeId | None = None

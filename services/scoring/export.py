@@ -4,7 +4,7 @@ Models are fitted on the facts before that day and stay unpublished. Gates, floo
 """
 
 import csv
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,8 +17,8 @@ from adbc_driver_postgresql import dbapi
 from services.scoring.effects import ASSUMED_MARGIN, EFFECTS, gain
 from services.scoring.engine import open_engine
 from services.scoring.fit import models as fitted_models
+from services.scoring.fit.calibration import Step
 from services.scoring.fit.facts import Facts, read_facts
-from services.scoring.fit.grade import CrossSellGrade
 from services.scoring.fit.model import Model, learnt
 from services.scoring.fit.models import neighbours, reorder
 from services.scoring.fit.run import connected
@@ -126,17 +126,18 @@ def _stopped(table: str, key: str) -> Callable[[Facts, int], Iterator[Row]]:
 
 def _reorder(facts: Facts, top: int) -> Iterator[Row]:
     """A customer's own items, then what most customers buy: nobody's list is shorter than asked for."""
-    popular = _popular(facts, top)
+    popular = [row["product_id"] for row in facts.engine.rows(reorder.popular(facts, top + reorder.KEPT))]
+    chance = reorder.popular_chance(facts, top)
     own: list[dict[str, Any]] = []
     for row in [*_table(facts, "reorder_item", ["customer_id", "place"]), None]:
         if own and (row is None or row["customer_id"] != own[0]["customer_id"]):
-            yield from _filled(own, popular, top)
+            yield from _filled(own, popular, chance, top)
             own = []
         if row is not None:
             own.append(row)
 
 
-def _filled(own: list[dict[str, Any]], popular: list[int], top: int) -> Iterator[Row]:
+def _filled(own: list[dict[str, Any]], popular: list[int], chance: float, top: int) -> Iterator[Row]:
     customer = own[0]["customer_id"]
     for row in own:
         margin = (row["quantity"] or 0) * (row["unit_price"] or 0) * ASSUMED_MARGIN
@@ -144,30 +145,22 @@ def _filled(own: list[dict[str, Any]], popular: list[int], top: int) -> Iterator
         yield Row(customer, row["product_id"], "", row["score"], row["p0"], value)
     held = {row["product_id"] for row in own}
     for product in [each for each in popular if each not in held][: max(top - len(own), 0)]:
-        yield Row(customer, product, "", 0.0, 0.0, 0.0)
-
-
-def _popular(facts: Facts, top: int) -> list[int]:
-    """Return what most customers bought lately: enough of it to fill a list that holds some of them already."""
-    sold = reorder.selling(facts).order_by([ibis.desc("buyers"), "product_id"])
-    return [row["product_id"] for row in facts.engine.rows(sold.limit(top + reorder.KEPT))]
+        yield Row(customer, product, "", 0.0, chance, 0.0)
 
 
 def _cross_sell(facts: Facts, _top: int) -> Iterator[Row]:
-    grade = neighbours.graded(facts)
+    steps = neighbours.listed(facts)
     items = {row["product_id"]: row for row in _table(facts, "item_fact", ["product_id"])}
     for listed in _table(facts, "customer_candidate", ["customer_id"]):
         for product, score in zip(listed["product_ids"], listed["scores"], strict=True):
-            chance = _chance(grade, score)
+            chance = _chance(steps, score)
             value = gain(chance, _first_margin(items.get(product, {})), EFFECTS["cross_sell"])
             yield Row(listed["customer_id"], product, "", score, chance, value)
 
 
-def _chance(grade: CrossSellGrade, score: float) -> float:
-    reached = [step.probability for step in grade.calibration if score >= step.least]
-    if reached:
-        return reached[-1]
-    return grade.calibration[0].probability if grade.calibration else 0.0
+def _chance(steps: Sequence[Step], score: float) -> float:
+    reached = [step for step in steps if score >= step.least] or steps[:1]
+    return reached[-1].probability if reached else 0.0
 
 
 def _first_margin(item: Mapping[str, Any]) -> float:

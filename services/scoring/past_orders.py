@@ -36,12 +36,18 @@ NOBODY_KNOWS = Seen(None, None, None, None)
 
 @dataclass(slots=True)
 class PastOrders:
-    """Judges the orders of one day after another, inside one transaction. Nothing is kept in the database."""
+    """Judges the orders of one day after another, inside one transaction. Nothing is kept in the database.
+
+    Models are fitted when those there are have become `fit_every` old.
+    """
 
     connection: Connection
     kinds: OrderKinds
     models: Mapping[str, Model]
     base_currency: str
+    fit_every: timedelta = timedelta(0)
+    _newest: FitFacts | None = None
+    _fitted_at: datetime | None = None
     _open: dict[_EpisodeKey, Episode] = field(default_factory=dict)
 
     def judge(self, whole: Facts, facts: Facts) -> list[Judged]:
@@ -54,7 +60,9 @@ class PastOrders:
         past = sales.between(self.connection, facts.as_of, end)
         if not past:
             return []
-        catalogue = Catalogue(self.base_currency, self._fitted(facts))
+        if self._newest is None or self._fitted_at is None or facts.as_of - self._fitted_at >= self.fit_every:
+            self._newest, self._fitted_at = self._fitted(facts), facts.as_of
+        catalogue = Catalogue(self.base_currency, self._newest)
         resolved = self._resolved(past, catalogue, zone)
         states = gather.CustomerStates({}, frozenset(each.customer_id for each in resolved), as_received=True)
         known = gather.gather(self.connection, resolved, states, catalogue, whole.assumptions, zone)

@@ -57,3 +57,21 @@ def test_items_bought_often_and_lately_are_re_ordered_first() -> None:
             reorder.best_of(facts).filter(lambda row: row.customer_id == 1).order_by("place")
         )
     assert [row["product_id"] for row in rows] == [10, 12, 11]
+
+
+def test_who_left_is_less_likely_to_buy_again_what_they_bought_most() -> None:
+    chance, orders = Random(5), []
+    for customer in range(300):
+        left = customer * 7 % 400 if customer % 2 else 0  # days ago, for good
+        orders += [
+            Bought(customer, ago(days), product=product)
+            for days in range(500, left, -20)
+            for product in (10, 11, 12)
+            if chance.random() < 0.4
+        ]
+    with facts_of(orders) as facts:
+        rows = facts.engine.rows(next(reorder.MODEL.build(facts)).rows)
+    first = {row["customer_id"]: float(row["p0"]) for row in rows if row["place"] == 0}
+    stays = [first[customer] for customer in range(0, 300, 2)]
+    gone = [first[customer] for customer in range(1, 300, 2) if customer * 7 % 400 > 200]
+    assert min(stays) > 2 * max(gone)

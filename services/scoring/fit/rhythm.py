@@ -142,6 +142,11 @@ def training_moments(first: date, today: date, *, every: int = 14, most: int = 2
     return [moment for moment in moments if (moment - first).days >= 60]
 
 
+def is_season_known(first: date, today: date) -> bool:
+    """Has the history seen these days of the year with 60 days before them? A season not seen may be quite another."""
+    return first + timedelta(days=60) <= today - timedelta(days=364)
+
+
 def _numbers(column: pa.ChunkedArray) -> "np.ndarray[Any, np.dtype[np.float64]]":
     return np.asarray(column.cast(pa.float64()).fill_null(float("nan")).to_numpy(), dtype=np.float64)
 

@@ -63,7 +63,6 @@ def predict(facts: Facts, lesson: Lesson | None) -> Iterator[Derived]:
     lost = learnt.predict(_features(now))
     back = 1 - lost
     stake = _quarter(now)
-    known_season = first + timedelta(days=60) <= facts.today - timedelta(days=364)
     rows = {
         "customer_id": pa.array(now["customer_id"].astype(np.int64)),
         "silent_days": pa.array(now["silent_days"].astype(np.int64)),
@@ -75,8 +74,9 @@ def predict(facts: Facts, lesson: Lesson | None) -> Iterator[Derived]:
         "p0": pa.array(back),
         "revenue": pa.array(stake),
         "gain": pa.array(gains(back, stake)),
-        # a season the history has not seen may be quite another
-        "is_estimated": pa.array(np.full(len(lost), 0 if known_season else 1, dtype=np.int64)),
+        "is_estimated": pa.array(
+            np.full(len(lost), 0 if rhythm.is_season_known(first, facts.today) else 1, dtype=np.int64)
+        ),
     }
     loaded = facts.engine.load("quiet_customer", pa.table(rows).to_reader())
     masked = _seasonal(facts.today, days, loaded)

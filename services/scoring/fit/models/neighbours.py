@@ -13,7 +13,7 @@ from math import ceil
 import ibis
 
 from services.scoring.engine import Engine
-from services.scoring.fit.calibration import Bin, calibrate
+from services.scoring.fit.calibration import Bin, Step, calibrate
 from services.scoring.fit.facts import Facts, before, naive
 from services.scoring.fit.grade import OFFERS, CrossSellGrade, Tally, grade
 from services.scoring.fit.model import Derived, Model
@@ -216,17 +216,33 @@ def _lists(placed: ibis.Table) -> ibis.Table:
     )
 
 
-def graded(facts: Facts) -> CrossSellGrade:
-    """Return precision among the first three beside popularity's, and what scores meant.
+@dataclass(frozen=True, slots=True)
+class _Earlier:
+    """The facts of a horizon ago with their neighbours, and what each customer bought since."""
 
-    Popularity is that of the last 60 days or of all time, whichever did better: the harder one to beat.
-    """
+    facts: Facts
+    links: ibis.Table
+    bought: ibis.Table
+
+
+def _earlier(facts: Facts) -> _Earlier:
     engine = facts.engine
     earlier = before(facts, facts.as_of - HORIZON)
     earlier = replace(earlier, history=engine.keep("earlier_history", earlier.history))
     links = engine.keep("earlier_link", neighbours_of(engine, earlier.history))
     later = facts.accounts.filter(facts.accounts.at >= naive(earlier.as_of))
     bought = engine.keep("bought", later.select("customer_id", "product_id").distinct())
+    return _Earlier(earlier, links, bought)
+
+
+def graded(facts: Facts) -> CrossSellGrade:
+    """Return precision among the first three beside popularity's, and what scores meant.
+
+    Popularity is that of the last 60 days or of all time, whichever did better: the harder one to beat.
+    """
+    engine = facts.engine
+    then = _earlier(facts)
+    earlier, links, bought = then.facts, then.links, then.bought
     known = engine.keep("known", _sampled(_regulars(earlier)))
     judged = known.semi_join(bought, "customer_id")
     lately = earlier.accounts.filter(earlier.accounts.at >= naive(earlier.as_of - HORIZON))
@@ -234,8 +250,16 @@ def graded(facts: Facts) -> CrossSellGrade:
         (_tallies(earlier, judged, links, bought, trade) for trade in (lately, earlier.accounts)),
         key=lambda each: sum(tally.customers * tally.popular_hits for tally in each),
     )
-    bins = [Bin(**row) for row in engine.rows(_bins(earlier, known, links, bought))]
-    return grade(tallies, calibrate(bins))
+    return grade(tallies, _calibrated(engine, _offers(earlier, known, links), bought))
+
+
+def listed(facts: Facts) -> tuple[Step, ...]:
+    """Return what scores meant on the list of any morning, whether or not the customer has just ordered."""
+    then = _earlier(facts)
+    known = _sampled(then.facts.history.select("customer_id").distinct())
+    history = then.facts.history.semi_join(known, "customer_id")
+    weighted = history.mutate(says=by_age(history, then.facts.today))
+    return _calibrated(facts.engine, best(weighted, then.links, OFFERS_CALIBRATED), then.bought)
 
 
 def _regulars(facts: Facts) -> ibis.Table:
@@ -280,20 +304,24 @@ def _best_sellers(trade: ibis.Table, judged: ibis.Table, history: ibis.Table) ->
     return placed.filter(placed.place < OFFERS)
 
 
-def _bins(facts: Facts, known: ibis.Table, links: ibis.Table, bought: ibis.Table) -> ibis.Table:
-    """Return tenths of past offers by score, to customers who had just ordered: that is when offers are made."""
+def _offers(facts: Facts, known: ibis.Table, links: ibis.Table) -> ibis.Table:
+    """Return what was offered to customers who had just ordered: that is when offers are made."""
     recent = known.filter(known.latest >= ibis.literal(facts.today - JUST_ORDERED))
     history = facts.history.join(recent.select("customer_id", "latest"), "customer_id")
     aged = by_age(history, facts.today)
     weighted = history.mutate(says=ibis.ifelse(history.last_day == history.latest, BASKET_WEIGHT, aged))
-    offers = best(weighted, links, OFFERS_CALIBRATED)
+    return best(weighted, links, OFFERS_CALIBRATED)
+
+
+def _calibrated(engine: Engine, offers: ibis.Table, bought: ibis.Table) -> tuple[Step, ...]:
+    """Return how often offers were bought, by tenths of their score."""
     outcome = offers.left_join(bought.mutate(hit=1), ["customer_id", "product_id"])
     rising = ibis.window(order_by=["points", "customer_id", "product_id"])
     binned = outcome.mutate(tenth=ibis.ntile(BINS).over(rising))
     bins = binned.group_by("tenth").agg(
         least=binned.points.min() / EXACT, offers=binned.count(), bought=binned.hit.count()
     )
-    return bins.order_by("tenth").drop("tenth")
+    return calibrate([Bin(**row) for row in engine.rows(bins.order_by("tenth").drop("tenth"))])
 
 
 MODEL = Model(
