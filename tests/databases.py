@@ -25,14 +25,21 @@ WHERE held.relnamespace = 'public'::regnamespace AND held.relname = ANY(%s)
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TestDatabase:
-    """A database and the tables its migrations made."""
+    """A database and the tables its migrations made. `keeper` is the connection that empties it, kept open."""
 
     __test__ = False
 
     url: str
     tables: frozenset[str]
+    keeper: psycopg.Connection | None = None
+
+    def close(self) -> None:
+        """Close the connection that empties it."""
+        if self.keeper is not None:
+            self.keeper.close()
+        self.keeper = None
 
 
 def conninfo(url: str) -> str:
@@ -63,24 +70,34 @@ def create(server_url: str, name: str) -> TestDatabase:
 
 def clean(database: TestDatabase) -> None:
     """Empty every table, drop the partitions a test made, end what it left open."""
-    with psycopg.connect(conninfo(database.url), autocommit=True) as connection:
-        connection.execute(
-            "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-        connection.execute("SET session_replication_role = replica")  # tables are emptied in any order
-        present = {row[0] for row in connection.execute(TABLES)}
-        made = sorted(present - database.tables)
-        if made:
-            connection.execute(sql.SQL("DROP TABLE {} CASCADE").format(_names(made)))
-        filled = _filled(connection, sorted(present & database.tables - {"alembic_version"}))
-        large = [table for table, is_large in filled.items() if is_large]
-        if large:
-            connection.execute(sql.SQL("TRUNCATE {} CASCADE").format(_names(large)))
-        for table in filled:
-            connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
-        if filled:
-            connection.execute(RESTART, [list(filled)])
+    try:
+        _clean(database)
+    except psycopg.OperationalError:  # the test ended every connection, the keeper's too
+        database.close()
+        _clean(database)
+
+
+def _clean(database: TestDatabase) -> None:
+    if database.keeper is None:
+        database.keeper = psycopg.connect(conninfo(database.url), autocommit=True)
+        database.keeper.execute("SET session_replication_role = replica")  # tables are emptied in any order
+    keeper = database.keeper
+    keeper.execute(
+        "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    present = {row[0] for row in keeper.execute(TABLES)}
+    made = sorted(present - database.tables)
+    if made:
+        keeper.execute(sql.SQL("DROP TABLE {} CASCADE").format(_names(made)))
+    filled = _filled(keeper, sorted(present & database.tables - {"alembic_version"}))
+    large = [table for table, is_large in filled.items() if is_large]
+    if large:
+        keeper.execute(sql.SQL("TRUNCATE {} CASCADE").format(_names(large)))
+    for table in filled:
+        keeper.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
+    if filled:
+        keeper.execute(RESTART, [list(filled)])
 
 
 def _filled(connection: psycopg.Connection, tables: list[str]) -> dict[str, bool]:
