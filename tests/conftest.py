@@ -118,9 +118,11 @@ def worker_number(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture(scope="session")
-def worker_database(servers: Servers, worker_number: int) -> databases.TestDatabase:
+def worker_database(servers: Servers, worker_number: int) -> Iterator[databases.TestDatabase]:
     """This worker's database, made once from a migrated template."""
-    return databases.create(servers.database_url, f"tipoff_test_{worker_number}")
+    database = databases.create(servers.database_url, f"tipoff_test_{worker_number}")
+    yield database
+    database.close()
 
 
 @pytest.fixture
