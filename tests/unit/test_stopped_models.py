@@ -96,7 +96,9 @@ def test_items_bought_often_and_lately_are_re_ordered_first() -> None:
     orders += [Bought(1, ago(30), product=12), Bought(2, ago(30), product=12)]
     with facts_of(orders) as facts:
         rows = facts.engine.rows(
-            reorder.best_of(facts).filter(lambda row: row.customer_id == 1).order_by("place")
+            reorder.best_of(facts, reorder.selling(facts))
+            .filter(lambda row: row.customer_id == 1)
+            .order_by("place")
         )
     assert [row["product_id"] for row in rows] == [10, 12, 11]
 
