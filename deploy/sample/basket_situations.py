@@ -9,7 +9,7 @@ from deploy.sample.parts import ANY_TRADE, Bill, Part, Purchase, Scene, ScriptLi
 
 CADENCE = 7.0
 # Euro of margin in the usual quantity of a regular item.
-FORGOTTEN_MARGIN = 60
+FORGOTTEN_MARGIN = 90
 DUE_MARGIN = 95
 # Calendar days between two purchases of an item that is used up steadily, and how regular they are.
 USED_UP_IN = 28.0

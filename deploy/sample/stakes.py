@@ -46,7 +46,7 @@ EFFECTS = {
     "stopped_item": Effect(0.30, 0.46),
     "stopped_category": Effect(0.30, 0.46),
     "half_usual": Effect(0.28, 0.46),
-    "basket_gap": Effect(0.30, 1.0, "order"),
+    "basket_gap": Effect(0.13, 1.0, "order"),
     "reorder_due": Effect(0.30, 0.6, "order"),
     "below_floor": Effect(0.10, 2.4, "order"),
     "price_error": Effect(0.10, 2.4, "order"),
