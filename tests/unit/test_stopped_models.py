@@ -50,10 +50,10 @@ def test_what_nobody_buys_any_more_has_not_been_stopped_by_anyone() -> None:
         ] == []
 
 
-def told_of(customer: int, side: Iterator[Bought], **known: dict[int, int]) -> bool:
+def told_of(customer: int, side: Iterator[Bought], substitutes: dict[int, int] | None = None) -> bool:
     """Whether a customer who orders the staple every ten days, and this beside it, is found to have stopped it."""
     staple = (Bought(customer, ago(days), product=STAPLE) for days in range(540, 0, -10))
-    with facts_of([*trade(), *staple, *side], **known) as facts:
+    with facts_of([*trade(), *staple, *side], substitutes=substitutes) as facts:
         (piece,) = stopped_item.MODEL.build(facts)
         return customer in {row["customer_id"] for row in facts.engine.rows(piece.rows)}
 
