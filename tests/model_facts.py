@@ -26,9 +26,13 @@ class Bought(NamedTuple):
 
 @contextmanager
 def facts_of(
-    trade: Sequence[Bought], *, heads: dict[int, int] | None = None, categories: dict[int, str] | None = None
+    trade: Sequence[Bought],
+    *,
+    heads: dict[int, int] | None = None,
+    categories: dict[int, str] | None = None,
+    substitutes: dict[int, int] | None = None,
 ) -> Iterator[Facts]:
-    """Facts as of AS_OF; `heads` names the head office of a branch, `categories` those of products."""
+    """Facts as of AS_OF; `heads` names the head office of a branch, the others what is told of products."""
     with open_engine(threads=1, memory="500MB") as engine:
         lines = engine.load("line", _table([_line(number, each) for number, each in enumerate(trade)]))
         purchases = engine.keep("purchase", purchases_of(lines))
@@ -72,6 +76,12 @@ def facts_of(
             ),
             owners=engine.load("owner", _table([{"customer_id": 0, "rep_id": 0}])),
             predictions=Predictions(engine, None, {}),
+            substitutes=engine.load(
+                "substitute",
+                _table([{"product_id": key, "substitute_id": each} for key, each in substitutes.items()]),
+            )
+            if substitutes
+            else None,
         )
 
 

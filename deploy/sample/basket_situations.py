@@ -30,7 +30,7 @@ def usual_forgotten(scene: Scene) -> Part:
         usual=_usual(scene, item, bought, FORGOTTEN_MARGIN),
         cadence=CADENCE,
         staple_share=0.85,
-        closed=((scene.ago(14), scene.last_day),),
+        closed=((scene.ago(17), scene.last_day),),
         purchases=_bought(scene.ago(16), item, scene),
         script=(ScriptLine(bought, bought.family.usual_quantity),),
         kind="basket_gap",
@@ -67,7 +67,7 @@ def bought_this_morning(scene: Scene) -> Part:
         usual=_usual(scene, item, bought, FORGOTTEN_MARGIN),
         cadence=CADENCE,
         staple_share=0.85,
-        closed=((scene.ago(14), scene.last_day),),
+        closed=((scene.ago(17), scene.last_day),),
         purchases=_bought(scene.ago(16), item, scene),
         morning_script=(ScriptLine(item, quantity_earning(FORGOTTEN_MARGIN, item, scene)),),
         script=(ScriptLine(bought, bought.family.usual_quantity),),
@@ -82,13 +82,13 @@ def due_again(scene: Scene) -> Part:
     return Part(
         "due_again",
         "reorder_due",
-        "bought about every four weeks in the same quantity, and four weeks and a half ago the last time",
+        "bought about every four weeks in the same quantity, and five weeks ago the last time",
         item.sku,
-        scene.ago(3),
+        scene.ago(7),
         cadence=CADENCE,
         refuses=frozenset({item.family.key}),
         purchases=tuple(
-            Purchase(day, item, quantity) for day in _used_up(scene, scene.ago(31 + scene.number % 2))
+            Purchase(day, item, quantity) for day in _used_up(scene, scene.ago(35 + scene.number % 2))
         ),
         kind="reorder_due",
     )

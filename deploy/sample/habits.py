@@ -1,8 +1,9 @@
 """How each customer of the sample company buys: what it keeps coming back for, how often, how much."""
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from itertools import accumulate, count
 from random import Random
@@ -20,6 +21,10 @@ SHAPES = (2.2, 4.2)
 # How many close once a year, for so many days.
 CLOSING_SHARE = 0.25
 CLOSED_DAYS = (10, 24)
+# How many stop buying something they used to, and how many of these the whole category; so many days after the first.
+# Nobody did so in the last eight months: what stopped then is planted by name.
+GIVES_UP_SHARE, WHOLE_CATEGORY_SHARE = 0.6, 0.4
+GIVES_UP_AFTER = (200, 490)
 # Whoever was closed needs something soon after.
 DAYS_UNTIL_BACK = 5
 # How the quantity of one order relates to the usual one.
@@ -40,6 +45,8 @@ class Habit:
     tastes: tuple[float, ...]
     forgets: frozenset[str]
     leaves_after: int | None
+    gives_up: frozenset[str]
+    gives_up_after: int
     closes_on: int | None
     closed_days: int
 
@@ -64,6 +71,7 @@ def habit_of(
     trigger, needed = staple_pair(customer.trade, catalogue)
     if rng.random() < 0.75:
         usual += [trigger, trigger] + ([needed, needed] if rng.random() < 0.92 else [])
+    gives_up = frozenset[str]() if part.situation else _given_up(seed, customer, usual, catalogue)
     rare = 4.0 if rng.random() < 0.15 and not part.situation else 1.0
     cadence = WORKING_DAYS_BETWEEN_ORDERS * rare * rng.lognormvariate(0, 0.45) / customer.weight**0.5
     return Habit(
@@ -77,9 +85,24 @@ def habit_of(
         tastes=tastes,
         forgets=frozenset(key for key in weights if rng.random() < 0.2),
         leaves_after=_leaves_after(customer, part, rng),
+        gives_up=gives_up,
+        gives_up_after=Random(f"{seed}:gives up on:{customer.id}").randint(*GIVES_UP_AFTER),
         closes_on=rng.randint(1, 365) if rng.random() < CLOSING_SHARE and not part.situation else None,
         closed_days=rng.randint(*CLOSED_DAYS),
     )
+
+
+def _given_up(seed: int, customer: Customer, usual: list[Product], catalogue: Catalogue) -> frozenset[str]:
+    """The families of which a customer buys nothing any more from some day on: what it took most often, or none."""
+    rng = Random(f"{seed}:gives up:{customer.id}")
+    if rng.random() >= GIVES_UP_SHARE:
+        return frozenset()
+    families = Counter(each.family.key for each in usual if not each.family.season)
+    first = families.most_common(1)[0][0] if families else ""
+    if rng.random() >= WHOLE_CATEGORY_SHARE:
+        return frozenset({first})
+    category = next((each.category for each in usual if each.family.key == first), "")
+    return frozenset(key for key, goods in catalogue.by_family.items() if goods[0].category == category)
 
 
 def _leaves_after(customer: Customer, part: Part, rng: Random) -> int | None:
@@ -123,7 +146,8 @@ def baskets(
                 return
             at = line.distance_of(reopens) + rng.random() * min(habit.cadence, DAYS_UNTIL_BACK)
             continue
-        chosen = _choose(day, habit, part, known, catalogue, rng)
+        given_up = habit.gives_up if (day - line.days[0]).days >= habit.gives_up_after else frozenset[str]()
+        chosen = _choose(day, habit, replace(part, refuses=part.refuses | given_up), known, catalogue, rng)
         chosen |= _staple(next(turns), day, part, rng)
         for product in chosen.values():
             if product.sku not in usual:

@@ -193,7 +193,6 @@ BILL: Bill = (
     (cost_rise_for_all, 2, ("Facility manager", "Workshop", "Landscaper")),
     (erosion_on_half, 4, ANY_TRADE),
     (poorer_mix, 3, ANY_TRADE),
-    (odd_discount, 4, ANY_TRADE),
     (bulk_buyer, 2, ANY_TRADE),
     (agreed_discount, 2, ANY_TRADE),
 )

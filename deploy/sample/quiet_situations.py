@@ -98,15 +98,18 @@ def season_over(scene: Scene) -> Part:
 
 
 def spend_halved(scene: Scene) -> Part:
-    """Comes as often as ever, and takes less than half."""
+    """Comes as often as ever, and takes less than a third."""
     return Part(
         "spend_halved",
         "spend_drop",
-        "orders as often as before, in less than half the quantities",
+        "orders as often as before, in less than a third of the quantities",
         since=scene.ago(110 + 5 * scene.number),
+        staples=scene.everyday(4),
+        staple_share=1.0,
         cadence=4,
+        regularity=6,
         size=2.5,
-        shrinks_to=0.35,
+        shrinks_to=0.25,
         kind="spend_drop",
     )
 

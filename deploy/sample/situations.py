@@ -30,6 +30,8 @@ STRICT_BILL: Bill = (
     (stopped_situations.dropped_item, 5, ANY_TRADE),
     (seasonal_situations.season_ahead, 4, ANY_TRADE),
     (seasonal_situations.slow_but_regular, 4, ("Electrician", "Facility manager", "Workshop")),
+    # Of its size, currency and channel there must be others to hold its prices against.
+    (margin_situations.odd_discount, 4, ANY_TRADE),
 )
 # Played by any ordinary account, some of them in pounds.
 BILL: Bill = (
@@ -71,7 +73,9 @@ def cast(seed: int, customers: tuple[Customer, ...], catalogue: Catalogue, last_
                 found.parts[customer.id] = part = maker(scene)
                 free.remove(customer)
                 if part.branch:
-                    branch = next(each for each in free if each.region is customer.region)
+                    branch = next(
+                        each for each in free if each.region is customer.region and each not in chosen
+                    )
                     free.remove(branch)
                     found.head_of[branch.id] = customer.id
                     found.parts[branch.id] = quiet_situations.branch_of(part)

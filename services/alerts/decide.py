@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
 
@@ -11,6 +11,8 @@ from services.alerts.policy import WHY_HELD, Candidate, EpisodeKey, Policy, Reas
 from shared.domain.signal import Severity
 
 BUCKETS = 100
+FLICKERS = timedelta(days=14)
+"""What is found of a day again so soon after it was no longer so has wavered about its threshold: it is not news."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Episode:
     product_id: int | None = None
     id: int | None = None
     is_open: bool = True
+    closed_at: datetime | None = None
     is_dismissed: bool = False
     snoozed_until: datetime | None = None
 
@@ -180,14 +183,17 @@ def _episodes(
 
 
 def episode_of(candidate: Candidate, past: Episode | None, holdout_percent: int, now: datetime) -> Episode:
-    """Return the open episode with this new evidence, or a new one when none is open or its time is over."""
+    """Return the open episode with this new evidence, or a new one when none is open or its time is over.
+
+    One that closed only lately hands on what was said of it, and whether it is left alone.
+    """
     quiet_after = now + candidate.episode_ttl
     if past is not None and past.is_open and now < past.quiet_after:
         value = past.value if past.notified_at else candidate.value
         return replace(past, last_seen_at=now, quiet_after=max(quiet_after, past.quiet_after), value=value)
     number = past.number + 1 if past else 1
     its_bucket = bucket(candidate, number)
-    return Episode(
+    opened = Episode(
         customer_id=candidate.customer_id,
         rep_id=candidate.rep_id,
         kind=candidate.kind,
@@ -201,6 +207,19 @@ def episode_of(candidate: Candidate, past: Episode | None, holdout_percent: int,
         value=candidate.value,
         product_id=candidate.product_id,
     )
+    if past is None or past.notified_at is None or not _flickers(candidate, past, now):
+        return opened
+    return replace(
+        opened,
+        notified_at=past.notified_at,
+        value=past.value,
+        holdout_bucket=past.holdout_bucket,
+        is_holdout=past.is_holdout,
+    )
+
+
+def _flickers(candidate: Candidate, past: Episode, now: datetime) -> bool:
+    return candidate.order_id is None and past.closed_at is not None and now - past.closed_at < FLICKERS
 
 
 def may_notify(episode: Episode, value: Decimal, growth: Decimal) -> Reason | None:

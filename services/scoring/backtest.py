@@ -130,6 +130,7 @@ def as_it_stood(whole: Facts, engine: Engine, as_of: datetime) -> Facts:
         owners=copied("owner", whole.owners),
         predictions=Predictions(engine, None, {}),
         agreements=None if whole.agreements is None else copied("agreed", whole.agreements),
+        substitutes=None if whole.substitutes is None else copied("substitute", whole.substitutes),
         assumptions=whole.assumptions,
     )
 

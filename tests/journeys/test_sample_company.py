@@ -354,23 +354,7 @@ def _is_found(found: set[tuple[str, str, str | None]], truth: Truth) -> bool:
     ) in found
 
 
-def of_kinds(short: dict[str, str]) -> list[Any]:
-    """The kinds of days; those that still fall short are expected to, with what keeps them."""
-    return [
-        pytest.param(kind, marks=pytest.mark.xfail(reason=short[kind], strict=True) if kind in short else ())
-        for kind in DAY_KINDS
-    ]
-
-
-MISSES = {
-    "spend_drop": "three of five: of one the drop is within two deviations, of another the model has no row",
-    "stopped_category": "none of five: so regular a buyer nearly always came back here, so a call wins little",
-    "discount_outlier": "none of four: of three there is no row to judge, the fourth stands out by 2.6 of 3 deviations",
-}
-FALLS_FOR = {"stopped_item": "two who took another variant instead"}
-
-
-@pytest.mark.parametrize("kind", of_kinds(MISSES))
+@pytest.mark.parametrize("kind", DAY_KINDS)
 def test_what_is_planted_for_days_and_merits_a_call_is_found(
     company: Company, found_of_days: set[tuple[str, str, str | None]], kind: str
 ) -> None:
@@ -384,7 +368,7 @@ def test_what_is_planted_for_days_and_merits_a_call_is_found(
     assert len(planted) - len(missed) >= RECALL * len(planted), missed
 
 
-@pytest.mark.parametrize("kind", of_kinds(FALLS_FOR))
+@pytest.mark.parametrize("kind", DAY_KINDS)
 def test_decoys_of_days_are_left_alone(
     company: Company, found_of_days: set[tuple[str, str, str | None]], kind: str
 ) -> None:

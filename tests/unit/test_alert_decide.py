@@ -285,6 +285,29 @@ def test_one_episode_speaks_once_even_when_two_orders_raise_it_together() -> Non
     assert verdicts(plan) == [(1, "suppressed", "notified_by_stronger_signal"), (2, "notify", "first_time")]
 
 
+@pytest.mark.parametrize(
+    ("days_ago", "value", "order_id", "reason"),
+    [
+        pytest.param(
+            2, 20, None, "within_repeat_interval", id="two days after it was no longer so: nothing new"
+        ),
+        pytest.param(2, 31, None, "much_more_money", id="two days after, and worth half as much again"),
+        pytest.param(20, 20, None, "first_time", id="weeks after: a new question"),
+        pytest.param(2, 20, 1, "first_time", id="on another order: a new question"),
+    ],
+)
+def test_what_flickers_about_its_threshold_is_not_told_again(
+    days_ago: int, value: int, order_id: int | None, reason: str
+) -> None:
+    past = an_episode(
+        is_open=False, closed_at=NOW - timedelta(days=days_ago), notified_at=NOW - timedelta(days=25)
+    )
+    found = a_candidate(order_id=order_id, occasion="customer:1:2011-02-28", value=Decimal(value))
+    plan = decide([found], a_policy(), history_of(past), NOW)
+    assert [each.reason.value for each in plan.decisions] == [reason]
+    assert [each.number for each in plan.episodes] == [2]
+
+
 def test_what_is_said_is_noted_in_its_episode() -> None:
     (episode,) = decide([a_candidate(value=Decimal(33))], a_policy(), History(), NOW).episodes
 

@@ -48,13 +48,24 @@ QUIET = {
     "a price that two others have too": [*pays(8), *others(), *(bought(n, ITEM, 30, price=8) for n in (20, 21))],
     "a larger quantity than the others buy": [*pays(8, quantity=48), *others()],
     "a price of four months ago": [*pays(8, days_ago=120), *others()],
-    "a fifth less on everything: their terms": together(
-        *([*pays(8, item=item), *others(item=item)] for item in SIX)
+    "a fifth less on everything, as three others of their size: the terms of some": together(
+        *(pays(8, item=item) + others(item=item) + others(8, item, range(20, 23)) for item in SIX)
+    ),
+    "a fifth less on four items: too few to speak of terms, and few buy them": together(
+        *([*pays(8, item=item), *others(item=item, accounts=range(2, 9))] for item in range(20, 24))
     ),
     "less than half: another pack, not a discount": [*pays(3), *others()],
     "a price within what others pay, which differs widely": [
         *pays(8), *(bought(n, ITEM, 30, price=7 + n / 3) for n in OTHERS)
     ],
+}  # fmt: skip
+EVERYTHING = "a fifth less on everything, with nobody else"
+FEW_BUY_EACH = "the same, where few others buy each item"
+TERMS = {
+    EVERYTHING: together(*([*pays(8, item=item), *others(item=item)] for item in SIX)),
+    FEW_BUY_EACH: together(
+        *(pays(8, item=item) + others(item=item, accounts=range(2 + item % 2, 14, 2)) for item in range(20, 32))
+    ),
 }  # fmt: skip
 
 
@@ -64,10 +75,33 @@ def rows():
     return judged(candidates, FIRES | QUIET)
 
 
+@pytest.fixture(scope="module")
+def of_terms():
+    """Every case of terms, judged among its own accounts: terms are held against everybody's."""
+    return {case: judged(candidates, {case: purchases})[case] for case, purchases in TERMS.items()}
+
+
 @pytest.mark.parametrize("case", FIRES)
 def test_it_finds(rows, case: str) -> None:
     assert rows[case]["found"]
     assert [item["product_id"] % APART for item in rows[case]["items"]] == [ITEM]
+
+
+@pytest.mark.parametrize("case", TERMS)
+def test_it_finds_terms_that_nobody_else_has(of_terms, case: str) -> None:
+    assert of_terms[case]["found"]
+    assert of_terms[case]["terms"] == pytest.approx(0.2, abs=0.01)
+    assert {item["product_id"] for item in of_terms[case]["items"]} >= set(SIX)
+
+
+def test_it_words_such_terms_beside_those_of_others(of_terms) -> None:
+    signal = tell(of_terms[EVERYTHING] | {"as_of": AS_OF, "assumptions": Assumptions()})
+    assert signal.headline == "Pays 20% less than accounts of their size"
+    assert signal.question == "Who agreed 20% off everything, and for what?"
+    assert signal.evidence[0].text == (
+        "They pay 20% less than others, the median of 6 items. Of 13 accounts that buy for about as much, three in four"
+        " get 0% or less."
+    )
 
 
 @pytest.mark.parametrize("case", QUIET)

@@ -36,6 +36,23 @@ def test_an_agreed_price_is_what_a_line_is_held_against() -> None:
     assert signal.evidence[2].text == "£7.00 a unit."
 
 
+A_LARGE_LINE = a_line(a_product(), quantity=1000, price=8, history=())
+"""Eight thousand, at the usual price: twenty lost is a quarter of a hundredth."""
+
+
+def test_a_loss_that_is_lost_in_a_large_order_is_no_message() -> None:
+    assert list(detect(facts(a_line(price=6, history=OWN), A_LARGE_LINE))) == []
+
+
+def test_a_loss_of_ten_corrections_is_told_however_large_the_order() -> None:
+    (signal,) = detect(facts(a_line(price=5, history=OWN), A_LARGE_LINE))
+    assert signal.stake == Decimal("30.00")
+
+
+def test_small_losses_of_one_order_matter_together() -> None:
+    assert len(list(detect(facts(*[a_line(price=6, history=OWN)] * 2, A_LARGE_LINE)))) == 2
+
+
 @pytest.mark.parametrize(
     "line",
     [

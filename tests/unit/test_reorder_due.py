@@ -14,7 +14,7 @@ from services.scoring.signals.reorder_due import KIND
 from tests.model_facts import AS_OF, Bought, facts_of
 
 TODAY = AS_OF.date()
-DUE, STOCKED_UP, NOT_YET, STOPPED, TWO_ITEMS, GONE = 1, 2, 3, 4, 5, 6
+DUE, STOCKED_UP, NOT_YET, STOPPED, TWO_ITEMS, GONE, UNSTEADY, NEARLY, SELDOM = 1, 2, 3, 4, 5, 6, 7, 8, 9
 
 
 def every(days: int, customer: int, *, last: int, product: int = 1, quantity: float = 10) -> Iterator[Bought]:
@@ -42,6 +42,12 @@ TRADE = [
     *every(28, TWO_ITEMS, last=29),
     *every(28, TWO_ITEMS, last=30, product=2, quantity=20),
     *every(28, GONE, last=120),
+    *(
+        Bought(UNSTEADY, TODAY - timedelta(days=ago), net=400.0)
+        for ago in (30, 33, 100, 104, 110, 180, 186, 260, 263, 266, 350)
+    ),
+    *every(28, NEARLY, last=27),
+    *every(60, SELDOM, last=61),
 ]
 
 
@@ -62,6 +68,9 @@ def rows() -> dict[int, dict[str, Any]]:
         pytest.param(STOPPED, None, id="three gaps late: stopped, and no longer due"),
         pytest.param(TWO_ITEMS, [2, 1], id="one point, the most money first"),
         pytest.param(GONE, None, id="the customer is no longer live"),
+        pytest.param(UNSTEADY, None, id="now within days, now after months: nobody can say when"),
+        pytest.param(NEARLY, None, id="due tomorrow"),
+        pytest.param(SELDOM, None, id="every two months: too seldom to be missed"),
     ],
 )
 def test_who_is_told_of(rows: dict[int, dict[str, Any]], customer: int, products: list[int] | None) -> None:

@@ -42,6 +42,16 @@ def test_a_drop_is_found_with_what_it_takes_away_and_the_chance_to_recover() -> 
     assert all(0 < row["p0"] < 1 and 0 < row["gain"] < 0.3 * row["revenue"] for row in rows.values())
 
 
+def test_who_orders_every_week_and_paused_for_ten_days_still_orders() -> None:
+    """Nobody is said to go quiet before 14 days of silence: until then a drop is theirs to tell."""
+    weekly = [
+        Bought(900, ago(days), net=20 if days <= 91 else 100) for days in range(690, 0, -6) if days > 10
+    ]
+    with facts_of([*trade(), *weekly]) as facts:
+        (piece,) = MODEL.build(facts)
+        assert 900 in {row["customer_id"] for row in facts.engine.rows(piece.rows)}
+
+
 def test_too_short_a_history_says_nothing() -> None:
     with facts_of([Bought(1, ago(days)) for days in range(150, 0, -14)]) as facts:
         assert list(MODEL.build(facts)) == []

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from random import Random
 
+import pytest
+
 from services.scoring.fit.models import reorder, stopped_item
 from tests.model_facts import AS_OF, Bought, facts_of
 
@@ -48,13 +50,55 @@ def test_what_nobody_buys_any_more_has_not_been_stopped_by_anyone() -> None:
         ] == []
 
 
+def told_of(customer: int, side: Iterator[Bought], substitutes: dict[int, int] | None = None) -> bool:
+    """Whether a customer who orders the staple every ten days, and this beside it, is found to have stopped it."""
+    staple = (Bought(customer, ago(days), product=STAPLE) for days in range(540, 0, -10))
+    with facts_of([*trade(), *staple, *side], substitutes=substitutes or {}) as facts:
+        (piece,) = stopped_item.MODEL.build(facts)
+        return customer in {row["customer_id"] for row in facts.engine.rows(piece.rows)}
+
+
+def side_of(customer: int, *spans: range, product: int = SIDE) -> Iterator[Bought]:
+    return (Bought(customer, ago(days), product=product) for span in spans for days in span)
+
+
+@pytest.mark.parametrize(
+    ("days", "is_told"),
+    [
+        pytest.param(range(80, 0, -20), False, id="that often since"),
+        pytest.param(range(80, 79, -1), True, id="once since"),
+        pytest.param(range(300, 90, -20), True, id="before, and no more"),
+    ],
+)
+def test_an_item_is_not_missed_where_its_substitute_is_taken_in_its_place(days: range, is_told: bool) -> None:
+    substitute = 3
+    bought = [*side_of(900, range(530, 90, -20)), *side_of(900, days, product=substitute)]
+    assert told_of(900, iter(bought), substitutes={SIDE: substitute}) == is_told
+
+
+@pytest.mark.parametrize(
+    ("spans", "is_told"),
+    [
+        pytest.param((range(540, 460, -10), range(355, 90, -10)), False, id="as a year ago"),
+        pytest.param((range(540, 90, -10),), True, id="unlike a year ago"),
+        pytest.param((range(350, 90, -10),), True, id="and a year ago it was not known yet"),
+    ],
+)
+def test_an_item_absent_at_this_time_of_the_year_is_out_of_season(
+    spans: tuple[range, ...], is_told: bool
+) -> None:
+    assert told_of(901, side_of(901, *spans)) == is_told
+
+
 def test_items_bought_often_and_lately_are_re_ordered_first() -> None:
     orders = [Bought(1, ago(days), product=10) for days in (20, 80, 140)]
     orders += [Bought(1, ago(days), product=11) for days in (300, 400, 500)]
     orders += [Bought(1, ago(30), product=12), Bought(2, ago(30), product=12)]
     with facts_of(orders) as facts:
         rows = facts.engine.rows(
-            reorder.best_of(facts).filter(lambda row: row.customer_id == 1).order_by("place")
+            reorder.best_of(facts, reorder.selling(facts))
+            .filter(lambda row: row.customer_id == 1)
+            .order_by("place")
         )
     assert [row["product_id"] for row in rows] == [10, 12, 11]
 

@@ -160,7 +160,7 @@ def waiting(
 _EPISODES = text(
     "SELECT episode.id, episode.customer_id, episode.rep_id, episode.kind, episode.subject, episode.number,"
     " episode.opened_at, episode.last_seen_at, episode.quiet_after, episode.holdout_bucket, episode.is_holdout,"
-    " episode.value, episode.notified_at, episode.product_id,"
+    " episode.value, episode.notified_at, episode.product_id, episode.closed_at,"
     " episode.closed_at IS NULL AS is_open, coalesce(latest.state = 'dismissed', false) AS is_dismissed,"
     " CASE WHEN latest.state = 'snoozed' THEN latest.snoozed_until END AS snoozed_until"
     " FROM unnest(CAST(:customers AS bigint[]), CAST(:reps AS bigint[]), CAST(:kinds AS text[]),"

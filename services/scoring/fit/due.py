@@ -1,4 +1,8 @@
-"""Due: what live customers take again and again, and would take again by now by their own gaps.
+"""Due: what live customers take again and again in a steady rhythm, and would have taken again by now.
+
+Steady are five days or more, not more than six weeks apart, whose gaps vary by no more than six tenths of their mean.
+On a gift wholesaler that leaves one list in seven of those worth a call, and of these twice as many are bought by half
+within 14 days (0.42 against 0.20, ten Mondays from September 2010).
 
 The chance is that of the customer's whole list: that half of it is bought within 14 days by itself, as often as lists
 of about the same pace were in the company's last twelve weeks.
@@ -10,14 +14,17 @@ from datetime import date, timedelta
 import ibis
 
 from services.scoring.effects import ASSUMED_MARGIN, EFFECTS
-from services.scoring.facts import DUE, FEW_PURCHASES
 from services.scoring.fit.calibration import bands, bins_of
 from services.scoring.fit.facts import Facts
 
 REMEMBERED_DAYS = 365
-LONGEST_GAP = 90
-LATEST = 3
-"""Gaps after which an item is no longer due, but stopped."""
+FEWEST_DAYS = 5
+LONGEST_GAP = 42
+STEADY = 0.6
+"""The standard deviation of the gaps beside their mean, at most: of what varies more nobody can say when it is due."""
+
+DUE, LATEST = 1.0, 2.0
+"""Gaps since the last from which an item is due, and from which it is no longer due, but bought elsewhere."""
 
 STOCKED_UP = 1.75
 """A last quantity of so many times the usual lasts that much longer."""
@@ -49,12 +56,12 @@ def due_items(facts: Facts) -> ibis.Table | None:
 
 
 def _days(facts: Facts) -> ibis.Table:
-    """Return what each customer bought of a product on a day, of those bought on four days or more."""
+    """Return what each customer bought of a product on a day, of those bought on five days or more."""
     bought = facts.accounts.filter(facts.accounts.base_net > 0)
     by_day = bought.group_by("customer_id", "product_id", "day").agg(
         quantity=bought.quantity.sum(), net=bought.base_net.sum()
     )
-    often = facts.history.filter(facts.history.days >= FEW_PURCHASES)
+    often = facts.history.filter(facts.history.days >= FEWEST_DAYS)
     active = facts.products.filter(facts.products.is_active)
     return by_day.semi_join(often, ["customer_id", "product_id"]).semi_join(active, "product_id")
 
@@ -65,6 +72,8 @@ def _due(facts: Facts, days: ibis.Table, moment: date) -> ibis.Table:
     known = days.filter(
         (days.day < today) & (days.day >= ibis.literal(moment - timedelta(days=REMEMBERED_DAYS)))
     )
+    earlier = ibis.window(group_by=["customer_id", "product_id"], order_by="day")
+    known = known.mutate(gap=known.day.delta(known.day.lag().over(earlier), unit="day").cast("float64"))
     usual = known.group_by("customer_id", "product_id").agg(
         days=known.count(),
         first=known.day.min(),
@@ -72,8 +81,9 @@ def _due(facts: Facts, days: ibis.Table, moment: date) -> ibis.Table:
         quantity=known.quantity.median(),
         unit_price=(known.net / known.quantity).median(),
         last_quantity=known.quantity.argmax(known.day),
+        spread=known.gap.std(),
     )
-    usual = usual.filter(usual.days >= FEW_PURCHASES)
+    usual = usual.filter(usual.days >= FEWEST_DAYS)
     span = usual.last_day.delta(usual["first"], unit="day").cast("int64")
     usual = usual.mutate(
         usual_days=span / (usual.days - 1),
@@ -91,7 +101,8 @@ def _due(facts: Facts, days: ibis.Table, moment: date) -> ibis.Table:
     live = bought.filter(bought.day >= ibis.literal(moment - timedelta(days=LIVE_WITHIN_DAYS)))
     selling = bought.filter(bought.day >= ibis.literal(moment - timedelta(days=SELLING_DAYS)))
     gone_by = usual.silent_days / (usual.usual_days * usual.lasts)
-    due = usual.filter((usual.usual_days <= LONGEST_GAP) & gone_by.between(float(DUE), LATEST))
+    steady = (usual.usual_days <= LONGEST_GAP) & (usual.spread <= STEADY * usual.usual_days)
+    due = usual.filter(steady & gone_by.between(DUE, LATEST))
     due = due.semi_join(live, "customer_id").semi_join(selling, "product_id")
     first = ibis.window(group_by="customer_id", order_by=[ibis.desc("revenue"), "product_id"])
     placed = due.mutate(place=ibis.row_number().over(first))

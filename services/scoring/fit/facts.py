@@ -87,6 +87,11 @@ SELECT coalesce(customer.merged_into_id, customer.id) AS customer_id, agreement.
 FROM price_agreement AS agreement LEFT JOIN customer ON customer.id = agreement.customer_id
 """
 
+# Said once, it holds both ways.
+_SUBSTITUTES = """
+SELECT product_id, substitute_id FROM product_substitute
+UNION SELECT substitute_id, product_id FROM product_substitute
+"""
 
 _NO_LIMIT = datetime(9999, 12, 31, tzinfo=UTC)
 
@@ -126,8 +131,8 @@ class Facts:
 
     `lines` are products sold and given back, `history` has a row per account and product, `order_days` one per
     customer and day, `owners` the rep of each customer that somebody looks after. Times are UTC without a zone, days
-    those of `zone`. `agreements` has what customers bought at prices agreed with them, and when these hold; None where
-    none was ever agreed. `assumptions` are the settings.
+    those of `zone`. `agreements` has what customers bought at prices agreed with them, and when these hold,
+    `substitutes` what stands in for a product; None where nobody ever told. `assumptions` are the settings.
     """
 
     engine: Engine
@@ -142,6 +147,7 @@ class Facts:
     owners: ibis.Table
     predictions: Predictions
     agreements: ibis.Table | None = None
+    substitutes: ibis.Table | None = None
     assumptions: Assumptions = field(default_factory=Assumptions)
     kept: dict[str, ibis.Table] = field(default_factory=dict)
 
@@ -202,6 +208,7 @@ def read_facts(
     orders, held = load("sales_order", _ORDERS), read_lines(engine, connection, begin, as_of)
     listed, customers = load("listed_product", _PRODUCTS), load("customer", _CUSTOMERS)
     owners, agreed = load("owner", _OWNERS), load("price_agreement", _AGREEMENTS)
+    substitutes = load("substitute", _SUBSTITUTES)
     connection.commit()
     lines = engine.keep("line", lines_of(held, orders))
     products = engine.keep("product", named(listed, held, orders))
@@ -223,6 +230,7 @@ def read_facts(
         agreements=engine.keep("agreed", agreements_of(history, customers, products, agreed))
         if engine.count(agreed)
         else None,
+        substitutes=substitutes if engine.count(substitutes) else None,
     )
 
 

@@ -24,6 +24,9 @@ ORDERS_ABSENT = 3
 STILL_BOUGHT_BY = 5
 """Others who bought it in the last 45 days: without them a fifth of what seems stopped is no longer sold."""
 
+YEAR = 364
+HALF = 0.5
+
 FEATURES = {
     "silent_days": -1, "gap": 0, "gaps_absent": -1, "days": 1, "orders_since": -1, "buyers": 0, "quarter": 0,
     "customer_days": 0, "customer_silent": 0, "share": 0,
@@ -102,6 +105,10 @@ def _standing(
             & (stood.silent_days >= GAPS_ABSENT * stood.gap)
         ),
     )
+    stopped = _without_last_year(absent, pairs, key)
+    if key == "product_id" and facts.substitutes is not None:
+        stopped = _without_substituted(stopped, pairs, facts.substitutes)
+    absent = engine.keep("absent_anew", stopped)
     visits = pairs.select("customer_id", visit="day").distinct()
     seen = absent.join(visits, "customer_id")
     seen = seen.filter(seen.visit < seen.moment)
@@ -139,6 +146,27 @@ def _standing(
         for name in numbers.column_names
     }
     return columns | _derived(columns), keys
+
+
+def _without_last_year(absent: ibis.Table, pairs: ibis.Table, key: str) -> ibis.Table:
+    """Leave out what was just as absent a year before, and then came back: its season is over."""
+    known_then = absent.filter(absent["first"] + YEAR <= absent["last"])
+    bought = pairs.select("customer_id", key, year_after=pairs.day + YEAR)
+    seen = known_then.join(bought, ["customer_id", key])
+    seen = seen.filter((seen.year_after > seen["last"] + seen.gap) & (seen.year_after < seen.moment))
+    pair = ["moment", "customer_id", key]
+    return absent.anti_join(known_then.anti_join(seen, pair), pair)
+
+
+def _without_substituted(absent: ibis.Table, pairs: ibis.Table, substitutes: ibis.Table) -> ibis.Table:
+    """Leave out items in whose place the customer has bought a substitute since, half as often or more."""
+    instead = pairs.join(substitutes, pairs.product_id == substitutes.substitute_id, rname="of_{name}")
+    instead = instead.select("customer_id", product_id="of_product_id", taken="day")
+    pair = ["moment", "customer_id", "product_id"]
+    taken = absent.join(instead, ["customer_id", "product_id"])
+    taken = taken.filter((taken.taken > taken["last"]) & (taken.taken < taken.moment))
+    often = taken.group_by(*pair).agg(gaps=(taken.silent_days / taken.gap).max(), days=taken.taken.nunique())
+    return absent.anti_join(often.filter(often.days >= HALF * often.gaps), pair)
 
 
 def _derived(stood: rhythm.Columns) -> rhythm.Columns:

@@ -1,9 +1,13 @@
-"""Discount outlier: a customer pays far less for an item than the accounts that buy like quantities of it.
+"""Discount outlier: a customer pays far less than the accounts that buy alike: for an item, or for all they buy.
 
 Compared are accounts in the same product, quantity band, channel and currency, six months, ten or more of them, one
 price each. A discount stands out when it is three robust deviations below the median price and three points beyond
-the upper quartile of discounts. Left out: a price that others have too (a break of the list, a clearance), what the
-customer's terms give them on everything, and what they have not bought for 90 days.
+the upper quartile of discounts. Left out: a price that others have too (a break of the list, a clearance), and what
+they have not bought for 90 days.
+
+What a customer's terms give them on everything is no discount of an item. The terms are the median discount over five
+items or more, each held against three accounts or more; the same test, at eight points, holds them against those of ten
+or more accounts that buy for about as much. Terms that others have too are no accident.
 """
 
 from collections.abc import Mapping
@@ -32,7 +36,7 @@ from services.scoring.corrections import (
 )
 from services.scoring.day_signals import Wording
 from services.scoring.facts import OrderFacts
-from services.scoring.price_gaps import CELL, QUARTER, Sales, priced
+from services.scoring.price_gaps import CELL, FEWEST_PEERS, QUARTER, Sales, priced
 from shared.domain.signal import Action, DaySignalKind, Episode, Evidence, Signal, Trigger
 
 PERIOD = 182
@@ -49,7 +53,14 @@ LEAST_DEVIATION = 0.01
 SHARED_BY = 2
 """A price that two others have too is no accident."""
 
-FEWEST_CELLS = 5
+SHARED_BY_SHARE = 0.02
+"""Of many accounts so large a share may have such terms, and each of them still stands apart."""
+
+TERMS_BEYOND_QUARTILE = 0.08
+"""Terms are rarely written down here, and size earns some: only what is far beyond the others' is asked about."""
+
+SAME_TERMS = 0.01
+FEWEST_ITEMS = 5
 MOST = 0.60
 """A discount beyond this is another pack or a wrong unit, not a price somebody gave."""
 
@@ -58,7 +69,9 @@ def candidates(facts: Sales, as_of: datetime) -> ibis.Table:
     """Return a row per customer who is comparable in some item: the items that stand out, and what they lose."""
     day = as_of.date()
     sales = priced(facts, day, YEAR)
-    cells = without_agreed(_cells(sales.filter(sales.age <= PERIOD)), facts.agreements, day)
+    compared = without_agreed(_compared(sales.filter(sales.age <= PERIOD)), facts.agreements, day)
+    compared = facts.keep("compared_price", lambda: compared)
+    cells = _judged(compared, facts.keep("account_terms", lambda: _terms(compared)))
     found = cells.filter(cells.fires)
     accounts = cells.group_by("customer_id").agg(
         currency=cells.currency.max(),
@@ -67,6 +80,7 @@ def candidates(facts: Sales, as_of: datetime) -> ibis.Table:
         score=cells.score.max(),
         loss=ibis.coalesce(cells.loss.sum(where=cells.fires), 0.0),
         found=cells.fires.any(),
+        **{name: cells[name].max(where=cells.is_apart) for name in _OF_TERMS},
     )
     rows = valued(
         accounts.join(usual_quarter(sales, float(facts.assumptions.margin)), "customer_id"), KIND.name
@@ -75,10 +89,11 @@ def candidates(facts: Sales, as_of: datetime) -> ibis.Table:
 
 
 _SHOWN = ("price", "median_price", "accounts", "quantity", "discount", "last_day", "right_price")
+_OF_TERMS = ("terms", "terms_items", "terms_accounts", "terms_quartile")
 
 
-def _cells(sales: ibis.Table) -> ibis.Table:
-    """Return a row per customer and cell: the discount on the median price, and how far it stands out."""
+def _compared(sales: ibis.Table) -> ibis.Table:
+    """Return a row per customer and cell that others buy in too: the price, and the discount on the median price."""
     own = sales.group_by("customer_id", *CELL).agg(
         price=sales.price.median(),
         quantity=sales.quantity.sum() * QUARTER / PERIOD,
@@ -88,15 +103,53 @@ def _cells(sales: ibis.Table) -> ibis.Table:
         age=sales.age.min(),
     )
     medians = own.group_by(*CELL).agg(median_price=own.price.median(), accounts=own.count())
-    rows = own.join(medians.filter(medians.accounts >= FEWEST_ACCOUNTS), list(CELL))
-    rows = rows.mutate(discount=1 - rows.price / rows.median_price)
-    spread = rows.group_by(*CELL).agg(
-        deviation=NORMAL * rows.discount.abs().median(), upper_quartile=rows.discount.quantile(0.75)
+    rows = own.join(medians.filter(medians.accounts >= FEWEST_PEERS), list(CELL))
+    return rows.mutate(discount=1 - rows.price / rows.median_price)
+
+
+def _terms(compared: ibis.Table) -> ibis.Table:
+    """Return per account with enough items its terms (the median of its discounts), and whether they stand apart.
+
+    They are held against those of accounts that buy for about as much money, within a factor of four.
+    """
+    rows = compared.filter(compared.discount <= MOST)
+    own = rows.group_by("customer_id").agg(
+        terms=ibis.greatest(rows.discount.median(), 0.0),
+        terms_items=rows.product_id.nunique(),
+        # at what others pay: who gets a discount is held against those who buy as much
+        size=((rows.quantity * rows.median_price * rows.rate).sum().log2() / 2).floor(),
     )
-    rows = rows.join(spread, list(CELL)).join(_sharers(rows), ["customer_id", *CELL])
-    terms = rows.group_by("customer_id").agg(cells=rows.count(), usual=rows.discount.median())
-    rows = rows.join(terms, "customer_id")
-    usual = ibis.ifelse(rows.cells >= FEWEST_CELLS, ibis.greatest(rows.usual, 0.0), 0.0)
+    own = own.filter(own.terms_items >= FEWEST_ITEMS)
+    usual = own.group_by("size").agg(usual_terms=own.terms.median(), terms_accounts=own.count())
+    both = own.join(usual, "size")
+    spread = both.group_by("size").agg(
+        deviation=NORMAL * (both.terms - both.usual_terms).abs().median(),
+        terms_quartile=both.terms.quantile(0.75),
+    )
+    both = both.join(spread, "size").select(*both.columns, "deviation", "terms_quartile")
+    lower = ibis.window(group_by="size", order_by=ibis.desc(both.terms), range=(None, SAME_TERMS))
+    sharers = both.count().over(lower) - 1
+    is_apart = (
+        (both.terms_accounts >= FEWEST_ACCOUNTS)
+        & (both.terms - both.usual_terms >= OUTLYING * ibis.greatest(both.deviation, LEAST_DEVIATION))
+        & (both.terms >= both.terms_quartile + TERMS_BEYOND_QUARTILE)
+        & (sharers < ibis.greatest(SHARED_BY, SHARED_BY_SHARE * both.terms_accounts))
+    )
+    return both.select("customer_id", "usual_terms", *_OF_TERMS, is_apart=is_apart)
+
+
+def _judged(compared: ibis.Table, terms: ibis.Table) -> ibis.Table:
+    """Add to the compared cells how far each stands out, and whether it fires.
+
+    Usual are the account's own terms; where these stand apart, those of the others.
+    """
+    spread = compared.group_by(*CELL).agg(
+        deviation=NORMAL * compared.discount.abs().median(), upper_quartile=compared.discount.quantile(0.75)
+    )
+    rows = compared.join(spread, list(CELL)).join(_sharers(compared), ["customer_id", *CELL])
+    rows = rows.left_join(terms, "customer_id").drop("customer_id_right")
+    rows = rows.mutate(is_apart=rows.is_apart.fill_null(ibis.literal(value=False)))
+    usual = ibis.ifelse(rows.is_apart, rows.usual_terms, rows.terms).fill_null(0.0)
     excess = rows.discount - usual
     rows = rows.mutate(
         score=excess / ibis.greatest(rows.deviation, LEAST_DEVIATION),
@@ -104,11 +157,15 @@ def _cells(sales: ibis.Table) -> ibis.Table:
         right_price=(rows.median_price * (1 - usual) + rows.price) / 2,
         excess=excess,
     )
-    fires = (
-        (rows.score >= OUTLYING)
+    stands_out = (
+        (rows.accounts >= FEWEST_ACCOUNTS)
+        & (rows.score >= OUTLYING)
         & (rows.excess >= rows.upper_quartile + BEYOND_QUARTILE)
-        & (rows.discount <= MOST)
         & (rows.sharers < SHARED_BY)
+    )
+    fires = (
+        (stands_out | rows.is_apart & (rows.excess >= BEYOND_QUARTILE))
+        & (rows.discount <= MOST)
         & (rows.age <= QUARTER)
     )
     return rows.mutate(fires=fires)
@@ -123,7 +180,9 @@ def _sharers(rows: ibis.Table) -> ibis.Table:
 def tell(row: Mapping[str, Any]) -> Signal:
     """Name the three items that lose most, with the customer's price and what others pay."""
     items, currency = row["items"], row["currency"]
-    worst = items[0]
+    worst, terms = items[0], row.get("terms")
+    if terms is not None:
+        return signal(row, _of_terms(row, terms))
     what = item_count(items)
     total = (
         f"At what accounts usually pay for such quantities, {what} would have come to about"
@@ -146,6 +205,32 @@ def tell(row: Mapping[str, Any]) -> Signal:
     return signal(row, words)
 
 
+def _of_terms(row: Mapping[str, Any], terms: float) -> Wording:
+    """Word a discount on everything: beside what accounts of their size get."""
+    items, currency = row["items"], row["currency"]
+    others = (
+        f"They pay {terms:.0%} less than others, the median of {row['terms_items']} items. Of {row['terms_accounts']}"
+        f" accounts that buy for about as much, three in four get {max(row['terms_quartile'], 0):.0%} or less."
+    )
+    total = (
+        f"At the terms of such accounts, {item_count(items)} would have come to about"
+        f" {money(lost(row), currency)} more in 90 days, at the pace of the last six months."
+    )
+    return Wording(
+        kind=KIND.name,
+        subject="prices",
+        shows_for=SHOWS_FOR,
+        cause="terms",
+        headline=f"Pays {terms:.0%} less than accounts of their size",
+        question=f"Who agreed {terms:.0%} off everything, and for what?",
+        evidence=(
+            Evidence("Their terms", others),
+            *by_item(items, lambda item: _item(item, currency)),
+            Evidence("Against the usual terms", total),
+        ),
+    )
+
+
 def _item(item: Mapping[str, Any], currency: str) -> str:
     return (
         f"{price(item['price'], currency)}, last on {on(item['last_day'])}; {item['accounts']} accounts buying like"
@@ -165,7 +250,7 @@ def ends(facts: OrderFacts, episode: Episode) -> None:
 
 KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     name="discount_outlier",
-    version="1",
+    version="2",
     trigger=Trigger.CUSTOMER_DAY,
     candidates=candidates,
     tell=tell,

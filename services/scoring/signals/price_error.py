@@ -2,10 +2,13 @@
 
 It is a mistake on the order: what is lost on this order alone is at stake. Prices of the list for the day and quantity,
 a price most others got, and agreed prices are no mistakes; what is below its floor is `below_floor`'s.
+
+It must matter: all such lines of the order together lose a hundredth of it, or ten times what a correction costs.
 """
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from services.scoring import prices
@@ -15,13 +18,23 @@ from services.scoring.prices import UsualPrice
 from services.scoring.value import THIS_ORDER, headline, shortened, valuation
 from shared.domain.signal import Action, Episode, Evidence, OrderSignalKind, Signal
 
+MATERIAL_SHARE = Decimal("0.01")
+MATERIAL_COSTS = 10
+"""What is lost on an order matters from this share of it on, or from so many times what a correction costs."""
+
 
 def detect(facts: OrderFacts) -> Iterator[Signal]:
-    """Find the lines whose price somebody may have got wrong."""
-    for line in facts.lines:
-        usual = _mistaken(facts, line)
-        if usual is not None:
+    """Find the lines whose price somebody may have got wrong, where that matters on the order."""
+    lines = [(line, usual) for line in facts.lines if (usual := _mistaken(facts, line)) is not None]
+    lost = sum((_lost(line, usual) for line, usual in lines), Decimal(0))
+    ordered = sum((each.base_net or Decimal(0) for each in facts.lines), Decimal(0))
+    if lost >= min(MATERIAL_SHARE * ordered, MATERIAL_COSTS * facts.assumptions.correction_cost):
+        for line, usual in lines:
             yield _signal(facts, line, usual)
+
+
+def _lost(line: LineFacts, usual: UsualPrice) -> Decimal:
+    return (usual.price - prices.base_price(line)) * line.line.quantity
 
 
 def _mistaken(facts: OrderFacts, line: LineFacts) -> UsualPrice | None:
@@ -49,7 +62,7 @@ def _signal(facts: OrderFacts, line: LineFacts, usual: UsualPrice) -> Signal:
     price = prices.base_price(line)
     worth = valuation(
         KIND.name,
-        (usual.price - price) * line.line.quantity,
+        _lost(line, usual),
         prices.UNAIDED,
         facts.assumptions,
         is_assumed=False,

@@ -1,4 +1,4 @@
-"""Reorder due: what a live customer takes again and again is due by its own gaps and not ordered yet.
+"""Reorder due: what a live customer takes in a steady rhythm is due by its own gaps and not ordered yet.
 
 One point a customer and day, summed, named by what weighs most. It is for whoever speaks with the customer anyway, or
 has time for a list: most of it comes by itself, so it is read in the inbox and no message is sent of it.
@@ -98,7 +98,7 @@ def ends(facts: OrderFacts, episode: Episode) -> str | None:
 
 KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     name="reorder_due",
-    version="1",
+    version="2",
     trigger=Trigger.CUSTOMER_DAY,
     candidates=candidates,
     tell=tell,

@@ -29,8 +29,8 @@ UNUSUAL = -1.0
 """Deviations below the usual from which a drop is looked at and learnt from; a kind may ask for more."""
 
 RECOVERED = 0.8
-IN_RHYTHM = 1.5
-"""Times the usual gap: who is silent for longer is going quiet, which says more."""
+IN_RHYTHM, IN_RHYTHM_DAYS = 1.5, 14
+"""Times the usual gap, and days at least: who is silent for longer is going quiet, which says more."""
 
 FEATURES = {
     "deviation": 1, "drop": -1, "usual_quarter": 0, "last_quarter": 0, "orders_before": 0, "orders_quarter": 1,
@@ -99,7 +99,8 @@ def _dropped(facts: Facts, moments: Sequence[date]) -> rhythm.Columns:
         }
         stood = stood | more
         dropped = fits & (stood["drop"] >= LEAST_DROP) & (stood["deviation"] <= UNUSUAL)
-        dropped &= (stood["orders_quarter"] > 0) & (stood["silent_days"] <= IN_RHYTHM * stood["gap"])
+        in_rhythm = stood["silent_days"] <= np.maximum(IN_RHYTHM * stood["gap"], IN_RHYTHM_DAYS)
+        dropped &= (stood["orders_quarter"] > 0) & in_rhythm
     return rhythm.select(stood, dropped)
 
 
