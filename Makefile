@@ -48,8 +48,8 @@ format: $(READY)  ## Format the code and fix what can be fixed safely
 bench: $(READY)  ## Measure, beside peers in the same run; writes docs/benchmarks.md. QUICK=1: a short trial
 	@$(BIN)/python -m bench $(if $(QUICK),--quick)
 
-quality: $(READY)  ## Judge the signals on real orders; writes docs/signal-quality.md. QUICK=1: a short trial; needs the reference data
-	@$(BIN)/python -m bench.quality $(if $(QUICK),--quick)
+quality: $(READY)  ## Judge the signals on real orders; writes docs/signal-quality.md. PART=drift: one part; QUICK=1: a short trial; needs the reference data
+	@$(BIN)/python -m bench.quality $(PART) $(if $(QUICK),--quick)
 
 realday: $(READY)  ## Play one real day from import to mail; needs the reference data (TIPOFF_REFERENCE)
 	@$(BIN)/python -m bench.real_day

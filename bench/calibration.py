@@ -65,7 +65,9 @@ def walk_orders(url: str, days: Sequence[str], end: datetime, zone: str, currenc
         for moment in moments:
             week = [moment + timedelta(days=step) for step in range(WEEK)]
             with Database(url, UNHURRIED).transaction() as opened:
-                orders = PastOrders(opened, kinds, models, currency, fit_every=timedelta(days=WEEK))
+                orders = PastOrders(
+                    opened, kinds, models, currency, fit_every=timedelta(days=WEEK), with_alone=True
+                )
                 for judged in backtest.walk(whole, [], week, orders=orders.judge):
                     for each in judged:
                         rows[each.kind].append(replace(each, day=moment.date()))

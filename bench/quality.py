@@ -192,23 +192,19 @@ def _chances(run: Run, page: Section) -> None:
     held, christmas = ([day for day in some if day in days] for some in (HELD, CHRISTMAS))
     url = run.company.stack.database_url
     walked = calibration.walk(url, days, END, ZONE, CURRENCY)
-    of_orders = calibration.walk_orders(url, days, END, ZONE, CURRENCY)
     page.add(
         "Each kind states a chance: that the good outcome (they order again, buy it, spend as before) comes by",
         "itself. Here are tenths of what was stated, lowest first, of 30 outcomes or more, beside what was seen.",
         "A tenth is good where the 95 % interval of seen / stated meets 0.8 to 1.25.",
         "",
-        f"Pooled over {held[0]} to {held[-1]}; of kinds that look at orders, all orders of the weeks that begin then.",
+        f"Pooled over {held[0]} to {held[-1]}.",
         "No history here reaches a year back, and what comes after the first Christmas is not like what came before:",
         f"{' and '.join(christmas)} run into it, the product marks such chances *estimated*, and they stand apart.",
         "`below_floor`, `price_error`, `margin_erosion`, `discount_outlier` and `cost_not_passed_on` state the chances",
         "of the documentation, *estimated*: these orders have no costs and no corrections to learn from.",
         "",
     )
-    for kind, walk in [(kind, each) for each in (walked, of_orders) for kind in each.kinds]:
-        _tenths(page, kind, calibration.of_walk(walk, kind, held), {
-            day: calibration.of_walk(walk, kind, {day}) for day in christmas
-        })  # fmt: skip
+    _walked(page, walked, held, christmas)
     for kind in ("reorder_due", "cross_sell"):
         stated = item_lists.stated(run.file, run.export, kind, days)
         _tenths(
@@ -220,10 +216,30 @@ def _chances(run: Run, page: Section) -> None:
     _overlap(page, walked, held[-1])
 
 
+def _orders(run: Run, page: Section) -> None:
+    """Write the same of the kinds that look at orders."""
+    days = CUTOFFS[2:4] if run.quick else CUTOFFS
+    held, christmas = ([day for day in some if day in days] for some in (HELD, CHRISTMAS))
+    walked = calibration.walk_orders(run.company.stack.database_url, days, END, ZONE, CURRENCY)
+    page.add(
+        "All orders of the weeks that begin on the same days, each judged on what was known when it came, by models of",
+        "the first morning. `basket_gap` and `up_sell` state one chance each, *estimated*.",
+        "",
+    )
+    _walked(page, walked, held, christmas)
+
+
+def _walked(page: Section, walked: Walk, held: Sequence[str], christmas: Sequence[str]) -> None:
+    tenths = {kind: calibration.of_walk(walked, kind, held) for kind in walked.kinds}
+    for kind, pooled in tenths.items():
+        if pooled:
+            _tenths(page, kind, pooled, {day: calibration.of_walk(walked, kind, {day}) for day in christmas})
+    few = [kind for kind, pooled in tenths.items() if not pooled]
+    if few:
+        page.add(f"Fewer than 30 outcomes on these days: {', '.join(few)}.", "")
+
+
 def _tenths(page: Section, kind: str, held: Sequence[Group], christmas: dict[str, Sequence[Group]]) -> None:
-    if not held:
-        page.add(f"### {kind}", "", "Fewer than 30 outcomes on these days.", "")
-        return
     good = sum(each.is_good for each in held)
     apart = "; ".join(
         f"{day} (estimated): {sum(each.is_good for each in some)} of {len(some)}"
@@ -320,6 +336,7 @@ PARTS: dict[str, Callable[[Run, Section], None]] = {
     "fit": _fit,
     "drift": _drift,
     "chances": _chances,
+    "orders": _orders,
     "items": _items,
     "margin": _margin,
     "companies": _companies,
@@ -331,6 +348,7 @@ TITLES = {
     "fit": "How long a fit takes",
     "drift": "Who goes quiet",
     "chances": "Chances: stated and seen",
+    "orders": "Chances of the kinds that look at orders",
     "items": "Lists of items, and stopped items",
     "margin": "Margin creep",
     "companies": "Other companies",

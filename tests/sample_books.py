@@ -8,15 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from deploy.sample import SampleFiles, generate
+from deploy.sample import SampleFiles
 from deploy.sample.pricing import LIST_RATES
 
-TODAY = date(2026, 11, 22)
+TODAY = date(2026, 11, 22)  # a Sunday: the last day is a Saturday
 LAST_DAY = date(2026, 11, 21)
 Truth = dict[str, Any]
 
@@ -137,10 +135,3 @@ def bought(row: dict[str, str]) -> Bought:
         net / quantity,
         listed,
     )
-
-
-@cache
-def books() -> Books:
-    """The books of the company of seed 7, written and read once in each process."""
-    with TemporaryDirectory() as folder:
-        return Books(generate(Path(folder), TODAY, 7))

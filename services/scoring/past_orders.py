@@ -38,7 +38,8 @@ NOBODY_KNOWS = Seen(None, None, None, None)
 class PastOrders:
     """Judges the orders of one day after another, inside one transaction. Nothing is kept in the database.
 
-    Models are fitted when those there are have become `fit_every` old.
+    Models are fitted when those there are have become `fit_every` old. Mentions without a reason for a message count
+    `with_alone` only: to judge their chances.
     """
 
     connection: Connection
@@ -46,6 +47,7 @@ class PastOrders:
     models: Mapping[str, Model]
     base_currency: str
     fit_every: timedelta = timedelta(0)
+    with_alone: bool = False
     _newest: FitFacts | None = None
     _fitted_at: datetime | None = None
     _open: dict[_EpisodeKey, Episode] = field(default_factory=dict)
@@ -75,7 +77,8 @@ class PastOrders:
     def _found(self, order: ResolvedOrder, facts: OrderFacts) -> list[tuple[Signal, int, bool]]:
         """Return the signals of an order worth keeping, and whether each opens an episode; close those it answers."""
         reason = detect.skip_reason(order.order, order.customer, facts.as_of, has_rate=order.rate is not None)
-        signals = () if reason is not None else detect.detect(self.kinds, facts).signals
+        seen = detect.NOTHING_FOUND if reason is not None else detect.detect(self.kinds, facts)
+        signals = seen.signals + seen.alone if self.with_alone else seen.signals
         mine = {key: each for key, each in self._open.items() if key[1] == facts.customer.id}
         keys = dict(enumerate(mine))
         ended = detect.ended(

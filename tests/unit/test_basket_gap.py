@@ -30,7 +30,7 @@ def test_a_usual_item_that_is_due_and_missing() -> None:
     assert signal.subject == f"product:{BIT}"
     assert signal.headline == "No Drill bit, usually on 5 of 5 orders"
     assert signal.stake == Decimal("20.00")  # ten at 5, 40 % margin
-    assert signal.value == Decimal("4.76")  # of 30 in 100 unaided, 54 when asked
+    assert signal.value == Decimal("2.64")  # of 10 in 100 unaided, 23 when asked
     assert signal.question == "Shall we add the usual 10 of Drill bit?"
     assert [each.text for each in signal.evidence] == [
         "On 5 of 5 orders, usually 10; last 7 days ago.",

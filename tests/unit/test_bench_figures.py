@@ -2,15 +2,14 @@
 
 import csv
 from collections import Counter
-from datetime import UTC, date, datetime
-from pathlib import Path
+from datetime import UTC, datetime
 
 import pytest
 
 from bench.end_to_end import Run
 from bench.figures import Figure, Goal, document
 from bench.load_client import made_orders
-from deploy.sample import generate
+from deploy.sample import SampleFiles
 
 
 def test_a_run_that_slows_down_shows_it_in_its_thirds() -> None:
@@ -24,12 +23,11 @@ def test_a_run_that_slows_down_shows_it_in_its_thirds() -> None:
     assert not Run(run.posted, {"0": 0.1}).is_whole
 
 
-def test_no_customer_gets_the_same_product_below_cost_twice(tmp_path: Path) -> None:
-    generate(tmp_path, date(2026, 3, 2), seed=7)
-    with (tmp_path / "products.csv").open() as file:
+def test_no_customer_gets_the_same_product_below_cost_twice(sample: SampleFiles) -> None:
+    with sample.products.open() as file:
         list_price = {row["id"]: float(row["list_price"]) for row in csv.DictReader(file)}
     planted: Counter[tuple[str, str]] = Counter()
-    for order in made_orders(tmp_path, 3000, prefix="o", start=10_000, below_cost=True):
+    for order in made_orders(sample.products.parent, 3000, prefix="o", start=10_000, below_cost=True):
         assert len({line["sku"] for line in order["lines"]}) == 10
         for line in order["lines"]:
             if float(line["unit_price"]) < 0.5 * list_price[line["sku"]]:

@@ -35,6 +35,16 @@ def test_finds_the_parameters_customers_were_made_by() -> None:
     assert found.a / (found.a + found.b) == pytest.approx(0.25, abs=0.04)
 
 
+def test_says_that_all_are_alive_where_nobody_drops_out() -> None:
+    chance = np.random.default_rng(3)
+    repeats = chance.poisson(chance.gamma(8, 1 / 2, size=2000) * 10) + 1
+    age = np.full(2000, 52.0)
+    recency = age - chance.exponential(0.5, size=2000)
+    found = fit(repeats, recency, age)
+    assert found.log_likelihood(repeats, recency, age).sum() < 0
+    assert float(np.mean(found.alive(repeats, recency, age))) > 0.95
+
+
 def _history(chance: np.random.Generator) -> tuple[float, float, float]:
     """One customer of r .8, alpha 5, a 1, b 3, seen for a year: repeats, recency, age."""
     rate, drop = chance.gamma(0.8, 1 / 5), chance.beta(1, 3)

@@ -13,14 +13,9 @@ import pytest
 from deploy.sample import SampleFiles, generate
 from deploy.sample.company import found_company
 from deploy.sample.situations import BILL, STRICT_BILL
+from tests.sample_books import TODAY
 
-TODAY = date(2026, 11, 22)  # a Sunday: the last day is a Saturday
 Row = dict[str, str]
-
-
-@pytest.fixture(scope="module")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> SampleFiles:
-    return generate(tmp_path_factory.mktemp("sample"), TODAY, 7)
 
 
 def rows(path: Path) -> list[Row]:

@@ -6,13 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests import sample_books
 from tests.sample_books import LAST_DAY, Books, Truth, gaps, order_days
-
-
-@pytest.fixture(scope="module")
-def books() -> Books:
-    return sample_books.books()
 
 
 def share_of_orders(books: Books, truth: Truth) -> float:

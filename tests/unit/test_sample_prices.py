@@ -8,15 +8,9 @@ from statistics import fmean, median
 import pytest
 
 from deploy.sample.price_situations import FLOOR_MARGIN
-from tests import sample_books
 from tests.sample_books import LAST_DAY, Books, Bought, Truth
 
 QUARTER = timedelta(days=91)
-
-
-@pytest.fixture(scope="module")
-def books() -> Books:
-    return sample_books.books()
 
 
 def usual_price(books: Books, truth: Truth) -> Decimal:

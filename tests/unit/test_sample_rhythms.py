@@ -5,18 +5,10 @@ from datetime import timedelta
 from decimal import Decimal
 from statistics import fmean, median, variance
 
-import pytest
-
-from tests import sample_books
 from tests.sample_books import LAST_DAY, Books, Bought, gaps, order_days
 
 YEAR = timedelta(days=364)
 QUARTER = timedelta(days=91)
-
-
-@pytest.fixture(scope="module")
-def books() -> Books:
-    return sample_books.books()
 
 
 def value(lines: list[Bought]) -> Decimal:

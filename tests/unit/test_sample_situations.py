@@ -10,13 +10,7 @@ from typing import Any
 import pytest
 
 from deploy.sample.trades import STAPLE_PAIRS
-from tests import sample_books
 from tests.sample_books import LAST_DAY, Books, Bought
-
-
-@pytest.fixture(scope="module")
-def books() -> Books:
-    return sample_books.books()
 
 
 def test_eroding_accounts_pay_less_for_the_same_goods_than_before(books: Books) -> None:

@@ -5,7 +5,6 @@ from decimal import Decimal
 
 import pytest
 
-from tests import sample_books
 from tests.sample_books import LAST_DAY, Books
 
 KINDS = (
@@ -22,11 +21,6 @@ KINDS = (
     "discount_outlier",
     "cost_not_passed_on",
 )
-
-
-@pytest.fixture(scope="module")
-def books() -> Books:
-    return sample_books.books()
 
 
 @pytest.mark.parametrize("kind", KINDS)

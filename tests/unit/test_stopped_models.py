@@ -53,7 +53,7 @@ def test_what_nobody_buys_any_more_has_not_been_stopped_by_anyone() -> None:
 def told_of(customer: int, side: Iterator[Bought], substitutes: dict[int, int] | None = None) -> bool:
     """Whether a customer who orders the staple every ten days, and this beside it, is found to have stopped it."""
     staple = (Bought(customer, ago(days), product=STAPLE) for days in range(540, 0, -10))
-    with facts_of([*trade(), *staple, *side], substitutes=substitutes) as facts:
+    with facts_of([*trade(), *staple, *side], substitutes=substitutes or {}) as facts:
         (piece,) = stopped_item.MODEL.build(facts)
         return customer in {row["customer_id"] for row in facts.engine.rows(piece.rows)}
 
@@ -96,7 +96,9 @@ def test_items_bought_often_and_lately_are_re_ordered_first() -> None:
     orders += [Bought(1, ago(30), product=12), Bought(2, ago(30), product=12)]
     with facts_of(orders) as facts:
         rows = facts.engine.rows(
-            reorder.best_of(facts).filter(lambda row: row.customer_id == 1).order_by("place")
+            reorder.best_of(facts, reorder.selling(facts))
+            .filter(lambda row: row.customer_id == 1)
+            .order_by("place")
         )
     assert [row["product_id"] for row in rows] == [10, 12, 11]
 

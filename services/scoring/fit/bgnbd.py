@@ -63,11 +63,21 @@ class BgNbd:
         return expected_alive * self.alive(repeats, recency, age)
 
 
+MOST = 10.0
+"""Logarithms of parameters stay within this: where nobody drops out, b goes to infinity and rounding errors win."""
+
+
 def fit(repeats: Array, recency: Array, age: Array) -> BgNbd:
     """Return the parameters that make these customers likeliest."""
 
     def loss(logarithms: Array) -> float:
-        return -float(np.sum(BgNbd(*np.exp(logarithms)).log_likelihood(repeats, recency, age)))
+        return -float(np.mean(BgNbd(*np.exp(logarithms)).log_likelihood(repeats, recency, age)))
 
-    found = minimize(loss, np.log([1.0, 10.0, 1.0, 3.0]), method="Nelder-Mead", options={"maxiter": 2000})
+    found = minimize(
+        loss,
+        np.log([1.0, 10.0, 1.0, 3.0]),
+        method="L-BFGS-B",
+        bounds=[(-MOST, MOST)] * 4,
+        options={"ftol": 1e-12, "gtol": 1e-7},
+    )
     return BgNbd(*(float(each) for each in np.exp(found.x)))

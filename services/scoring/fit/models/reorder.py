@@ -7,7 +7,7 @@ alone does not tell the tenth item of somebody who left from the fortieth of som
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import ibis
@@ -67,7 +67,8 @@ def build(facts: Facts) -> Iterator[Derived]:
         unit_price=(facts.accounts.base_net / facts.accounts.quantity).median(),
         span=facts.accounts.day.max().delta(facts.accounts.day.min(), unit="day"),
     )
-    listed = facts.engine.keep("reorder", _described(facts, best_of(facts)))
+    sold = facts.engine.keep("selling", selling(facts))
+    listed = facts.engine.keep("reorder", _described(facts, best_of(facts, sold), sold))
     joined = listed.join(usual, ["customer_id", "product_id"])
     yield Derived(
         "reorder_item",
@@ -89,14 +90,14 @@ def build(facts: Facts) -> Iterator[Derived]:
         yield Derived("reorder_due", due)
 
 
-def best_of(facts: Facts) -> ibis.Table:
-    """Return customer_id, product_id, score and place (from 0) of each customer's best items."""
+def best_of(facts: Facts, sold: ibis.Table) -> ibis.Table:
+    """Return customer_id, product_id, score and place (from 0) of each customer's best items. `sold`: `selling`."""
     bought = facts.accounts.select("customer_id", "product_id", "day").distinct()
     age = ibis.literal(facts.today).delta(bought.day, unit="day")
     own = bought.group_by("customer_id", "product_id").agg(
         own=ibis.literal(0.5).pow(age / HALF_LIFE_DAYS).sum().round(9)
     )
-    scored = own.left_join(selling(facts), "product_id").drop("product_id_right")
+    scored = own.left_join(sold, "product_id").drop("product_id_right")
     scored = scored.mutate(score=(scored.own * (scored.buyers.fill_null(0) + 1).pow(POPULARITY)).round(9))
     first = ibis.window(group_by="customer_id", order_by=[ibis.desc("score"), "product_id"])
     placed = scored.mutate(place=ibis.row_number().over(first))
@@ -109,7 +110,7 @@ def selling(facts: Facts) -> ibis.Table:
     return lately.group_by("product_id").agg(buyers=lately.customer_id.nunique())
 
 
-def _described(facts: Facts, listed: ibis.Table) -> ibis.Table:
+def _described(facts: Facts, listed: ibis.Table, sold: ibis.Table) -> ibis.Table:
     """Add what is known of each listed item and its customer on that morning (`FEATURES`)."""
     accounts, today = facts.accounts, ibis.literal(facts.today)
     customers = accounts.group_by("customer_id").agg(
@@ -119,7 +120,7 @@ def _described(facts: Facts, listed: ibis.Table) -> ibis.Table:
         customer_since=today.delta(accounts.day.min(), unit="day"),
     )
     known = listed.join(facts.history, ["customer_id", "product_id"]).join(customers, "customer_id")
-    known = known.left_join(selling(facts), "product_id").drop("product_id_right")
+    known = known.left_join(sold, "product_id").drop("product_id_right")
     span = known.last_day.delta(known.first_day, unit="day")
     return known.mutate(
         buyers=known.buyers.fill_null(0),
@@ -152,15 +153,17 @@ def _learn(facts: Facts, first: date) -> Chance:
 
 def _offers(facts: Facts, quarter: int) -> pa.Table:
     """Return what would have been listed so many quarters ago, with `hit` where it was bought in the 90 days after."""
-    earlier = before(facts, facts.as_of - HORIZON * quarter)
-    until = facts.as_of - HORIZON * (quarter - 1)
+    moment = facts.as_of - HORIZON * quarter
+    lately = replace(facts, lines=facts.lines.filter(facts.lines.told_at >= naive(moment - SELLING)))
+    sold = facts.engine.keep("earlier_selling", selling(before(lately, moment)))
+    parts = 1 + facts.engine.count(facts.accounts.select("customer_id").distinct()) // LEARNT_CUSTOMERS
+    some = replace(facts, lines=facts.lines.filter(facts.lines.customer_id % parts == 0))
+    earlier = before(some, moment)
+    listed = _described(earlier, best_of(earlier, sold), sold)
     later = facts.accounts.filter(
-        (facts.accounts.at >= naive(earlier.as_of)) & (facts.accounts.at < naive(until))
+        (facts.accounts.at >= naive(moment)) & (facts.accounts.at < naive(moment + HORIZON))
     )
     bought = later.select("customer_id", "product_id").distinct().mutate(hit=1)
-    parts = 1 + facts.engine.count(facts.accounts.select("customer_id").distinct()) // LEARNT_CUSTOMERS
-    listed = best_of(earlier)
-    listed = _described(earlier, listed.filter(listed.customer_id % parts == 0))
     offers = listed.left_join(bought, ["customer_id", "product_id"])
     rows = offers.order_by("customer_id", "product_id").select(*FEATURES, hit=offers.hit.fill_null(0))
     return facts.engine.stream(rows).read_all()
