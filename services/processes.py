@@ -2,7 +2,6 @@
 
 import importlib
 import importlib.metadata
-import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -23,7 +22,11 @@ if TYPE_CHECKING:
     from services.cli import Context
 
 SERVICES = ("ingest", "scoring", "alerts")
-QUEUES = {"scoring": "services.scoring.jobs", "alerts": "services.alerts.jobs"}
+QUEUES = {
+    "scoring": ("services.scoring.jobs", "services.scoring.nightly"),
+    "alerts": ("services.alerts.jobs",),
+}
+SCHEDULES = {"scoring": "services.scoring.schedule", "alerts": "services.alerts.jobs"}
 PORTS = {"ingest": 8001, "scoring": 8002, "alerts": 8003}
 WORKER_PORTS = {"scoring": 9101, "alerts": 9102}
 
@@ -47,8 +50,7 @@ class Address(click.ParamType[tuple[str, int]]):
 
 def _open(name: str, settings: Settings) -> Metrics:
     """Begin this process's logs and metrics."""
-    is_json = not sys.stderr.isatty() if settings.json_logs is None else settings.json_logs
-    logs.configure(name, json=is_json)
+    logs.configure(name, json=settings.json_logs)
     return Metrics(name, importlib.metadata.version("tipoff"))
 
 
@@ -104,15 +106,20 @@ def work(context: "Context", queue: str, address: tuple[str, int] | None) -> Non
     host, port = address or ("127.0.0.1", WORKER_PORTS[queue])
     _show_metrics(metrics, host, port)
     notifier = Notifier(_redis_of(settings))
-    jobs = importlib.import_module(QUEUES[queue])
+    jobs = [importlib.import_module(each) for each in QUEUES[queue]]
+    schedule = importlib.import_module(SCHEDULES[queue])
     clock = business_clock(settings.business_time, settings.business_begun, settings.business_rate)
     worker = Worker(
         queue,
         database,
-        jobs.handlers(database, settings, clock, metrics, notifier.notify),
+        [
+            handler
+            for each in jobs
+            for handler in each.handlers(database, settings, clock, metrics, notifier.notify)
+        ],
         _redis_of(settings),
         metrics.count,
-        jobs.periodic(settings, clock),
+        schedule.periodic(settings, clock),
     )
     worker.run()
     notifier.close()

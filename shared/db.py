@@ -48,6 +48,7 @@ class Database:
     """A pool of connections to PostgreSQL, opened when first used."""
 
     def __init__(self, url: str, timeouts: Timeouts, *, pool_size: int = 5, prepare: bool = True) -> None:
+        self.url = url
         options = {
             "statement_timeout": timeouts.statement,
             "lock_timeout": timeouts.lock,

@@ -30,8 +30,9 @@ _SECRETS = re.compile(
 )
 
 
-def configure(service: str, *, json: bool, stream: TextIO | None = None) -> None:
-    """Send every log of this process to one stream (standard error), from level INFO."""
+def configure(service: str, *, json: bool | None, stream: TextIO | None = None) -> None:
+    """Send every log of this process to one stream (standard error), from level INFO. None: JSON but for a terminal."""
+    json = not sys.stderr.isatty() if json is None else json
     output.to(stream or sys.stderr)
     handler = logging.StreamHandler(output)
     handler.setFormatter(JsonLines(service) if json else PlainLines(service))

@@ -69,6 +69,9 @@ class Handler:
     hung_after: timedelta | None = timedelta(minutes=30)
     """A batch that runs longer counts as hung, and its lease is not renewed. None: renewed while the process lives."""
 
+    is_slow: bool = False
+    """Done beside the others, in a thread of its own: nobody waits for it."""
+
     def delay_after(self, attempts: int) -> timedelta:
         """Return how long to wait after that many failed attempts."""
         return self.retry[min(attempts, len(self.retry)) - 1]

@@ -1,7 +1,8 @@
 """A worker process: does the tasks of one queue when RQ wakes it up, and polls PostgreSQL when Redis is away.
 
 The main thread waits for notifications, or polls. A second thread sweeps: it puts periodic tasks, notifies when tasks
-are overdue, and does them itself when no worker came. A third renews the leases of running batches.
+are overdue, and does them itself when no worker came. A third renews the leases of running batches. A fourth does slow
+tasks, which nobody waits for.
 """
 
 import logging
@@ -54,19 +55,30 @@ class Worker:
         self._redis_url = redis_url
         self._periodic: tuple[Periodic, ...] = (*periodic, partial(tasks.prune, older_than=KEEP_DONE))
         self._tick = min([1.0, *(handler.lease.total_seconds() / 4 for handler in handlers)])
-        self.drainer = Drainer(database, handlers, count)
+        self.drainer = Drainer(database, [each for each in handlers if not each.is_slow], count)
+        self._slow = Drainer(database, [each for each in handlers if each.is_slow], count)
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT; a running batch is completed first, or released after ten seconds."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.drainer.stop())
-        sweeper = threading.Thread(target=self._sweep, name="sweeper", daemon=True)
-        sweeper.start()
+            signal.signal(number, lambda *_: self._stop())
+        others = [
+            threading.Thread(target=self._sweep, name="sweeper", daemon=True),
+            threading.Thread(target=self._work_slowly, name="slow", daemon=True),
+        ]
+        for each in others:
+            each.start()
         threading.Thread(target=self._renew, name="leases", daemon=True).start()
         self._serve()
-        sweeper.join()
+        for each in others:
+            each.join()
         with suppress(*DATABASE_ERRORS):  # else the next worker waits until the leases expire
             self.drainer.recover_leases()
+            self._slow.recover_leases()
+
+    def _stop(self) -> None:
+        self.drainer.stop()
+        self._slow.stop()
 
     def _serve(self) -> None:
         """Drain at each notification. While Redis is away, poll PostgreSQL and try Redis again now and then."""
@@ -89,13 +101,25 @@ class Worker:
             time.sleep(self._tick)
             try:
                 self.drainer.renew_leases()
+                self._slow.renew_leases()
             except DATABASE_ERRORS as error:
                 self.drainer.note_database(error)
         log.warning("released what was running: it took too long to complete")
         try:
             self.drainer.release_running()
+            self._slow.release_running()
         finally:
             os._exit(0)
+
+    def _work_slowly(self) -> None:
+        """Look for slow tasks now and then, and do them."""
+        while self._slow.kinds and not self._slow.is_stopping:
+            time.sleep(SWEEP_SECONDS)
+            try:
+                if self._is_overdue(self._slow, timedelta()):
+                    self._slow.drain()
+            except DATABASE_ERRORS as error:
+                self._slow.note_database(error)
 
     def _sweep(self) -> None:
         """Put periodic tasks, notify of overdue ones, and do them here when no worker has for two seconds."""
@@ -108,10 +132,7 @@ class Worker:
                 if time.monotonic() - periodic_at > PERIODIC_SECONDS:
                     periodic_at = time.monotonic()
                     self._put_periodic()
-                self.drainer.recover_leases()
-                with self._database.autocommit() as connection:
-                    is_overdue = tasks.overdue(connection, self.drainer.kinds, OVERDUE)
-                if not is_overdue:
+                if not self._is_overdue(self.drainer, OVERDUE):
                     quiet_since = time.monotonic()
                     continue
             except DATABASE_ERRORS as error:
@@ -121,6 +142,12 @@ class Worker:
                 notify.wake_up(redis, self._queue)
             if min(time.monotonic() - quiet_since, self.drainer.idle_for) > UNHEARD_SECONDS:
                 self.drainer.drain()
+
+    def _is_overdue(self, drainer: Drainer, by: timedelta) -> bool:
+        """Is anything overdue, also of what was left leased by mistake?"""
+        drainer.recover_leases()
+        with self._database.autocommit() as connection:
+            return tasks.overdue(connection, drainer.kinds, by)
 
     def _put_periodic(self) -> None:
         for put_due in self._periodic:

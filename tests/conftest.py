@@ -30,18 +30,19 @@ WITHOUT_SERVERS = ("unit", "contracts")
 # A parallel worker takes a whole file, these first: a long one at the end would keep the other workers waiting.
 LONGEST = (
     "journeys/test_sample_company.py",
+    "stores/test_worker.py",
     "stores/test_fit.py",
-    "stores/test_backtest.py",
-    "stores/test_extracts.py",
-    "chaos/test_chaos.py",
     "chaos/test_whole_system.py",
+    "chaos/test_chaos.py",
+    "stores/test_extracts.py",
     "journeys/test_imports.py",
     "journeys/test_extras.py",
+    "stores/test_backtest.py",
+    "journeys/test_import_faults.py",
+    "unit/test_sample_company.py",
+    "contracts/test_replay.py",
     "journeys/test_prove.py",
     "unit/test_observability.py",
-    "unit/test_sample_company.py",
-    "stores/test_past_orders.py",
-    "stores/test_applying_orders.py",
 )
 
 

@@ -1,6 +1,7 @@
 """Put orders where ingest would have left them, and score them as a worker would."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -9,13 +10,14 @@ from uuid import UUID, uuid4
 import msgspec
 from sqlalchemy import text
 
+from services.scoring import nightly
 from services.scoring.jobs import handlers
 from shared import tasks
 from shared.db import Database
 from shared.domain.order import CustomerRef, Line, LineKind, Order, digest, encode
 from shared.metrics import Metrics
 from shared.settings import Settings
-from shared.tasks import Handler, Tally
+from shared.tasks import Tally
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 URL = "postgresql+psycopg://unused/unused"
@@ -119,16 +121,18 @@ class Worker:
         self.database = database
         self.notified: list[str] = []
         self.done = Tally()
-        made = handlers(
-            database, settings(**given), lambda: now, Metrics("scoring", "test"), self.notified.append
-        )
-        self.handlers = {each.kind: each for each in made}
+        known, metrics = settings(**given), Metrics("scoring", "test")
+        scoring = handlers(database, known, lambda: now, metrics, self.notified.append)
+        heavy = nightly.handlers(database, known, lambda: now, metrics, self.notified.append)
+        runs = nightly.runs(database, known, lambda: now, self.notified.append)
+        here = [replace(each, run=runs[each.kind]) for each in heavy]
+        self.handlers = {each.kind: each for each in (*scoring, *here)}
         self.batch = batch
 
     def work(self, kind: str = "score") -> Tally:
         """Do what is due of one kind."""
         handler = self.handlers[kind]
-        limited = Handler(handler.kind, handler.queue, handler.run, batch=self.batch or handler.batch)
+        limited = replace(handler, batch=self.batch or handler.batch)
         tally = Tally()
         while True:
             with self.database.transaction() as connection:

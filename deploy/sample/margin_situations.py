@@ -8,7 +8,7 @@ from deploy.sample.parts import ANY_TRADE, Bill, Part, Scene, Terms
 
 POINT_A_MONTH = Decimal("0.01")
 EROSION_DAYS = 270
-ODD_DISCOUNT = Decimal("0.14")
+ODD_DISCOUNT = Decimal("0.18")
 AGREED_DISCOUNT = Decimal("0.12")
 MIX_DAYS = 150
 
@@ -88,7 +88,7 @@ def odd_discount(scene: Scene) -> Part:
     return Part(
         "odd_discount",
         "discount_outlier",
-        "gets 14 % off everything since ever; others who buy such quantities get nothing to five",
+        "gets 18 % off everything since ever; others who buy as much get nothing to ten",
         staples=scene.everyday(3),
         cadence=5,
         size=1.5,

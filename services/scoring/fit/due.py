@@ -2,7 +2,7 @@
 
 Steady are five days or more, not more than six weeks apart, whose gaps vary by no more than six tenths of their mean.
 On a gift wholesaler that leaves one list in seven of those worth a call, and of these twice as many are bought by half
-within 14 days (0.42 against 0.20, ten Mondays from September 2010).
+within 14 days (lists of 230 pounds and more: 0.42 against 0.20, ten Mondays from September 2010).
 
 The chance is that of the customer's whole list: that half of it is bought within 14 days by itself, as often as lists
 of about the same pace were in the company's last twelve weeks.

@@ -6,7 +6,7 @@ the upper quartile of discounts. Left out: a price that others have too (a break
 they have not bought for 90 days.
 
 What a customer's terms give them on everything is no discount of an item. The terms are the median discount over five
-items or more, each held against three accounts or more; the same test, at eight points, holds them against those of ten
+items or more, each held against three accounts or more; the same test, at five points, holds them against those of ten
 or more accounts that buy for about as much. Terms that others have too are no accident.
 """
 
@@ -56,7 +56,7 @@ SHARED_BY = 2
 SHARED_BY_SHARE = 0.02
 """Of many accounts so large a share may have such terms, and each of them still stands apart."""
 
-TERMS_BEYOND_QUARTILE = 0.08
+TERMS_BEYOND_QUARTILE = 0.05
 """Terms are rarely written down here, and size earns some: only what is far beyond the others' is asked about."""
 
 SAME_TERMS = 0.01
@@ -102,25 +102,32 @@ def _compared(sales: ibis.Table) -> ibis.Table:
         last_day=sales.day.max(),
         age=sales.age.min(),
     )
-    medians = own.group_by(*CELL).agg(median_price=own.price.median(), accounts=own.count())
+    medians = own.group_by(*CELL).agg(
+        median_price=own.price.median(), upper_price=own.price.quantile(0.75), accounts=own.count()
+    )
     rows = own.join(medians.filter(medians.accounts >= FEWEST_PEERS), list(CELL))
     return rows.mutate(discount=1 - rows.price / rows.median_price)
 
 
 def _terms(compared: ibis.Table) -> ibis.Table:
-    """Return per account with enough items its terms (the median of its discounts), and whether they stand apart.
+    """Return per account with enough items its terms, and whether they stand apart.
 
-    They are held against those of accounts that buy for about as much money, within a factor of four.
+    `usual_discount` is the median of its discounts. The terms are the same against the upper quartile of prices: of
+    three accounts the customer is one, and would pull a median down. They are held against those of accounts that buy
+    for about as much money, within a factor of four.
     """
     rows = compared.filter(compared.discount <= MOST)
     own = rows.group_by("customer_id").agg(
-        terms=ibis.greatest(rows.discount.median(), 0.0),
+        terms=ibis.greatest((1 - rows.price / rows.upper_price).median(), 0.0),
+        usual_discount=ibis.greatest(rows.discount.median(), 0.0),
         terms_items=rows.product_id.nunique(),
         # at what others pay: who gets a discount is held against those who buy as much
         size=((rows.quantity * rows.median_price * rows.rate).sum().log2() / 2).floor(),
     )
     own = own.filter(own.terms_items >= FEWEST_ITEMS)
-    usual = own.group_by("size").agg(usual_terms=own.terms.median(), terms_accounts=own.count())
+    usual = own.group_by("size").agg(
+        usual_terms=own.terms.median(), of_others=own.usual_discount.median(), terms_accounts=own.count()
+    )
     both = own.join(usual, "size")
     spread = both.group_by("size").agg(
         deviation=NORMAL * (both.terms - both.usual_terms).abs().median(),
@@ -135,7 +142,9 @@ def _terms(compared: ibis.Table) -> ibis.Table:
         & (both.terms >= both.terms_quartile + TERMS_BEYOND_QUARTILE)
         & (sharers < ibis.greatest(SHARED_BY, SHARED_BY_SHARE * both.terms_accounts))
     )
-    return both.select("customer_id", "usual_terms", *_OF_TERMS, is_apart=is_apart)
+    # what stands apart is held against what the others get
+    usual_discount = ibis.ifelse(is_apart, both.of_others, both.usual_discount)
+    return both.select("customer_id", *_OF_TERMS, usual_discount=usual_discount, is_apart=is_apart)
 
 
 def _judged(compared: ibis.Table, terms: ibis.Table) -> ibis.Table:
@@ -149,7 +158,7 @@ def _judged(compared: ibis.Table, terms: ibis.Table) -> ibis.Table:
     rows = compared.join(spread, list(CELL)).join(_sharers(compared), ["customer_id", *CELL])
     rows = rows.left_join(terms, "customer_id").drop("customer_id_right")
     rows = rows.mutate(is_apart=rows.is_apart.fill_null(ibis.literal(value=False)))
-    usual = ibis.ifelse(rows.is_apart, rows.usual_terms, rows.terms).fill_null(0.0)
+    usual = rows.usual_discount.fill_null(0.0)
     excess = rows.discount - usual
     rows = rows.mutate(
         score=excess / ibis.greatest(rows.deviation, LEAST_DEVIATION),

@@ -135,25 +135,19 @@ def _held(weighted: ibis.Table, fewest: int) -> ibis.Table:
 
 def _pairs(held: ibis.Table, everyone: _Everyone) -> ibis.Table:
     """Return each pair of products once, where enough customers bought both and more than chance would have."""
-    other = held.view()
-    met = held.join(other, [held.customer_id == other.customer_id, held.product_id < other.product_id])
+    other = held.rename("other_{name}")
+    met = held.join(
+        other,
+        [held.customer_id == other.other_customer_id, held.product_id < other.other_product_id],
+    )
     fewest = ceil(max(FEWEST_BOTH, LEAST_SHARE * everyone.customers))
-    counted = met.group_by(a=held.product_id, b=other.product_id).agg(
-        both=met.count(), both_weight=held.weight.sum()
+    counted = met.group_by(a="product_id", b="other_product_id").agg(
+        both=met.count(), both_weight=met.weight.sum()
     )
     supported = counted.filter(counted.both >= fewest)
     totals = held.select("product_id", "buyers", "product_weight").distinct()
-    full = (
-        supported.join(totals, supported.a == totals.product_id)
-        .drop("product_id")
-        .rename(a_buyers="buyers", a_weight="product_weight")
-    )
-    again = totals.view()
-    full = (
-        full.join(again, full.b == again.product_id)
-        .drop("product_id")
-        .rename(b_buyers="buyers", b_weight="product_weight")
-    )
+    full = supported.join(totals.rename(a="product_id", a_buyers="buyers", a_weight="product_weight"), "a")
+    full = full.join(totals.rename(b="product_id", b_buyers="buyers", b_weight="product_weight"), "b")
     expected = full.a_weight.cast("float64") * full.b_weight / max(everyone.weight, 1)
     told = full.filter(full.both_weight > expected)
     return told.mutate(ratio=_log_likelihood_ratio(told, everyone)).filter(
