@@ -12,12 +12,14 @@ from sqlalchemy import text
 
 from services.scoring import nightly
 from services.scoring.jobs import handlers
+from services.scoring.scorer import Notify
 from shared import tasks
+from shared.clock import Clock
 from shared.db import Database
 from shared.domain.order import CustomerRef, Line, LineKind, Order, digest, encode
 from shared.metrics import Metrics
 from shared.settings import Settings
-from shared.tasks import Tally
+from shared.tasks import Handler, Tally
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 URL = "postgresql+psycopg://unused/unused"
@@ -112,6 +114,16 @@ def receive(database: Database, *orders: Order, entry_point: str = "webhook") ->
     return ids
 
 
+def handlers_here(
+    database: Database, told: Settings, clock: Clock, metrics: Metrics, notify: Notify
+) -> tuple[Handler, ...]:
+    """Return the handlers of scoring, those as well that a worker gives to processes of their own."""
+    runs = nightly.runs(database, told, clock, notify)
+    heavy = nightly.handlers(database, told, clock, metrics, notify)
+    here = (replace(each, run=runs[each.kind]) for each in heavy)
+    return (*handlers(database, told, clock, metrics, notify), *here)
+
+
 class Worker:
     """Does scoring's tasks in this process. `notified` lists the queues it notified."""
 
@@ -122,11 +134,8 @@ class Worker:
         self.notified: list[str] = []
         self.done = Tally()
         known, metrics = settings(**given), Metrics("scoring", "test")
-        scoring = handlers(database, known, lambda: now, metrics, self.notified.append)
-        heavy = nightly.handlers(database, known, lambda: now, metrics, self.notified.append)
-        runs = nightly.runs(database, known, lambda: now, self.notified.append)
-        here = [replace(each, run=runs[each.kind]) for each in heavy]
-        self.handlers = {each.kind: each for each in (*scoring, *here)}
+        here = handlers_here(database, known, lambda: now, metrics, self.notified.append)
+        self.handlers = {each.kind: each for each in here}
         self.batch = batch
 
     def work(self, kind: str = "score") -> Tally:

@@ -22,7 +22,6 @@ from deploy.sample import SampleFiles, generate
 from services.alerts import jobs as alerts
 from services.cli import Context, main
 from services.ingest.app import create_app
-from services.scoring import jobs as scoring
 from shared import tasks
 from shared.clock import real_now
 from shared.db import Database
@@ -33,6 +32,7 @@ from shared.signing import new_secret, signed_order
 from tests import databases, mail_sink
 from tests.alert_rows import rows, settings
 from tests.conftest import Servers
+from tests.scoring_orders import handlers_here
 
 TODAY = date(2026, 11, 20)
 CLOSE_OF_BUSINESS = datetime(2026, 11, 19, 22, tzinfo=UTC)
@@ -60,10 +60,10 @@ class Company:
         self._drainers = [
             Drainer(
                 database,
-                service.handlers(database, told, self.clock, self._metrics, lambda _queue: None),
+                handlers(database, told, self.clock, self._metrics, lambda _queue: None),
                 self._metrics.count,
             )
-            for service in (scoring, alerts)
+            for handlers in (handlers_here, alerts.handlers)
         ]
         self._hook = self._door()
         self.answers: list[tuple[int, str]] = []
