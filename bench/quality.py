@@ -200,7 +200,7 @@ def _chances(run: Run, page: Section) -> None:
         f"Pooled over {held[0]} to {held[-1]}.",
         "No history here reaches a year back, and what comes after the first Christmas is not like what came before:",
         f"{' and '.join(christmas)} run into it and stand apart. Until a history holds the same season a year ago,",
-        "chances of `going_quiet` and of re-orders are marked *estimated*: here those of all five days are.",
+        "all chances of kinds that look at days are marked *estimated*: here those of all five days are.",
         "`below_floor`, `price_error`, `margin_erosion`, `discount_outlier` and `cost_not_passed_on` state the chances",
         "of the documentation, *estimated*: these orders have no costs and no corrections to learn from.",
         "",

@@ -147,6 +147,7 @@ def _judge(
     if not rows.num_rows:
         return
     names, outcomes = _outcomes(whole, kind, moment, rows)
+    is_season_known = facts.is_season_known()
     is_over = naive(moment + kind.outcome_within) <= naive(whole.as_of)
     for row in rows.to_pylist():
         if not row["fires"] and kind.needs_model is None:
@@ -159,7 +160,9 @@ def _judge(
             key=key,
             p0=float(row.get("p0") or 0.0),
             margin=_margin(row),
-            signal=found_in(kind, row, moment, whole.assumptions) if row["fires"] else None,
+            signal=found_in(kind, row, moment, whole.assumptions, is_season_known=is_season_known)
+            if row["fires"]
+            else None,
             is_new=(kind.name, *key) not in already,
             is_over=is_over,
             happened=happened,

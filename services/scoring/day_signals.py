@@ -15,12 +15,21 @@ from shared.domain.signal import DaySignalKind, Evidence, Signal
 
 
 def found_in(
-    kind: DaySignalKind[OrderFacts], row: Mapping[str, Any], as_of: datetime, assumptions: Assumptions
+    kind: DaySignalKind[OrderFacts],
+    row: Mapping[str, Any],
+    as_of: datetime,
+    assumptions: Assumptions,
+    *,
+    is_season_known: bool = True,
 ) -> Signal | None:
-    """Return the signal of a row that fires, with the row as its facts; None where acting brings less than it costs."""
+    """Return the signal of a row that fires, with the row as its facts; None where acting brings less than it costs.
+
+    What was learnt in other seasons alone is *estimated*: a season not seen may be quite another.
+    """
     # DuckDB returns a literal as a decimal, which JSON would keep as text
     plain = {name: float(each) if isinstance(each, Decimal) else each for name, each in row.items()}
-    told = plain | {"as_of": as_of, "assumptions": assumptions}
+    is_estimated = bool(plain.get("is_estimated")) or not is_season_known
+    told = plain | {"as_of": as_of, "assumptions": assumptions, "is_estimated": is_estimated}
     found = kind.tell(told)
     if not is_worth_keeping(found, kind.action, assumptions):
         return None
@@ -44,11 +53,18 @@ class Wording:
     detail: dict[str, Any] = field(default_factory=dict)
 
 
-def signal(row: Mapping[str, Any], wording: Wording, *, stake: float, basis: str) -> Signal:
+def estimated(row: Mapping[str, Any]) -> str:
+    """Return what stands behind a chance learnt in other seasons alone."""
+    return " (estimated: the first year this season is seen)" if row.get("is_estimated") else ""
+
+
+def signal(row: Mapping[str, Any], wording: Wording, *, stake: float, basis: str = "measured") -> Signal:
     """Return the signal of a row: `stake` is the margin of its horizon in base currency, `basis` says how p0 is known.
 
-    The row carries `p0`, `as_of` and `assumptions`, and `is_margin_assumed` where the margin rate may be the setting's.
+    The row carries `p0`, `as_of` and `assumptions`, `is_estimated` where p0 is not measured in such a season, and
+    `is_margin_assumed` where the margin rate may be the setting's.
     """
+    basis = "estimated" if row.get("is_estimated") else basis
     p0 = Probability(float(row["p0"]), basis)
     is_assumed = bool(row.get("is_margin_assumed"))
     margin = Decimal(str(max(stake, 0.0)))

@@ -199,6 +199,7 @@ def _find(
         return Findings()
     with company_facts(settings, assumptions, as_of) as facts:
         silent = [kind.name for kind in kinds if kind.is_absence] if _is_feed_stale(facts) else []
+        is_season_known = facts.is_season_known()
         found: list[Finding] = []
         dropped: list[str] = []
         for kind in kinds:
@@ -208,7 +209,7 @@ def _find(
             for row in facts.engine.rows(candidates.filter(candidates.fires)):
                 if changed is not None and not changed.has(row.get("customer_id"), row.get("rep_id")):
                     continue
-                signal = found_in(kind, row, as_of, assumptions)
+                signal = found_in(kind, row, as_of, assumptions, is_season_known=is_season_known)
                 if signal is None:
                     dropped.append(kind.name)
                 else:

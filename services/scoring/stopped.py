@@ -6,7 +6,7 @@ from typing import Any
 
 import ibis
 
-from services.scoring.day_signals import Wording, signal
+from services.scoring.day_signals import Wording, estimated, signal
 from services.scoring.effects import in_ten
 from services.scoring.margins import at_own_margin
 from services.scoring.silence import still_silent
@@ -53,11 +53,11 @@ def tell(
             Evidence("Others", f"{row['buyers']} other customers bought it in the last 45 days."),
             Evidence(
                 "Cases like this",
-                f"{in_ten(row['p0']).capitalize()} take it again within 90 days by themselves.",
+                f"{in_ten(row['p0']).capitalize()} take it again within 90 days by themselves{estimated(row)}.",
             ),
         ),
         shows_for=SHOWS_FOR,
         product_id=product_id,
         detail={"silent_days": silent, "usual_days": usual},
     )
-    return signal(row, wording, stake=row["revenue"] * row["margin_rate"], basis="measured")
+    return signal(row, wording, stake=row["revenue"] * row["margin_rate"])

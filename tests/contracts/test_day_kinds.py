@@ -27,7 +27,7 @@ LEARNT = {name: kind for name, kind in KINDS.items() if kind.needs_model is not 
 ROW: dict[str, Any] = {
     "customer_id": 1, "silent_days": 61, "usual_days": 21.6, "longest_days": 33, "order_days": 12, "days": 9,
     "orders_since": 4, "buyers": 14, "tail": 0.02, "p_lost": 0.7, "p0": 0.3, "revenue": 900.0, "gain": 27.0,
-    "is_estimated": 0, "is_off_season": 0, "product_id": 1, "category": "Lanterns", "usual_quarter": 2000.0,
+    "is_off_season": 0, "product_id": 1, "category": "Lanterns", "usual_quarter": 2000.0,
     "last_quarter": 900.0, "deviation": -2.5, "drop": 0.55, "orders_quarter": 5, "margin_rate": 0.3,
     "quantity": 12.0,
     "is_margin_assumed": True,
@@ -40,15 +40,19 @@ def test_a_kind_finds_nobody_in_one_purchase(kind: DaySignalKind[OrderFacts]) ->
         assert facts.engine.rows(kind.candidates(facts, AS_OF)) == []
 
 
-@pytest.mark.parametrize("kind", LEARNT.values(), ids=list(LEARNT))
-def test_a_kind_tells_what_its_model_fires(kind: DaySignalKind[OrderFacts]) -> None:
-    assert kind.needs_model is not None
+def fired_by(kind: DaySignalKind[OrderFacts]) -> list[dict[str, Any]]:
+    """Return what fires of two customers its model names: one with much at stake, one with little."""
     with facts_of([Bought(1, AS_OF.date() - timedelta(days=61))]) as facts:
         learnt = {name: value for name, value in ROW.items() if "margin" not in name}
         rows = pa.Table.from_pylist([learnt, learnt | {"customer_id": 2, "revenue": 30.0}])
         facts.predictions.made[kind.name] = facts.engine.load(kind.name, rows.to_reader())
         found = kind.candidates(facts, AS_OF)
-        fired = facts.engine.rows(found.filter(found.fires))
+        return list(facts.engine.rows(found.filter(found.fires)))
+
+
+@pytest.mark.parametrize("kind", LEARNT.values(), ids=list(LEARNT))
+def test_a_kind_tells_what_its_model_fires(kind: DaySignalKind[OrderFacts]) -> None:
+    fired = fired_by(kind)
     (signal,) = [found for row in fired if (found := found_in(kind, row, AS_OF, GBP)) is not None]
     assert signal.kind == kind.name
     assert signal.customer_id == 1
@@ -65,6 +69,23 @@ def test_going_quiet_states_the_fact_and_then_how_many_come_back() -> None:
     signal = GOING_QUIET.tell(ROW | {"margin_rate": 0.3, "as_of": AS_OF, "assumptions": GBP})
     assert signal.headline == "No order for 61 days, usually 22"
     assert signal.evidence[-1].text == "3 in 10 order again within 90 days by themselves."
+
+
+@pytest.mark.parametrize("kind", LEARNT.values(), ids=list(LEARNT))
+@pytest.mark.parametrize(("is_known", "basis"), [(True, "measured"), (False, "estimated")])
+def test_what_was_learnt_in_other_seasons_alone_is_estimated(
+    kind: DaySignalKind[OrderFacts], is_known: bool, basis: str
+) -> None:
+    made = (found_in(kind, row, AS_OF, GBP, is_season_known=is_known) for row in fired_by(kind))
+    found = next(each for each in made if each is not None)
+    assert found.basis == basis
+    assert any("first year this season is seen" in each.text for each in found.evidence) != is_known
+
+
+@pytest.mark.parametrize(("days", "is_known"), [(423, False), (424, True)])
+def test_a_season_is_known_that_came_sixty_days_into_the_history(days: int, is_known: bool) -> None:
+    with facts_of([Bought(1, AS_OF.date() - timedelta(days=days))]) as facts:
+        assert facts.is_season_known() == is_known
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,10 @@ from services.scoring.runs import USABLE
 REMEMBERED = timedelta(days=730)
 """Two years: older habits say little about what a customer buys now."""
 
+A_YEAR = timedelta(days=364)
+WARM_UP = timedelta(days=60)
+"""So much trade must be known before a day that something is learnt from."""
+
 # Older sales are there for the returns that name them. `told_at` is when something was ordered or given back.
 _ORDERS = """
 SELECT sale.id AS order_id, sale.source, sale.external_id, sale.original_order_id, sale.kind = 'sale' AS is_sale,
@@ -161,6 +165,11 @@ class Facts:
     def accounts(self) -> ibis.Table:
         """Purchases by known customers: guests are no peers."""
         return self.purchases.filter(self.purchases.customer_id.notnull())
+
+    def is_season_known(self) -> bool:
+        """Has the history seen these days of the year, with 60 days of trade before them?"""
+        (row,) = self.engine.rows(self.accounts.agg(first=self.accounts.day.min()))
+        return row["first"] is not None and row["first"] + WARM_UP <= self.today - A_YEAR
 
     @property
     def nobody(self) -> ibis.Table:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from scipy.special import gammaincc
 
-from services.scoring.fit.facts import Facts
+from services.scoring.fit.facts import WARM_UP, Facts
 
 Columns = dict[str, "np.ndarray[Any, np.dtype[np.float64]]"]
 
@@ -139,12 +139,7 @@ def gap_tail(silent: Any, usual: Any, shape: float = REGULARITY) -> Any:  # noqa
 def training_moments(first: date, today: date, *, every: int = 14, most: int = 26) -> list[date]:
     """Return the past mornings to learn from: their 90 days are over, and 60 days of trade came before."""
     moments = (today - timedelta(days=HORIZON_DAYS + every * step) for step in range(most))
-    return [moment for moment in moments if (moment - first).days >= 60]
-
-
-def is_season_known(first: date, today: date) -> bool:
-    """Has the history seen these days of the year with 60 days before them? A season not seen may be quite another."""
-    return first + timedelta(days=60) <= today - timedelta(days=364)
+    return [moment for moment in moments if moment - first >= WARM_UP]
 
 
 def _numbers(column: pa.ChunkedArray) -> "np.ndarray[Any, np.dtype[np.float64]]":

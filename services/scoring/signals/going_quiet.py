@@ -6,7 +6,7 @@ from typing import Any
 
 import ibis
 
-from services.scoring.day_signals import Wording, signal
+from services.scoring.day_signals import Wording, estimated, signal
 from services.scoring.effects import in_ten
 from services.scoring.facts import OrderFacts
 from services.scoring.margins import at_own_margin
@@ -45,7 +45,6 @@ def candidates(facts: Any, as_of: datetime) -> Any:  # noqa: ANN401, ARG001 - an
 def tell(row: Mapping[str, Any]) -> Signal:
     """Word a customer who fires: the fact, then how many such customers come back by themselves."""
     silent, usual = row["silent_days"], round(row["usual_days"])
-    estimated = " (estimated: the first year this season is seen)" if row["is_estimated"] else ""
     wording = Wording(
         kind=KIND.name,
         subject="orders",
@@ -60,14 +59,13 @@ def tell(row: Mapping[str, Any]) -> Signal:
             ),
             Evidence(
                 "Customers like this",
-                f"{in_ten(row['p0']).capitalize()} order again within 90 days by themselves{estimated}.",
+                f"{in_ten(row['p0']).capitalize()} order again within 90 days by themselves{estimated(row)}.",
             ),
         ),
         shows_for=SHOWS_FOR,
         detail={"silent_days": silent, "usual_days": usual},
     )
-    basis = "estimated" if row["is_estimated"] else "measured"
-    return signal(row, wording, stake=row["revenue"] * row["margin_rate"], basis=basis)
+    return signal(row, wording, stake=row["revenue"] * row["margin_rate"])
 
 
 def outcome(facts: Any, as_of: datetime, rows: Any) -> Any:  # noqa: ANN401 - ibis tables

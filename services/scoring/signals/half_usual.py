@@ -141,8 +141,7 @@ def tell(row: Mapping[str, Any]) -> Signal:
         product_id=row["product_id"],
         detail={"taken": row["taken"], "usual": row["usual"]},
     )
-    basis = "estimated" if row["is_estimated"] else "measured"
-    return signal(row, wording, stake=row["revenue"] * row["margin_rate"], basis=basis)
+    return signal(row, wording, stake=row["revenue"] * row["margin_rate"])
 
 
 def outcome(facts: Any, as_of: datetime, rows: Any) -> Any:  # noqa: ANN401 - ibis tables

@@ -10,7 +10,7 @@ from typing import Any
 
 import ibis
 
-from services.scoring.day_signals import Wording, signal
+from services.scoring.day_signals import Wording, estimated, signal
 from services.scoring.effects import in_ten
 from services.scoring.facts import OrderFacts
 from services.scoring.margins import at_own_margin
@@ -71,7 +71,7 @@ def tell(row: Mapping[str, Any]) -> Signal:
             ),
             Evidence(
                 "Lists like this",
-                f"Of {in_ten(row['p0'])} at least half is ordered within 14 days by itself.",
+                f"Of {in_ten(row['p0'])} at least half is ordered within 14 days by itself{estimated(row)}.",
             ),
         ),
         shows_for=SHOWS_FOR,
@@ -79,7 +79,7 @@ def tell(row: Mapping[str, Any]) -> Signal:
         product_id=first["product_id"],
         detail={"products": list(row["products"])},
     )
-    return signal(row, wording, stake=row["revenue"] * row["margin_rate"], basis="measured")
+    return signal(row, wording, stake=row["revenue"] * row["margin_rate"])
 
 
 def _name(item: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from services.scoring.day_signals import Wording, signal
+from services.scoring.day_signals import Wording, estimated, signal
 from services.scoring.effects import in_ten
 from services.scoring.facts import OrderFacts
 from services.scoring.margins import at_own_margin
@@ -46,13 +46,14 @@ def tell(row: Mapping[str, Any]) -> Signal:
             ),
             Evidence(
                 "Customers like this",
-                f"{in_ten(row['p0']).capitalize()} are back to four fifths of the usual within 90 days by themselves.",
+                f"{in_ten(row['p0']).capitalize()} are back to four fifths of the usual within 90 days by themselves"
+                f"{estimated(row)}.",
             ),
         ),
         shows_for=SHOWS_FOR,
         detail={"drop": round(row["drop"], 4)},
     )
-    return signal(row, wording, stake=row["revenue"] * row["margin_rate"], basis="measured")
+    return signal(row, wording, stake=row["revenue"] * row["margin_rate"])
 
 
 def outcome(facts: Any, as_of: datetime, rows: Any) -> Any:  # noqa: ANN401 - ibis tables

@@ -5,7 +5,6 @@ spend times BG/NBD's chance of being gone: docs/signal-quality.md.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date, timedelta
 
 import ibis
@@ -32,34 +31,24 @@ JUDGED = 3
 QUARTER_OF_270 = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Lesson:
-    """What was learnt of who is lost, and the first day of trade that was known."""
-
-    first: date
-    chance: Learnt
-
-
 def build(facts: Facts) -> Iterator[Derived]:
     """Yield a row for each live customer: their rhythm, the chance that they are lost, and what is at stake."""
     yield from predict(facts, learn_lost(facts))
 
 
-def learn_lost(facts: Facts) -> Lesson | None:
+def learn_lost(facts: Facts) -> Learnt | None:
     """Learn from past days who is lost; None where there is too little to learn from."""
     days = rhythm.trade_days(facts)
     first = _first_day(facts, days)
-    learnt = _learn(facts, days, first, facts.today) if first is not None else None
-    return None if learnt is None or first is None else Lesson(first, learnt)
+    return None if first is None else _learn(facts, days, first, facts.today)
 
 
-def predict(facts: Facts, lesson: Lesson | None) -> Iterator[Derived]:
+def predict(facts: Facts, learnt: Learnt | None) -> Iterator[Derived]:
     """Yield how each live customer stands this morning, by what was learnt."""
-    if lesson is None:
+    if learnt is None:
         return
     days = rhythm.trade_days(facts)
     now = rhythm.standing(facts, days, [facts.today], all_customers=True)
-    first, learnt = lesson.first, lesson.chance
     lost = learnt.predict(_features(now))
     back = 1 - lost
     stake = _quarter(now)
@@ -74,9 +63,6 @@ def predict(facts: Facts, lesson: Lesson | None) -> Iterator[Derived]:
         "p0": pa.array(back),
         "revenue": pa.array(stake),
         "gain": pa.array(gains(back, stake)),
-        "is_estimated": pa.array(
-            np.full(len(lost), 0 if rhythm.is_season_known(first, facts.today) else 1, dtype=np.int64)
-        ),
     }
     loaded = facts.engine.load("quiet_customer", pa.table(rows).to_reader())
     masked = _seasonal(facts.today, days, loaded)

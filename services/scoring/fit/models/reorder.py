@@ -22,7 +22,6 @@ from services.scoring.fit.chance import FEWEST, FEWEST_OUTCOMES
 from services.scoring.fit.due import due_items
 from services.scoring.fit.facts import Facts, before, naive
 from services.scoring.fit.model import Derived, Model
-from services.scoring.fit.rhythm import is_season_known
 
 HALF_LIFE_DAYS = 240
 SELLING = timedelta(days=60)
@@ -61,7 +60,6 @@ def build(facts: Facts) -> Iterator[Derived]:
     """Yield the best items of each customer, with the chance that each is bought within 90 days; then what is due."""
     first = facts.engine.rows(facts.accounts.agg(first=facts.accounts.day.min()))[0]["first"] or facts.today
     chance = _learn(facts, first)
-    is_estimated = not is_season_known(first, facts.today)
     usual = facts.accounts.group_by("customer_id", "product_id").agg(
         quantity=facts.accounts.quantity.median(),
         unit_price=(facts.accounts.base_net / facts.accounts.quantity).median(),
@@ -82,7 +80,6 @@ def build(facts: Facts) -> Iterator[Derived]:
             p0=chance.of(joined),
             order_days=joined.days,
             span=joined.span.cast("int64"),
-            is_estimated=ibis.literal(int(is_estimated), "int64"),
         ),
     )
     due = due_items(facts)
