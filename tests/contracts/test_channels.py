@@ -27,7 +27,7 @@ from tests import http_receiver, mail_sink
 from tests.unit.test_alert_message import LINK, VIEW
 
 KEY = "a secret key of more than 32 letters"
-NOW = datetime.now(UTC).replace(microsecond=0)
+NOW = datetime(2026, 11, 20, 7, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -290,7 +290,7 @@ def test_a_webhook_is_signed_so_that_the_standards_own_library_believes_it() -> 
         setup = ChannelConfig(KEY, "", loopback_origins=frozenset({receiver.url.removesuffix("/hook")}))
         send = stack.enter_context(installed_channels()["webhook"].open(setup))
 
-        send(a_message(uuid4(), receiver.url, secret_number=2))
+        send(replace(a_message(uuid4(), receiver.url, secret_number=2), now=datetime.now(UTC)))
 
         (request,) = receiver.requests
         for number in (1, 2):
