@@ -102,7 +102,7 @@ def an_order(connection: Connection, customer_id: int, number: str, **given: Any
 
 
 def a_signal(connection: Connection, customer_id: int, order_id: int, **given: Any) -> int:
-    """A cross-sell of £25, about 1 in 5, found in that order."""
+    """A cross-sell of £25 of £125 at stake, about 1 in 5, found in that order."""
     values = {
         "kind": "cross_sell",
         "customer": customer_id,
@@ -113,7 +113,7 @@ def a_signal(connection: Connection, customer_id: int, order_id: int, **given: A
         "as_of": NOW - timedelta(hours=1),
         "expires": NOW + timedelta(days=5),
         "probability": 0.2,
-        "stake": 125,
+        "stake": 5 * given.get("value", 25),
         "value": 25,
         "urgent": False,
         "selling": True,

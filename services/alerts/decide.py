@@ -17,7 +17,10 @@ FLICKERS = timedelta(days=14)
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """One open question about a customer or a rep. `value` is as last notified, else as last seen."""
+    """One open question about a customer or a rep. `value` is as last notified, else as last seen.
+
+    `stake` is as last notified; None where nobody was, or of what closed lately.
+    """
 
     customer_id: int | None
     kind: str
@@ -37,6 +40,7 @@ class Episode:
     closed_at: datetime | None = None
     is_dismissed: bool = False
     snoozed_until: datetime | None = None
+    stake: Decimal | None = None
 
     @property
     def key(self) -> EpisodeKey:
@@ -213,6 +217,7 @@ def episode_of(candidate: Candidate, past: Episode | None, holdout_percent: int,
         opened,
         notified_at=past.notified_at,
         value=past.value,
+        stake=past.stake,
         holdout_bucket=past.holdout_bucket,
         is_holdout=past.is_holdout,
     )
@@ -222,13 +227,18 @@ def _flickers(candidate: Candidate, past: Episode, now: datetime) -> bool:
     return candidate.order_id is None and past.closed_at is not None and now - past.closed_at < FLICKERS
 
 
-def may_notify(episode: Episode, value: Decimal, growth: Decimal) -> Reason | None:
-    """Return why somebody may be notified: never before, or worth `growth` times the last message. Else None."""
+def may_notify(episode: Episode, candidate: Candidate, growth: Decimal) -> Reason | None:
+    """Return why somebody may be notified: never before, or about `growth` times the money of the last message.
+
+    Gain and stake must have grown: a longer silence alone makes a call worth more, and is no news. Else None.
+    """
     if episode.notified_at is None:
         return Reason.FIRST_TIME
-    if value >= episode.value * growth:
-        return Reason.MUCH_MORE_MONEY
-    return None
+    if candidate.value < episode.value * growth:
+        return None
+    if episode.stake is not None and candidate.stake is not None and candidate.stake < episode.stake * growth:
+        return None
+    return Reason.MUCH_MORE_MONEY
 
 
 def bucket(candidate: Candidate, episode_number: int) -> int:
@@ -270,7 +280,7 @@ def _decide_alone(
         return Decision(candidate, Verdict.SUPPRESSED, Reason.DISMISSED_BY_REP)
     if episode.snoozed_until is not None and now < episode.snoozed_until:
         return Decision(candidate, Verdict.SUPPRESSED, Reason.SNOOZED_BY_REP)
-    why = may_notify(episode, candidate.value, policy.resend_growth)
+    why = may_notify(episode, candidate, policy.resend_growth)
     if why is None:
         return Decision(candidate, Verdict.SUPPRESSED, Reason.WITHIN_REPEAT_INTERVAL)
     if candidate.is_inbox_only:

@@ -65,6 +65,8 @@ WHY_HELD = {"complaint": Reason.OPEN_COMPLAINT, "credit_hold": Reason.CREDIT_HOL
 class Candidate:
     """A signal that waits for its decision. `value` is its gain: the extra margin that acting is expected to bring.
 
+    `stake` is the margin that it is about.
+
     It is about a customer, or about a rep (`rep_id`). `send_after` None: its message goes at once. `hold` is the kind
     of hold open on the customer, during which nothing is sold to it. `is_inbox_only`: its kind is never sent.
     """
@@ -94,6 +96,7 @@ class Candidate:
     hold: str | None = None
     is_default_owner: bool = False
     product_id: int | None = None
+    stake: Decimal | None = None
 
     @property
     def group_key(self) -> str | None:

@@ -165,6 +165,18 @@ def verdicts(plan: Plan) -> list[tuple[int, str, str]]:
             id="what the rep dismissed stays away",
         ),
         pytest.param(
+            {"value": Decimal(30), "stake": Decimal(300)},
+            history_of(an_episode(stake=Decimal(200))),
+            ("notify", "much_more_money"),
+            id="half as much again is news",
+        ),
+        pytest.param(
+            {"value": Decimal(90), "stake": Decimal(299)},
+            history_of(an_episode(stake=Decimal(200))),
+            ("suppressed", "within_repeat_interval"),
+            id="a call that is worth more about the same money is none",
+        ),
+        pytest.param(
             {"value": Decimal(90)},
             history_of(an_episode(snoozed_until=NOW + timedelta(hours=1))),
             ("suppressed", "snoozed_by_rep"),
