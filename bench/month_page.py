@@ -249,18 +249,24 @@ def _shown(text: str) -> str:
     return text.partition("\nDone, not now")[0].strip()
 
 
-def _judgement(judged: Mapping[tuple[str, str], Judgement], message: Message) -> tuple[str, str]:
-    """What was said of a message of these days about the same."""
-    said = judged.get((message.customer, message.lead.kind))
-    if said is None or abs(message.day - said.day) > HOLDS:
+def _judgement(judged: Mapping[tuple[str, str], Sequence[Judgement]], message: Message) -> tuple[str, str]:
+    """What was said of a message of these days about the same; of several, the nearest."""
+    near = [
+        (abs(message.day - each.day), each)
+        for each in judged.get((message.customer, message.lead.kind), ())
+        if abs(message.day - each.day) <= HOLDS
+    ]
+    if not near:
         return "", "not judged yet"
+    _, said = min(near, key=lambda pair: pair[0])
     return said.call, said.why
 
 
-def _judged() -> dict[tuple[str, str], Judgement]:
+def _judged() -> dict[tuple[str, str], list[Judgement]]:
     """Our judgements by customer and kind."""
+    found: dict[tuple[str, str], list[Judgement]] = defaultdict(list)
     with JUDGED.open(newline="") as lines:
-        return {
-            (row["customer"], row["kind"]): Judgement(date.fromisoformat(row["day"]), row["call"], row["why"])
-            for row in csv.DictReader(lines)
-        }
+        for row in csv.DictReader(lines):
+            said = Judgement(date.fromisoformat(row["day"]), row["call"], row["why"])
+            found[row["customer"], row["kind"]].append(said)
+    return found
