@@ -11,15 +11,15 @@ from services.alerts.policy import WHY_HELD, Candidate, EpisodeKey, Policy, Reas
 from shared.domain.signal import Severity
 
 BUCKETS = 100
-FLICKERS = timedelta(days=14)
-"""What is found of a day again so soon after it was no longer so has wavered about its threshold: it is not news."""
+FLAPPING = timedelta(days=14)
+"""What a day kind finds again so soon after it was no longer so only crossed its threshold back and forth: no news."""
 
 
 @dataclass(frozen=True, slots=True)
 class Episode:
     """One open question about a customer or a rep. `value` is as last notified, else as last seen.
 
-    `stake` is as last notified; None where nobody was, or of what closed lately.
+    `stake` is that of the last signal about the same that somebody was notified of; None where nobody ever was.
     """
 
     customer_id: int | None
@@ -189,7 +189,7 @@ def _episodes(
 def episode_of(candidate: Candidate, past: Episode | None, holdout_percent: int, now: datetime) -> Episode:
     """Return the open episode with this new evidence, or a new one when none is open or its time is over.
 
-    One that closed only lately hands on what was said of it, and whether it is left alone.
+    One that closed within `FLAPPING` hands on when somebody was notified and of how much, and whether it is held out.
     """
     quiet_after = now + candidate.episode_ttl
     if past is not None and past.is_open and now < past.quiet_after:
@@ -211,7 +211,7 @@ def episode_of(candidate: Candidate, past: Episode | None, holdout_percent: int,
         value=candidate.value,
         product_id=candidate.product_id,
     )
-    if past is None or past.notified_at is None or not _flickers(candidate, past, now):
+    if past is None or past.notified_at is None or not _is_flapping(candidate, past, now):
         return opened
     return replace(
         opened,
@@ -223,8 +223,8 @@ def episode_of(candidate: Candidate, past: Episode | None, holdout_percent: int,
     )
 
 
-def _flickers(candidate: Candidate, past: Episode, now: datetime) -> bool:
-    return candidate.order_id is None and past.closed_at is not None and now - past.closed_at < FLICKERS
+def _is_flapping(candidate: Candidate, past: Episode, now: datetime) -> bool:
+    return candidate.order_id is None and past.closed_at is not None and now - past.closed_at < FLAPPING
 
 
 def may_notify(episode: Episode, candidate: Candidate, growth: Decimal) -> Reason | None:

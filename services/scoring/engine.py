@@ -78,7 +78,7 @@ def _sql(rows: ibis.Table) -> str:
     return _compiled(rows.op())
 
 
-# Compiling takes longer than computing for a small company, and most expressions are those of the night before.
+# Compiling takes longer than computing for a small company; a backtest asks for the same expressions day after day.
 @lru_cache(maxsize=256)
 def _compiled(expression: Node) -> str:
     return str(ibis.to_sql(expression.to_expr(), dialect="duckdb"))

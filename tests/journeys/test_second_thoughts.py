@@ -12,6 +12,7 @@ from sqlalchemy import text
 from services.alerts import jobs
 from services.alerts.channel import Channel, ChannelConfig, OutboundMessage, Send, Unavailable
 from services.alerts.store import endpoints
+from shared import tasks
 from shared.db import Database
 from tests import mail_sink
 from tests.alert_rows import (
@@ -153,6 +154,42 @@ def test_an_amendment_leaves_what_was_said_before(database: Database, sink: mail
         "within_repeat_interval",
     ]
     assert len(sink.mails) == 1
+
+
+@pytest.mark.parametrize("is_flapping", [False, True])
+@pytest.mark.parametrize(("stake", "reason"), [(500, "within_repeat_interval"), (750, "much_more_money")])
+def test_a_call_that_is_worth_more_about_the_same_money_is_no_news(
+    database: Database, is_flapping: bool, stake: int, reason: str
+) -> None:
+    friday = NOW - timedelta(days=3)
+    with database.transaction() as connection:
+        customer = a_customer(connection, a_rep(connection))
+        first = an_order(connection, customer, "1", at=friday)
+        a_signal(connection, customer, first, value=100, stake=500, as_of=friday)
+        decide_task(connection, first)
+    drain(database, settings(business_time=friday))
+    day = f"customer:{customer}:{NOW.date()}"
+    for value in (200, 201):  # twice: what flapped is a new episode, which nobody has been told of
+        with database.transaction() as connection:
+            if is_flapping:
+                connection.execute(
+                    text("UPDATE episode SET closed_at = :at"), {"at": NOW - timedelta(days=1)}
+                )
+            order = an_order(connection, customer, str(value))
+            signal = a_signal(connection, customer, order, value=value, stake=stake if value == 201 else 500)
+            connection.execute(
+                text(
+                    "UPDATE signal SET order_id = NULL, order_version = NULL, occasion = :day WHERE id = :id"
+                ),
+                {"day": f"{day}-{value}", "id": signal},
+            )
+            tasks.put(connection, "alerts", "decide", [f"{day}-{value}"])
+        drain(database, settings())
+    assert [row.reason for row in rows(database, "SELECT reason FROM decision ORDER BY signal_id")] == [
+        "first_time",
+        "within_repeat_interval",
+        reason,
+    ]
 
 
 @pytest.mark.parametrize("was_said", [True, False])

@@ -1,8 +1,9 @@
 """Due: what live customers take again and again in a steady rhythm, and would have taken again by now.
 
 Steady are five days or more, not more than six weeks apart, whose gaps vary by no more than six tenths of their mean.
-On a gift wholesaler that leaves one list in seven of those worth a call, and of these twice as many are bought by half
-within 14 days (lists of 230 pounds and more: 0.42 against 0.20, ten Mondays from September 2010).
+On a gift wholesaler that leaves one list in seven of those worth a call. At least half of a list was then bought within
+14 days in 0.42 of cases, against 0.20 of all (lists of 230 pounds and more, ten Mondays from September 2010: the weeks
+on which the rule was chosen).
 
 The chance is that of the customer's whole list: that half of it is bought within 14 days by itself, as often as lists
 of about the same pace were in the company's last twelve weeks.

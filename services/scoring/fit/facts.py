@@ -166,10 +166,16 @@ class Facts:
         """Purchases by known customers: guests are no peers."""
         return self.purchases.filter(self.purchases.customer_id.notnull())
 
+    def first_day(self) -> date | None:
+        """Return the day of the first purchase that is known; None where there is none."""
+        (row,) = self.engine.rows(self.accounts.agg(first=self.accounts.day.min()))
+        first: date | None = row["first"]
+        return first
+
     def is_season_known(self) -> bool:
         """Has the history seen these days of the year, with 60 days of trade before them?"""
-        (row,) = self.engine.rows(self.accounts.agg(first=self.accounts.day.min()))
-        return row["first"] is not None and row["first"] + WARM_UP <= self.today - A_YEAR
+        first = self.first_day()
+        return first is not None and first + WARM_UP <= self.today - A_YEAR
 
     @property
     def nobody(self) -> ibis.Table:

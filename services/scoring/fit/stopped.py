@@ -13,7 +13,7 @@ import pyarrow as pa
 from services.scoring.effects import ASSUMED_MARGIN, EFFECTS
 from services.scoring.fit import rhythm
 from services.scoring.fit.chance import Learnt, Matrix, learn, matrix
-from services.scoring.fit.facts import Facts
+from services.scoring.fit.facts import A_YEAR, Facts
 from services.scoring.fit.model import Derived
 from services.scoring.stopped import ABSENT_DAYS, GAPS_ABSENT
 
@@ -24,7 +24,7 @@ ORDERS_ABSENT = 3
 STILL_BOUGHT_BY = 5
 """Others who bought it in the last 45 days: without them a fifth of what seems stopped is no longer sold."""
 
-YEAR = 364
+YEAR = A_YEAR.days
 HALF = 0.5
 
 FEATURES = {
@@ -88,27 +88,7 @@ def _standing(
     engine = facts.engine
     days = pa.table({"moment": pa.array([rhythm.number(each) for each in moments], pa.int64())})
     moment = engine.load("stop_moment", days.to_reader())
-    often = pairs.group_by("customer_id", key).agg(times=pairs.count())
-    regular = pairs.semi_join(often.filter(often.times >= FEWEST_DAYS), ["customer_id", key])
-    known = regular.join(moment, regular.day < moment.moment)
-    stood = known.group_by("moment", "customer_id", key).agg(
-        days=known.count(), first=known.day.min(), last=known.day.max(), net=known.net.sum()
-    )
-    stood = stood.mutate(
-        silent_days=stood.moment - stood["last"], gap=(stood["last"] - stood["first"]) / (stood.days - 1)
-    )
-    absent = engine.keep(
-        "absent",
-        stood.filter(
-            (stood.days >= FEWEST_DAYS)
-            & stood.silent_days.between(*ABSENT_DAYS)
-            & (stood.silent_days >= GAPS_ABSENT * stood.gap)
-        ),
-    )
-    stopped = _without_last_year(absent, pairs, key)
-    if key == "product_id" and facts.substitutes is not None:
-        stopped = _without_substituted(stopped, pairs, facts.substitutes)
-    absent = engine.keep("absent_anew", stopped)
+    absent = _absent(facts, pairs, key, moment)
     visits = pairs.select("customer_id", visit="day").distinct()
     seen = absent.join(visits, "customer_id")
     seen = seen.filter(seen.visit < seen.moment)
@@ -146,6 +126,31 @@ def _standing(
         for name in numbers.column_names
     }
     return columns | _derived(columns), keys
+
+
+def _absent(facts: Facts, pairs: ibis.Table, key: str, moment: ibis.Table) -> ibis.Table:
+    """Return what customers took often and have not taken for long, but for what a season or a substitute explains."""
+    often = pairs.group_by("customer_id", key).agg(times=pairs.count())
+    regular = pairs.semi_join(often.filter(often.times >= FEWEST_DAYS), ["customer_id", key])
+    known = regular.join(moment, regular.day < moment.moment)
+    stood = known.group_by("moment", "customer_id", key).agg(
+        days=known.count(), first=known.day.min(), last=known.day.max(), net=known.net.sum()
+    )
+    stood = stood.mutate(
+        silent_days=stood.moment - stood["last"], gap=(stood["last"] - stood["first"]) / (stood.days - 1)
+    )
+    absent = facts.engine.keep(
+        "absent",
+        stood.filter(
+            (stood.days >= FEWEST_DAYS)
+            & stood.silent_days.between(*ABSENT_DAYS)
+            & (stood.silent_days >= GAPS_ABSENT * stood.gap)
+        ),
+    )
+    stopped = _without_last_year(absent, pairs, key)
+    if key == "product_id" and facts.substitutes is not None:
+        stopped = _without_substituted(stopped, pairs, facts.substitutes)
+    return facts.engine.keep("absent_anew", stopped)
 
 
 def _without_last_year(absent: ibis.Table, pairs: ibis.Table, key: str) -> ibis.Table:

@@ -23,14 +23,14 @@ MATERIAL_COSTS = 10
 """What is lost on an order matters from this share of it on, or from so many times what a correction costs."""
 
 
-def detect(facts: OrderFacts) -> Iterator[Signal]:
+def detect(facts: OrderFacts) -> Iterator[Signal | None]:
     """Find the lines whose price somebody may have got wrong, where that matters on the order."""
     lines = [(line, usual) for line in facts.lines if (usual := _mistaken(facts, line)) is not None]
     lost = sum((_lost(line, usual) for line, usual in lines), Decimal(0))
     ordered = sum((each.base_net or Decimal(0) for each in facts.lines), Decimal(0))
-    if lost >= min(MATERIAL_SHARE * ordered, MATERIAL_COSTS * facts.assumptions.correction_cost):
-        for line, usual in lines:
-            yield _signal(facts, line, usual)
+    matters = lost >= min(MATERIAL_SHARE * ordered, MATERIAL_COSTS * facts.assumptions.correction_cost)
+    for line, usual in lines:
+        yield _signal(facts, line, usual) if matters else None
 
 
 def _lost(line: LineFacts, usual: UsualPrice) -> Decimal:

@@ -50,16 +50,15 @@ class Chance:
 
     def of(self, listed: ibis.Table) -> ibis.Value:
         """Return the chance of each listed item."""
-        odds = sum(
+        log_odds = sum(
             (listed[name].cast("float64") + 1).ln() * weight for name, weight in self.weights.items()
         ) + ibis.literal(self.constant)
-        return 1 / (1 + (-odds).exp())
+        return 1 / (1 + (-log_odds).exp())
 
 
 def build(facts: Facts) -> Iterator[Derived]:
     """Yield the best items of each customer, with the chance that each is bought within 90 days; then what is due."""
-    first = facts.engine.rows(facts.accounts.agg(first=facts.accounts.day.min()))[0]["first"] or facts.today
-    chance = _learn(facts, first)
+    chance = _learn(facts, facts.first_day() or facts.today)
     usual = facts.accounts.group_by("customer_id", "product_id").agg(
         quantity=facts.accounts.quantity.median(),
         unit_price=(facts.accounts.base_net / facts.accounts.quantity).median(),
