@@ -126,7 +126,7 @@ def _night() -> None:
     token = uuid4()
     with database.transaction() as connection:
         tasks.put(connection, "scoring", "evaluate", [f"{TODAY}:{kind.name}" for kind in kinds])
-        handler = tasks.Handler("evaluate", "scoring", lambda _: tasks.Tally(), batch=len(kinds))
+        handler = tasks.Handler("evaluate", lambda _: tasks.Tally(), batch=len(kinds))
         batch = tasks.claim(connection, handler, token)
     began, processor = time.perf_counter(), time.process_time()
     tally = night.evaluate(database, settings, assumed(settings), kinds, as_of, batch)

@@ -2,15 +2,16 @@
 
 import importlib
 import importlib.metadata
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 from prometheus_client import start_http_server
 
-from shared import logs, migrations, tasks
+from shared import logs, migrations
 from shared.clock import business_clock
 from shared.db import DATABASE_ERRORS, DRAIN, REQUEST, Database, is_away
-from shared.metrics import Metrics, TaskCollector
+from shared.metrics import Metrics, TaskCollector, backlog
 from shared.notify import Notifier
 from shared.settings import Settings
 from shared.worker import Worker
@@ -77,7 +78,7 @@ def serve(context: "Context", service: str, bind: tuple[str, int] | None, thread
         prepare=settings.prepare_statements,
     )
     notifier = Notifier(_redis_of(settings))
-    metrics.registry.register(TaskCollector(lambda: _backlog(database)))
+    metrics.registry.register(TaskCollector(partial(backlog, database)))
 
     def make() -> "APIFlask":
         clock = business_clock(settings.business_time, settings.business_begun, settings.business_rate)
@@ -101,7 +102,7 @@ def work(context: "Context", queue: str, address: tuple[str, int] | None) -> Non
     settings = context.settings
     metrics = _open(f"{queue}-worker", settings)
     database = Database(settings.database_url.get_secret_value(), DRAIN, prepare=settings.prepare_statements)
-    metrics.registry.register(TaskCollector(lambda: _backlog(database)))
+    metrics.registry.register(TaskCollector(partial(backlog, database)))
     _require_tables(database)
     host, port = address or ("127.0.0.1", WORKER_PORTS[queue])
     _show_metrics(metrics, host, port)
@@ -147,11 +148,6 @@ def _show_metrics(metrics: Metrics, host: str, port: int) -> None:
             f"/metrics cannot be served at {host}:{port}: {fault.strerror}\n"
             "hint: another worker may be there; --metrics HOST:PORT names an address of its own"
         ) from fault
-
-
-def _backlog(database: Database) -> list[tasks.Backlog]:
-    with database.transaction() as connection:
-        return tasks.backlog(connection)
 
 
 commands = (serve, work)

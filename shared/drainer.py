@@ -5,7 +5,6 @@ tasks of one kind are done by one thread at a time.
 """
 
 import logging
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -32,14 +31,24 @@ RECENT_TOKENS = 256
 """More than a process uses in the second of commits that a crash of PostgreSQL may take back."""
 
 
+class WorkerDied(RuntimeError):
+    """A task was alone, and its worker or its connection ended with it, each time."""
+
+
 @dataclass(slots=True)
 class _Running:
-    """A batch that is being done: since when, and when its lease was last renewed."""
+    """A batch that is claimed and done under one token: since when, and when its lease was last renewed."""
 
     handler: Handler
-    batch: Sequence[Task]
+    token: UUID = field(default_factory=uuid4)
     since: float = field(default_factory=time.monotonic)
     leased_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_hung(self) -> bool:
+        """Does it run for longer than such a batch may take?"""
+        limit = self.handler.hung_after
+        return limit is not None and time.monotonic() - self.since > limit.total_seconds()
 
 
 class Drainer:
@@ -48,19 +57,14 @@ class Drainer:
     def __init__(
         self, database: Database, handlers: Sequence[Handler], count: Callable[[Tally], None]
     ) -> None:
-        self.kinds = [handler.kind for handler in handlers]
         self._database = database
         self._handlers = handlers
         self._add = count
-        self._kind_locks = {kind: threading.Lock() for kind in self.kinds}
         self._running: dict[str, _Running] = {}
-        self._left: deque[tuple[UUID, timedelta | None]] = deque()
-        self._completed: deque[UUID] = deque(maxlen=RECENT_TOKENS)
+        self._recent: deque[UUID] = deque(maxlen=RECENT_TOKENS)
         self._at_most: dict[str, int] = {}
         self._breaks_seen = database.breaks
-        self._recovery_lock = threading.Lock()
         self._looked_for_expired_at = float("-inf")
-        self._claimed_at = time.monotonic()
         self._is_database_away = False
         self._stop_asked_at: float | None = None
 
@@ -78,11 +82,6 @@ class Drainer:
     def stopping_for(self) -> float:
         """Seconds since it was asked to stop, 0 when it was not."""
         return 0.0 if self._stop_asked_at is None else time.monotonic() - self._stop_asked_at
-
-    @property
-    def idle_for(self) -> float:
-        """Seconds since a batch was last claimed."""
-        return time.monotonic() - self._claimed_at
 
     def drain(self, seconds: float = DRAIN_SECONDS) -> int:
         """Work until nothing is due, the time is over or a stop is asked for. Returns how many tasks were claimed."""
@@ -109,100 +108,72 @@ class Drainer:
         self._is_database_away = error is not None
 
     def recover_leases(self) -> None:
-        """Make tasks due again that this process left leased, instead of waiting until their lease expires.
+        """After a connection broke, make due again what this process left leased: nobody waits until a lease expires.
 
-        A batch is left when its connection breaks, or when the answer to its claim is lost. After a crash, PostgreSQL
-        may also have forgotten the commit that completed a batch.
+        A batch broke, or the answer to a claim was lost, or a crash of PostgreSQL took a commit back.
         """
-        with self._recovery_lock:
-            while self._left:
-                token, isolation_delay = self._left[0]
-                with self._database.autocommit() as connection:
-                    if isolation_delay is None:
-                        tasks.release(connection, [token])
-                    else:
-                        tasks.isolate(connection, token, isolation_delay)
-                        self._looked_for_expired_at = float("-inf")
-                self._left.popleft()
-            if (breaks := self._database.breaks) != self._breaks_seen:
-                with self._database.autocommit() as connection:
-                    tasks.release(connection, list(self._completed))
-                self._breaks_seen = breaks
+        if (breaks := self._database.breaks) != self._breaks_seen:
+            recent = list(self._recent)  # first: a batch of another thread is running before it is recent
+            running = {each.token for each in list(self._running.values())}
+            with self._database.autocommit() as connection:
+                tasks.recover(connection, [each for each in recent if each not in running])
+            self._breaks_seen = breaks
 
     def renew_leases(self) -> None:
         """Renew the leases of running batches, but of those that hang; to be called several times per lease."""
         for running in list(self._running.values()):
-            now, handler = time.monotonic(), running.handler
-            is_hung = (
-                handler.hung_after is not None and now - running.since > handler.hung_after.total_seconds()
-            )
-            if not is_hung and now - running.leased_at > handler.lease.total_seconds() / 3:
+            lease = running.handler.lease
+            if not running.is_hung and time.monotonic() - running.leased_at > lease.total_seconds() / 3:
                 with self._database.autocommit() as connection:
-                    tasks.renew_lease(connection, running.batch, handler.lease)
-                running.leased_at = now
+                    tasks.renew_lease(connection, running.token, lease)
+                running.leased_at = time.monotonic()
 
     def release_running(self) -> None:
         """Make running batches due again: this process is about to end in the middle of them."""
         with self._database.autocommit() as connection:
-            tasks.release(connection, [running.batch[0].token for running in list(self._running.values())])
+            tasks.release(connection, [running.token for running in list(self._running.values())])
 
     def _work_each_kind(self) -> int:
-        claimed = sum(self._work(handler, tasks.claim) for handler in self._handlers if not self.is_stopping)
+        claimed = sum(self._work(handler, tasks.claim) for handler in self._handlers)
         if time.monotonic() - self._looked_for_expired_at > EXPIRED_SECONDS:
             self._looked_for_expired_at = time.monotonic()
-            for handler in self._handlers:
-                if self.is_stopping:
-                    break
-                with self._database.autocommit() as connection:
-                    dead = tasks.dead_letter_expired(connection, handler)
-                for key in dead:
-                    log.error("%s %s is dead: it ended its worker each time", handler.kind, key)
-                    self._count(handler, "dead", 1)
-                if expired := self._work(handler, tasks.claim_expired):
-                    self._looked_for_expired_at = float("-inf")  # there may be more
-                    claimed += expired
+            if expired := sum(self._work(handler, tasks.claim_expired) for handler in self._handlers):
+                self._looked_for_expired_at = float("-inf")  # there may be more
+                claimed += expired
         return claimed
 
     def _work(self, handler: Handler, claim: Callable[[Connection, Handler, UUID], list[Task]]) -> int:
         """Do one batch of what `claim` finds: due tasks together, or one whose lease expired."""
-        lock = self._kind_locks[handler.kind]
-        if not lock.acquire(blocking=False):
-            return 0
-        token = uuid4()
+        running = _Running(handler)
+        if self.is_stopping or self._running.setdefault(handler.kind, running) is not running:
+            return 0  # another thread does this kind
+        self._recent.append(running.token)
         try:
+            at_most = self._at_most.get(handler.kind, handler.batch)
             with self._database.autocommit() as connection:
-                at_most = self._at_most.get(handler.kind, handler.batch)
-                batch = claim(connection, replace(handler, batch=at_most), token)
-        except DATABASE_ERRORS:  # the claim may be committed and only its answer be lost
-            self._left.append((token, None))
-            raise
-        else:
-            if batch:
-                self._run_batch(handler, batch, token)
-            return len(batch)
+                claimed = claim(connection, replace(handler, batch=at_most), running.token)
+            for task in claimed:
+                if task.attempts > handler.max_attempts:
+                    died = WorkerDied(f"each of {handler.max_attempts} times")
+                    self._fail(handler, replace(task, attempts=handler.max_attempts), died)
+            if batch := [task for task in claimed if task.attempts <= handler.max_attempts]:
+                self._run_batch(handler, batch)
+            return len(claimed)
         finally:
-            lock.release()
+            del self._running[handler.kind]
 
-    def _run_batch(self, handler: Handler, batch: Sequence[Task], token: UUID) -> None:
-        self._claimed_at = time.monotonic()
-        self._running[handler.kind] = _Running(handler, batch)
+    def _run_batch(self, handler: Handler, batch: Sequence[Task]) -> None:
         try:
             self._run(handler, batch)
         except LeaseLost as lost:
             log.warning("%s", lost)
             self._count(handler, "lease_lost", len(batch))
-            self._left.append((token, None))
         except DATABASE_ERRORS:
-            # The batch may itself be what breaks the connection: the next is half as large, until a task is alone.
-            is_alone = len(batch) == 1
-            self._left.append((token, handler.isolation_delay(batch[0].attempts) if is_alone else None))
+            # The batch may itself be what breaks its connection: the next is half as large, until a task is alone.
             self._at_most[handler.kind] = max(len(batch) // 2, 1)
             raise
         else:
             self._at_most.pop(handler.kind, None)
-            self._completed.append(token)
-        finally:
-            del self._running[handler.kind]
 
     def _run(self, handler: Handler, batch: Sequence[Task]) -> None:
         """Run a batch. When it fails, run its halves; when one task alone fails, retry it later or dead-letter it."""
@@ -236,7 +207,8 @@ class Drainer:
             if is_dead:
                 tasks.dead_letter(connection, task, reason)
             else:
-                tasks.retry(connection, task, handler.delay_after(task.attempts), reason)
+                delay = handler.retry[min(task.attempts, len(handler.retry)) - 1]
+                tasks.retry(connection, task, delay, reason)
         self._count(handler, "dead" if is_dead else "retried", 1)
 
     def _count(self, handler: Handler, outcome: str, number: int, tally: Tally | None = None) -> None:

@@ -7,21 +7,21 @@ every webhook counts, labels are looked up once: Prometheus's look-up costs thre
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from threading import Lock
 from time import monotonic
 from typing import Generic, TypeVar
 
-import psycopg
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import text
 
+from shared.db import DATABASE_ERRORS, Database
 from shared.logs import output
-from shared.tasks import Backlog
 
 log = logging.getLogger(__name__)
 
@@ -136,6 +136,35 @@ class LogCollector(Collector):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits in one queue for one kind: counts, and the age in seconds of the oldest due task."""
+
+    queue: str
+    kind: str
+    due: int
+    waiting: int
+    leased: int
+    dead: int
+    oldest_due_seconds: float
+
+
+def backlog(database: Database) -> list[Backlog]:
+    """Read the state of every queue; uses the partial indexes only, never the done tasks."""
+    with database.autocommit() as connection:
+        rows = connection.execute(
+            text(
+                "SELECT queue, kind, count(*) FILTER (WHERE state = 'ready' AND run_at <= now()) AS due,"
+                " count(*) FILTER (WHERE state = 'ready' AND run_at > now()) AS waiting,"
+                " count(*) FILTER (WHERE state = 'leased') AS leased, count(*) FILTER (WHERE state = 'dead') AS dead,"
+                " coalesce(extract(epoch FROM now() - min(run_at) FILTER (WHERE state = 'ready' AND run_at <= now())),"
+                " 0)::float8 AS oldest_due_seconds"
+                " FROM task WHERE state IN ('ready', 'leased', 'dead') GROUP BY queue, kind ORDER BY queue, kind"
+            )
+        )
+        return [Backlog(**row) for row in rows.mappings()]
+
+
 class TaskCollector(Collector):
     """Reads the backlog when somebody scrapes, at most once a second. A database away is a figure, not an error."""
 
@@ -198,7 +227,7 @@ class _Remembered(Generic[Figures]):
             if self._tick() >= self._known_until:
                 try:
                     self._known = self._read()
-                except (SQLAlchemyError, psycopg.Error, OSError) as error:
+                except (*DATABASE_ERRORS, OSError) as error:
                     log.warning("no figures from the database: %s", type(error).__name__)
                     self._known = None
                 self._known_until = self._tick() + self._seconds

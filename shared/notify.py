@@ -10,15 +10,15 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from queue import SimpleQueue
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from rq import Queue, SimpleWorker
-from rq.exceptions import DequeueTimeout, NoSuchJobError, StopRequested
+from rq.exceptions import DequeueTimeout, NoSuchJobError
 from rq.job import Job, JobStatus
-from rq.worker import WorkerStatus
 
 log = logging.getLogger(__name__)
 
@@ -144,85 +144,43 @@ def drain() -> None:
 def listen(
     queue_name: str, url: str, on_notified: Callable[[], object], is_stopping: Callable[[], bool]
 ) -> bool:
-    """Call `on_notified` at each notification, until asked to stop or Redis fails. False when Redis is away."""
+    """Call `on_notified` at each notification, until asked to stop or Redis fails. False when Redis is away.
+
+    RQ's worker takes the jobs, but not in RQ's own loop: that waits up to a minute for Redis to return, takes commands
+    and a suspension from whoever reaches Redis, and misses a signal that comes while it starts.
+    """
     global _on_notified  # noqa: PLW0603 - RQ calls its job by name: this is how the job finds its worker
     _on_notified = on_notified
-    logging.getLogger("rq").setLevel(logging.ERROR)
-    logging.getLogger("rq.worker").addFilter(_is_news)
+    for name in (
+        "rq",
+        "rq.worker",
+    ):  # what a job raises is logged here, a Redis that is away by the worker process
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         with connect(url, answer_seconds=REDIS_SECONDS) as connection:
-            connection.ping()
+            worker = SimpleWorker(
+                [Queue(queue_name, connection=connection, serializer="json", job_class=SafeJob)],
+                connection=connection,
+                serializer="json",
+                job_class=SafeJob,
+                worker_ttl=60,
+                maintenance_interval=60,
+                job_monitoring_interval=5,
+                disable_default_exception_handler=True,
+                log_job_description=False,
+            )
+            worker.register_birth()  # type: ignore[no-untyped-call]
             on_notified()
-            _NotifiedWorker(queue_name, connection, is_stopping).work(logging_level="ERROR")
+            while not is_stopping():
+                worker.heartbeat()
+                if worker.should_run_maintenance_tasks:
+                    worker.run_maintenance_tasks()  # type: ignore[no-untyped-call]
+                with suppress(DequeueTimeout):
+                    if found := worker.queue_class.dequeue_any(
+                        worker.queues, WAIT_SECONDS, connection, SafeJob, "json", worker.death_penalty_class
+                    ):
+                        worker.execute_job(*found)
+            worker.register_death()  # type: ignore[no-untyped-call]
     except (redis.RedisError, OSError):
         return False
     return True
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """Keep what RQ logs, but for a Redis that is away and refused jobs, which are logged elsewhere, once."""
-    error = record.exc_info[1] if record.exc_info else None
-    return error is not None and not isinstance(error, redis.RedisError | OSError)
-
-
-class _NotifiedWorker(SimpleWorker):
-    """An RQ worker that ends when Redis is away, obeys no command found in Redis, and leaves signals alone.
-
-    RQ's own worker waits up to a minute for Redis to return, misses a signal that comes while it starts, and stops in
-    the middle of a batch when a signal comes while Redis is away.
-    """
-
-    def __init__(self, queue_name: str, connection: redis.Redis, is_stopping: Callable[[], bool]) -> None:
-        queue = Queue(queue_name, connection=connection, serializer="json", job_class=SafeJob)
-        super().__init__(
-            [queue],
-            connection=connection,
-            serializer="json",
-            job_class=SafeJob,
-            worker_ttl=60,
-            maintenance_interval=60,
-            job_monitoring_interval=5,
-            disable_default_exception_handler=True,
-            log_job_description=False,
-        )
-        self._is_stopping = is_stopping
-
-    @property
-    def connection_timeout(self) -> int:
-        """Seconds after which a Redis that does not answer is given up."""
-        return int(REDIS_SECONDS)
-
-    def dequeue_job_and_maintain_ttl(
-        self,
-        timeout: int | None,  # noqa: ARG002 - RQ's signature
-        max_idle_time: int | None = None,  # noqa: ARG002
-    ) -> tuple[Job, Queue]:
-        """Wait for a job, a second at a time so that a stop is noticed. Raises when Redis fails."""
-        self.set_state(WorkerStatus.IDLE)
-        while not self._is_stopping():
-            self.heartbeat()
-            if self.should_run_maintenance_tasks:
-                self.run_maintenance_tasks()  # type: ignore[no-untyped-call]
-            try:
-                found = self.queue_class.dequeue_any(
-                    self._ordered_queues,
-                    WAIT_SECONDS,
-                    connection=self.connection,
-                    job_class=self.job_class,
-                    serializer=self.serializer,
-                    death_penalty_class=self.death_penalty_class,
-                )
-            except DequeueTimeout:
-                continue
-            if found is not None:
-                return found
-        raise StopRequested
-
-    def subscribe(self) -> None:
-        """Take no remote commands: whoever reaches Redis could stop the workers."""
-
-    def check_for_suspension(self, burst: bool) -> None:  # noqa: FBT001 - RQ's signature
-        """Ignore a suspension: sending has a switch of its own, and work must not stop silently."""
-
-    def _install_signal_handlers(self) -> None:
-        """Leave signals to the worker process."""

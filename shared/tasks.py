@@ -13,22 +13,7 @@ from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import (
-    BigInteger,
-    Connection,
-    CursorResult,
-    Interval,
-    Update,
-    any_,
-    bindparam,
-    func,
-    text,
-    update,
-)
-from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.dialects.postgresql import UUID as UUID_TYPE
-
-from shared.tables.task import task as task_table
+from sqlalchemy import Connection, CursorResult, TextClause, text
 
 Tally = Counter[tuple[str, ...]]
 """What a handler did, as (metric name, label values...) -> count; counted where the process lives on."""
@@ -52,7 +37,6 @@ class Task:
     key: str
     attempts: int
     token: UUID
-    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +44,6 @@ class Handler:
     """How tasks of one kind are done. `run` opens its own transactions and completes its tasks in the last one."""
 
     kind: str
-    queue: str
     run: Callable[[Sequence[Task]], Tally]
     batch: int = 1
     lease: timedelta = timedelta(seconds=30)
@@ -71,14 +54,6 @@ class Handler:
 
     is_slow: bool = False
     """Done beside the others, in a thread of its own: nobody waits for it."""
-
-    def delay_after(self, attempts: int) -> timedelta:
-        """Return how long to wait after that many failed attempts."""
-        return self.retry[min(attempts, len(self.retry)) - 1]
-
-    def isolation_delay(self, attempts: int) -> timedelta:
-        """Return how long a task waits that may be why its connection broke: not at all the first time."""
-        return self.delay_after(attempts - 1) if attempts > 1 else timedelta()
 
 
 def put(
@@ -104,7 +79,7 @@ _CLAIM_DUE = text(
     " UPDATE task SET state = 'leased', attempts = attempts + 1, lease_token = :token,"
     " lease_until = now() + :lease, lease_size = (SELECT count(*) FROM due)"
     " FROM due WHERE task.id = due.id"
-    " RETURNING task.id, task.kind, task.key, task.attempts, task.lease_token AS token, task.created_at"
+    " RETURNING task.id, task.kind, task.key, task.attempts, task.lease_token AS token"
 )
 
 _CLAIM_EXPIRED = text(
@@ -113,15 +88,7 @@ _CLAIM_EXPIRED = text(
     " UPDATE task SET attempts = attempts + CASE WHEN lease_size > 1 THEN 0 ELSE 1 END, lease_token = :token,"
     " lease_until = now() + :lease, lease_size = 1"
     " FROM expired WHERE task.id = expired.id"
-    " RETURNING task.id, task.kind, task.key, task.attempts, task.lease_token AS token, task.created_at"
-)
-
-_DEAD_LETTER_EXPIRED = text(
-    "WITH expired AS (SELECT id FROM task WHERE state = 'leased' AND kind = :kind AND lease_until < now()"
-    " AND lease_size = 1 AND attempts >= :max_attempts FOR UPDATE SKIP LOCKED)"
-    " UPDATE task SET state = 'dead', lease_token = NULL, lease_until = NULL, finished_at = now(),"
-    " error = 'ended its worker or its connection each of ' || attempts || ' times'"
-    " FROM expired WHERE task.id = expired.id RETURNING task.key"
+    " RETURNING task.id, task.kind, task.key, task.attempts, task.lease_token AS token"
 )
 
 
@@ -138,36 +105,37 @@ def claim_expired(connection: Connection, handler: Handler, token: UUID) -> list
     return [Task(**row) for row in connection.execute(_CLAIM_EXPIRED, values).mappings()]
 
 
-def dead_letter_expired(connection: Connection, handler: Handler) -> list[str]:
-    """Dead-letter the tasks that ended their worker too often while alone. Returns their keys."""
-    values = {"kind": handler.kind, "max_attempts": handler.max_attempts}
-    return list(connection.scalars(_DEAD_LETTER_EXPIRED, values))
+def _update(changes: str, where: str) -> TextClause:
+    return text(f"UPDATE task SET {changes} WHERE {where}")  # noqa: S608 - put together here, of constants alone
 
 
-def _ours(**changes: object) -> Update:
-    """Build the statement that changes tasks which still carry the token they were claimed with."""
-    return (
-        update(task_table)
-        .where(
-            task_table.c.id == any_(bindparam("ids", type_=ARRAY(BigInteger))),
-            task_table.c.lease_token == any_(bindparam("tokens", type_=ARRAY(UUID_TYPE))),
-        )
-        .values(changes)
-    )
+_NO_LEASE = "lease_token = NULL, lease_until = NULL"
+_LEASE = "lease_until = now() + CAST(:lease AS interval)"
+_READY = f"{_NO_LEASE}, state = 'ready', run_at = now() + CAST(:delay AS interval), error = :reason"
 
+# Tasks that still carry the token they were claimed with.
+_OURS = "id = ANY(CAST(:ids AS bigint[])) AND lease_token = ANY(CAST(:tokens AS uuid[]))"
+_COMPLETE = _update(f"{_NO_LEASE}, state = 'done', finished_at = now(), error = NULL", _OURS)
+_RETRY = _update(_READY, _OURS)
+_DEFER = _update(f"{_READY}, attempts = attempts - 1", _OURS)
+_DEAD_LETTER = _update(
+    f"{_NO_LEASE}, state = 'dead', finished_at = now(), error = :reason, attempts = :attempts", _OURS
+)
+_ASSERT_LEASE = _update(_LEASE, _OURS)
 
-_NO_LEASE = {"lease_token": None, "lease_until": None}
-_AFTER_DELAY = {
-    "state": "ready",
-    "run_at": func.now() + bindparam("delay", type_=Interval),
-    "error": bindparam("reason"),
-}
-
-_COMPLETE = _ours(state="done", finished_at=func.now(), error=None, **_NO_LEASE)
-_RETRY = _ours(**_AFTER_DELAY, **_NO_LEASE)
-_DEFER = _ours(**_AFTER_DELAY, **_NO_LEASE, attempts=task_table.c.attempts - 1)
-_DEAD_LETTER = _ours(state="dead", finished_at=func.now(), error=bindparam("reason"), **_NO_LEASE)
-_ASSERT_LEASE = _ours(lease_until=func.now() + bindparam("delay", type_=Interval))
+# The same, but what nobody has locked: a transaction may just be completing it, and PostgreSQL may take a while to
+# notice that the client of a transaction is gone.
+_UNLOCKED = (
+    "id IN (SELECT id FROM task WHERE state = 'leased' AND lease_token = ANY(CAST(:tokens AS uuid[]))"
+    " ORDER BY id FOR UPDATE SKIP LOCKED)"
+)
+_RENEW = _update(_LEASE, _UNLOCKED)
+_RELEASE = _update(f"{_NO_LEASE}, state = 'ready', attempts = attempts - 1", _UNLOCKED)
+_RECOVER = _update(
+    f"{_NO_LEASE}, state = 'ready', attempts = CASE WHEN lease_size > 1 THEN attempts - 1 ELSE attempts END,"
+    " run_at = CASE WHEN lease_size > 1 THEN run_at ELSE now() + attempts * attempts * interval '1 s' END",
+    _UNLOCKED,
+)
 
 
 def complete(connection: Connection, tasks: Sequence[Task]) -> None:
@@ -187,106 +155,37 @@ def defer(connection: Connection, tasks: Sequence[Task], delay: timedelta, reaso
 
 def dead_letter(connection: Connection, task: Task, error: str) -> None:
     """Give a task up, visibly. Raises LeaseLost."""
-    _change(connection, _DEAD_LETTER, [task], reason=error)
+    _change(connection, _DEAD_LETTER, [task], reason=error, attempts=task.attempts)
 
 
 def assert_lease(connection: Connection, tasks: Sequence[Task], lease: timedelta) -> None:
     """Lease tasks for that long from now; raises LeaseLost when they are no longer ours."""
-    _change(connection, _ASSERT_LEASE, tasks, delay=lease)
+    _change(connection, _ASSERT_LEASE, tasks, lease=lease)
 
 
-def _change(connection: Connection, statement: Update, tasks: Sequence[Task], **values: object) -> None:
-    result = connection.execute(statement, {**_held(tasks), **values})
+def _change(connection: Connection, statement: TextClause, tasks: Sequence[Task], **values: object) -> None:
+    ids, tokens = [task.id for task in tasks], list({task.token for task in tasks})
+    result = connection.execute(statement, {"ids": ids, "tokens": tokens, **values})
     if result.rowcount != len(tasks):
         raise LeaseLost(f"{len(tasks)} {tasks[0].kind} tasks were leased by another worker meanwhile")
 
 
-def _held(tasks: Sequence[Task]) -> dict[str, object]:
-    return {"ids": [task.id for task in tasks], "tokens": list({task.token for task in tasks})}
-
-
-# The three below change only rows that nobody has locked: a transaction may just be completing them, and PostgreSQL may
-# take a while to notice that the client of a transaction is gone.
-
-
-def renew_lease(connection: Connection, tasks: Sequence[Task], lease: timedelta) -> None:
-    """Lease tasks for that long from now, as far as they are still ours."""
-    connection.execute(
-        text(
-            "UPDATE task SET lease_until = now() + :lease WHERE id IN (SELECT id FROM task"
-            " WHERE id = ANY(CAST(:ids AS bigint[])) AND lease_token = ANY(:tokens) ORDER BY id FOR UPDATE SKIP LOCKED)"
-        ),
-        {**_held(tasks), "lease": lease},
-    )
+def renew_lease(connection: Connection, token: UUID, lease: timedelta) -> None:
+    """Lease for that long from now what is still leased under this token."""
+    connection.execute(_RENEW, {"tokens": [token], "lease": lease})
 
 
 def release(connection: Connection, tokens: Sequence[UUID]) -> None:
     """Make what is still leased under these tokens due again; no attempt counts."""
-    connection.execute(
-        text(
-            "UPDATE task SET state = 'ready', attempts = attempts - 1, lease_token = NULL, lease_until = NULL"
-            " WHERE id IN (SELECT id FROM task WHERE state = 'leased' AND lease_token = ANY(:tokens)"
-            " ORDER BY id FOR UPDATE SKIP LOCKED)"
-        ),
-        {"tokens": list(tokens)},
-    )
+    connection.execute(_RELEASE, {"tokens": list(tokens)})
 
 
-def isolate(connection: Connection, token: UUID, delay: timedelta) -> None:
-    """Let a lease expire after `delay`: a task is claimed alone then, for it may be what breaks its connection.
+def recover(connection: Connection, tokens: Sequence[UUID]) -> None:
+    """Make due again what a broken connection left leased under these tokens.
 
-    It gets another token, so that nobody renews its lease.
+    A task that was alone may be what broke it: its attempt counts, and it waits longer each time.
     """
-    connection.execute(
-        text(
-            "UPDATE task SET lease_until = now() + :delay, lease_token = gen_random_uuid()"
-            " WHERE id IN (SELECT id FROM task WHERE state = 'leased' AND lease_token = :token"
-            " ORDER BY id FOR UPDATE SKIP LOCKED)"
-        ),
-        {"token": token, "delay": delay},
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """What waits in one queue for one kind: counts, and the age in seconds of the oldest due task."""
-
-    queue: str
-    kind: str
-    due: int
-    waiting: int
-    leased: int
-    dead: int
-    oldest_due_seconds: float
-
-
-def backlog(connection: Connection) -> list[Backlog]:
-    """Read the state of every queue; uses the partial indexes only, never the done tasks."""
-    rows = connection.execute(
-        text(
-            "SELECT queue, kind, count(*) FILTER (WHERE state = 'ready' AND run_at <= now()) AS due,"
-            " count(*) FILTER (WHERE state = 'ready' AND run_at > now()) AS waiting,"
-            " count(*) FILTER (WHERE state = 'leased') AS leased, count(*) FILTER (WHERE state = 'dead') AS dead,"
-            " coalesce(extract(epoch FROM now() - min(run_at) FILTER (WHERE state = 'ready' AND run_at <= now())), 0)"
-            "::float8 AS oldest_due_seconds"
-            " FROM task WHERE state IN ('ready', 'leased', 'dead') GROUP BY queue, kind ORDER BY queue, kind"
-        )
-    )
-    return [Backlog(**row) for row in rows.mappings()]
-
-
-def overdue(connection: Connection, kinds: Sequence[str], by: timedelta) -> bool:
-    """Is there a task of these kinds due that long ago, or one whose lease expired?"""
-    return bool(
-        connection.scalar(
-            text(
-                "SELECT EXISTS (SELECT FROM task WHERE kind = ANY(:kinds) AND state = 'ready'"
-                " AND run_at <= now() - :by) OR EXISTS (SELECT FROM task WHERE kind = ANY(:kinds)"
-                " AND state = 'leased' AND lease_until < now())"
-            ),
-            {"kinds": list(kinds), "by": by},
-        )
-    )
+    connection.execute(_RECOVER, {"tokens": list(tokens)})
 
 
 def prune(connection: Connection, older_than: timedelta, at_most: int = 10_000) -> int:

@@ -1,8 +1,7 @@
 """A worker process: does the tasks of one queue when RQ wakes it up, and polls PostgreSQL when Redis is away.
 
-The main thread waits for notifications, or polls. A second thread sweeps: it puts periodic tasks, notifies when tasks
-are overdue, and does them itself when no worker came. A third renews the leases of running batches. A fourth does slow
-tasks, which nobody waits for.
+The main thread waits for notifications, or polls. A second thread sweeps: it puts periodic tasks and does what nobody
+was notified of. A third does slow tasks, which nobody waits for. A fourth renews the leases of running batches.
 """
 
 import logging
@@ -11,7 +10,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 
@@ -26,9 +24,8 @@ log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 0.5
 PERIODIC_SECONDS = 5.0
-OVERDUE = timedelta(seconds=0.2)
-UNHEARD_SECONDS = 2.0
 POLL_SECONDS = 0.1
+REDIS_AWAY_SECONDS = 2.0
 STOP_SECONDS = 10.0
 """How long a running batch may take after a stop was asked for; then it is released, and the process ends."""
 
@@ -62,19 +59,13 @@ class Worker:
         """Work until SIGTERM or SIGINT; a running batch is completed first, or released after ten seconds."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop())
-        others = [
-            threading.Thread(target=self._sweep, name="sweeper", daemon=True),
-            threading.Thread(target=self._work_slowly, name="slow", daemon=True),
-        ]
+        others = [threading.Thread(target=each, daemon=True) for each in (self._sweep, self._work_slowly)]
         for each in others:
             each.start()
-        threading.Thread(target=self._renew, name="leases", daemon=True).start()
+        threading.Thread(target=self._keep_leases, daemon=True).start()
         self._serve()
         for each in others:
             each.join()
-        with suppress(*DATABASE_ERRORS):  # else the next worker waits until the leases expire
-            self.drainer.recover_leases()
-            self._slow.recover_leases()
 
     def _stop(self) -> None:
         self.drainer.stop()
@@ -90,12 +81,12 @@ class Worker:
             if was_reached and not is_reached:
                 log.warning("no Redis: polling PostgreSQL", extra={"queue": self._queue})
             was_reached = is_reached
-            until = time.monotonic() + (POLL_SECONDS if is_reached else UNHEARD_SECONDS)
+            until = time.monotonic() + (POLL_SECONDS if is_reached else REDIS_AWAY_SECONDS)
             while not self.drainer.is_stopping and time.monotonic() < until:
                 if not self.drainer.drain():
                     time.sleep(POLL_SECONDS)
 
-    def _renew(self) -> None:
+    def _keep_leases(self) -> None:
         """Renew the leases of running batches, and end the process when a stop takes too long."""
         while self.drainer.stopping_for < STOP_SECONDS:
             time.sleep(self._tick)
@@ -111,52 +102,28 @@ class Worker:
         finally:
             os._exit(0)
 
-    def _work_slowly(self) -> None:
-        """Look for slow tasks now and then, and do them."""
-        while self._slow.kinds and not self._slow.is_stopping:
-            time.sleep(SWEEP_SECONDS)
-            try:
-                if self._is_overdue(self._slow, timedelta()):
-                    self._slow.drain()
-            except DATABASE_ERRORS as error:
-                self._slow.note_database(error)
-
     def _sweep(self) -> None:
-        """Put periodic tasks, notify of overdue ones, and do them here when no worker has for two seconds."""
-        redis = notify.connect(self._redis_url) if self._redis_url else None
-        quiet_since = time.monotonic()
+        """Put periodic tasks, and do what is due: a notification may have been lost, or its time have come."""
         periodic_at = float("-inf")
         while not self.drainer.is_stopping:
             time.sleep(SWEEP_SECONDS)
-            try:
-                if time.monotonic() - periodic_at > PERIODIC_SECONDS:
-                    periodic_at = time.monotonic()
-                    self._put_periodic()
-                if not self._is_overdue(self.drainer, OVERDUE):
-                    quiet_since = time.monotonic()
-                    continue
-            except DATABASE_ERRORS as error:
-                self.drainer.note_database(error)
-                continue
-            if redis is not None:
-                notify.wake_up(redis, self._queue)
-            if min(time.monotonic() - quiet_since, self.drainer.idle_for) > UNHEARD_SECONDS:
-                self.drainer.drain()
+            if time.monotonic() - periodic_at > PERIODIC_SECONDS:
+                periodic_at = time.monotonic()
+                self._put_periodic()
+            self.drainer.drain(PERIODIC_SECONDS)
 
-    def _is_overdue(self, drainer: Drainer, by: timedelta) -> bool:
-        """Is anything overdue, also of what was left leased by mistake?"""
-        drainer.recover_leases()
-        with self._database.autocommit() as connection:
-            return tasks.overdue(connection, drainer.kinds, by)
+    def _work_slowly(self) -> None:
+        """Do slow tasks."""
+        while not self._slow.is_stopping:
+            time.sleep(SWEEP_SECONDS)
+            self._slow.drain()
 
     def _put_periodic(self) -> None:
         for put_due in self._periodic:
             try:
                 with self._database.transaction() as connection:
                     put_due(connection)
-            except (
-                Exception
-            ) as error:  # the boundary: one that raises must stop neither the others nor the sweeper
+            except Exception as error:  # the boundary: one must stop neither the others nor the sweeper
                 if is_away(error):
                     self.drainer.note_database(error)
                     return

@@ -23,7 +23,7 @@ class Standing(NamedTuple):
 
 def a_handler(run: Callable[[Sequence[Task]], Tally] | None = None, **given: object) -> Handler:
     """A handler of kind "work" in batches of ten, with what matters overridden."""
-    values: dict[str, object] = {"kind": "work", "queue": "test", "batch": 10} | given
+    values: dict[str, object] = {"kind": "work", "batch": 10} | given
     return Handler(run=run or (lambda _: Tally()), **values)  # type: ignore[arg-type]
 
 

@@ -32,11 +32,10 @@ def handlers(
     tidier = partial(tidy_batch, database, clock)
     delivering = delivering_of(settings, metrics)
     return (
-        Handler("decide", QUEUE, decider, batch=500),
-        Handler("tidy", QUEUE, tidier),
+        Handler("decide", decider, batch=500),
+        Handler("tidy", tidier),
         Handler(
             "deliver",
-            QUEUE,
             lambda batch: DeliveryBatch(database, delivering).run(batch),
             batch=200,
             lease=LEASE,

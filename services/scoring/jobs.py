@@ -42,7 +42,7 @@ def handlers(
             notify=notify,
         )
 
-    return (Handler("score", QUEUE, Scorer(database, shard).score, batch=BATCH),)
+    return (Handler("score", Scorer(database, shard).score, batch=BATCH),)
 
 
 def assumed(settings: Settings) -> Assumptions:

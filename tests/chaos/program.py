@@ -75,7 +75,6 @@ def main() -> None:
     database = Database(database_url, DRAIN)
     handler = Handler(
         KIND,
-        QUEUE,
         Doubler(database).run,
         batch=int(batch),
         lease=timedelta(seconds=float(lease)),

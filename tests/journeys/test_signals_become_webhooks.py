@@ -114,9 +114,7 @@ def dying_round(database: Database, told: Settings) -> None:
             raise Killed
 
     with database.transaction() as connection:
-        batch = tasks.claim(
-            connection, Handler("deliver", "alerts", lambda _batch: Tally(), batch=20), uuid4()
-        )
+        batch = tasks.claim(connection, Handler("deliver", lambda _batch: Tally(), batch=20), uuid4())
     Dying(database, delivering_of(told, Metrics("alerts", "test"))).run(batch)
 
 

@@ -64,6 +64,7 @@ ASSEMBLED = {
     "services.scoring.past_orders._put": "tables of what models learnt: test_past_orders",
     "services.scoring.store.catalogue._by_product": "is given constants that are prepared",
     "services.scoring.store.catalogue.refresh": "is given a constant that is prepared",
+    "shared.tasks._update": "makes constants that are prepared",
     "shared.partitions._make": "the name of a month: test_applying_orders",
 }
 """Functions that put a text together, and what holds it to the tables instead."""

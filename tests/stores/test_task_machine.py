@@ -1,6 +1,6 @@
 """Any order of claims, deaths, finishes and failures: a lease has one holder, and nothing is lost or done twice."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from hypothesis import HealthCheck, given, settings
@@ -18,7 +18,6 @@ STEPS = (
     "put",
     "claim",
     "claim_expired",
-    "dead_letter_expired",
     "complete",
     "fail",
     "release",
@@ -54,18 +53,15 @@ class Machine:
             self._now_held(task)
 
     def claim_expired(self, number: int) -> None:
-        """Take one whose lease ran out; its holder does not know."""
+        """Take one whose lease ran out; its holder does not know. Give up what ended its worker too often."""
         for task in task_rows.claim_expired(self.database, HANDLER):
             self.stale.append(self.held[task.key])
             self._now_held(task)
-
-    def dead_letter_expired(self, number: int) -> None:
-        """Give up what ended its worker too often."""
-        with self.database.autocommit() as connection:
-            for key in tasks.dead_letter_expired(connection, HANDLER):
-                assert self.held[key].attempts == HANDLER.max_attempts
-                self.dead.add(key)
-                self.stale.append(self.held.pop(key))
+            if task.attempts > HANDLER.max_attempts:
+                with self.database.transaction() as connection:
+                    tasks.dead_letter(connection, replace(task, attempts=HANDLER.max_attempts), "died")
+                self.dead.add(task.key)
+                del self.held[task.key]
 
     def complete(self, number: int) -> None:
         """Finish one; who lost it must not succeed, who holds it must."""

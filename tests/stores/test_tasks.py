@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from shared import tasks
 from shared.db import Database
+from shared.metrics import backlog
 from shared.tasks import LeaseLost
 from tests import task_rows
 from tests.task_rows import SECOND, a_handler, claim, claim_expired, complete, put, standing
@@ -164,7 +165,7 @@ def test_giving_back_what_was_lost_changes_nothing(database: Database) -> None:
     claim_expired(database)
     with database.transaction() as connection:
         tasks.release(connection, [batch[0].token])
-        tasks.isolate(connection, batch[0].token, timedelta())
+        tasks.recover(connection, [batch[0].token])
     assert standing(database) == {"1": ("leased", 2)}
     assert claim_expired(database) == []
 
@@ -217,37 +218,17 @@ def test_after_a_death_each_task_of_the_batch_is_claimed_alone_with_its_attempt_
     assert [batch[0].attempts for batch in batches[:3]] == [1, 1, 1]
 
 
-def test_a_task_that_dies_alone_spends_its_attempt_and_is_dead_after_the_last(database: Database) -> None:
-    put(database, "poison", "neighbour")
-    handler = a_handler(max_attempts=3)
-    claim(database, handler)
-    finish_neighbour, deaths = False, 0
-    while standing(database)["poison"].state != "dead":
-        task_rows.let_leases_run_out(database)
-        with database.autocommit() as connection:
-            tasks.dead_letter_expired(connection, handler)
-        for task in claim_expired(database, handler):
-            if task.key == "neighbour":
-                complete(database, [task])
-                finish_neighbour = True
-            else:
-                deaths += 1
-        assert deaths < 10
-    assert (finish_neighbour, deaths) == (True, 3)
-    assert standing(database) == {"poison": ("dead", 3), "neighbour": ("done", 1)}
-
-
-def test_dead_lettering_does_not_wait_for_who_is_just_finishing(database: Database) -> None:
+def test_nothing_waits_for_who_is_just_finishing(database: Database) -> None:
     put(database, "1")
-    handler = a_handler(max_attempts=1)
+    handler = a_handler()
     batch = claim(database, handler)
     task_rows.let_leases_run_out(database)
     with database.transaction() as slow:
         tasks.complete(slow, batch)
         with database.autocommit() as connection:  # whoever waits here fails by its lock timeout
-            assert tasks.dead_letter_expired(connection, handler) == []
             assert tasks.claim_expired(connection, handler, uuid4()) == []
-            tasks.renew_lease(connection, batch, SECOND)
+            tasks.renew_lease(connection, batch[0].token, SECOND)
+            tasks.recover(connection, [batch[0].token])
     assert standing(database)["1"].state == "done"
 
 
@@ -255,12 +236,12 @@ def test_a_renewed_lease_does_not_run_out_and_a_lost_one_is_not_taken_back(datab
     put(database, "1")
     batch = claim(database, a_handler(lease=SECOND))
     with database.autocommit() as connection:
-        tasks.renew_lease(connection, batch, HOUR)
+        tasks.renew_lease(connection, batch[0].token, HOUR)
     assert task_rows.value(database, "SELECT lease_until > now() + interval '59 min' FROM task") is True
     task_rows.let_leases_run_out(database)
     claim_expired(database, a_handler(lease=SECOND))
     with database.autocommit() as connection:
-        tasks.renew_lease(connection, batch, HOUR)
+        tasks.renew_lease(connection, batch[0].token, HOUR)
     assert task_rows.value(database, "SELECT lease_until < now() + interval '2 s' FROM task") is True
 
 
@@ -273,30 +254,29 @@ def test_released_tasks_are_due_at_once_and_unspent(database: Database) -> None:
     assert standing(database) == {"1": ("done", 1), "2": ("ready", 0)}
 
 
-def test_isolated_tasks_are_claimed_alone_at_once(database: Database) -> None:
+def test_recovered_tasks_are_due_at_once_and_unspent_unless_they_were_alone(database: Database) -> None:
     put(database, "1", "2")
-    batch = claim(database)
+    together = claim(database)
+    put(database, "3")
+    alone = claim(database)
     with database.transaction() as connection:
-        tasks.isolate(connection, batch[0].token, timedelta())
-    assert claim(database) == []
-    assert [len(claim_expired(database)) for _ in range(3)] == [1, 1, 0]
+        tasks.recover(connection, [together[0].token, alone[0].token])
+    assert standing(database) == {"1": ("ready", 0), "2": ("ready", 0), "3": ("ready", 1)}
+    assert [task.key for task in claim(database)] == ["1", "2"]
 
 
-def test_a_task_isolated_again_waits_as_its_schedule_says(database: Database) -> None:
-    handler = a_handler(retry=(SECOND, 5 * SECOND))
-    assert [handler.isolation_delay(attempts) for attempts in (1, 2, 3, 4)] == [
-        timedelta(),
-        SECOND,
-        5 * SECOND,
-        5 * SECOND,
-    ]
+def test_a_task_that_was_alone_at_each_break_waits_longer_each_time(database: Database) -> None:
     put(database, "1")
-    batch = claim(database)
-    with database.transaction() as connection:
-        tasks.isolate(connection, batch[0].token, HOUR)
-    assert claim_expired(database) == []
-    task_rows.let_leases_run_out(database)
-    assert len(claim_expired(database)) == 1
+    waited = []
+    for _ in range(4):
+        (task,) = claim(database)
+        with database.transaction() as connection:
+            tasks.recover(connection, [task.token])
+        waited.append(
+            task_rows.value(database, "SELECT extract(epoch FROM run_at - now())::float8 FROM task")
+        )
+        task_rows.let_delays_pass(database)
+    assert waited == pytest.approx([1, 4, 9, 16], abs=0.5)
 
 
 def test_the_database_holds_that_leased_means_having_a_token(database: Database) -> None:
@@ -326,37 +306,10 @@ def test_the_backlog_tells_due_waiting_leased_and_dead_apart(database: Database)
         connection.execute(text("UPDATE task SET state = 'dead' WHERE key = 'dead'"))
         connection.execute(text("UPDATE task SET run_at = now() - interval '91 s' WHERE key = 'leased'"))
     claim(database, a_handler(batch=1))
-    with database.transaction() as connection:
-        (backlog,) = tasks.backlog(connection)
-    assert (backlog.queue, backlog.kind) == ("test", "work")
-    assert (backlog.due, backlog.waiting, backlog.leased, backlog.dead) == (1, 1, 1, 1)
-    assert 90 <= backlog.oldest_due_seconds < 100
-
-
-@pytest.mark.parametrize(
-    ("change", "is_overdue"),
-    [
-        pytest.param("run_at = now() - interval '2 s'", True, id="a task due for two seconds"),
-        pytest.param("run_at = now() + interval '2 s'", False, id="a task that waits for its time"),
-        pytest.param(
-            "state = 'leased', lease_token = gen_random_uuid(), lease_until = now() - interval '1 s'",
-            True,
-            id="a lease that ran out",
-        ),
-        pytest.param(
-            "state = 'leased', lease_token = gen_random_uuid(), lease_until = now() + interval '1 s'",
-            False,
-            id="a lease that holds",
-        ),
-        pytest.param("kind = 'other', run_at = now() - interval '2 s'", False, id="a kind nobody asked for"),
-        pytest.param("state = 'done', run_at = now() - interval '2 s'", False, id="a task that is done"),
-    ],
-)
-def test_overdue_is(database: Database, change: str, is_overdue: bool) -> None:
-    put(database, "1")
-    with database.transaction() as connection:
-        connection.execute(text(f"UPDATE task SET {change}"))
-        assert tasks.overdue(connection, ["work"], SECOND) is is_overdue
+    (found,) = backlog(database)
+    assert (found.queue, found.kind) == ("test", "work")
+    assert (found.due, found.waiting, found.leased, found.dead) == (1, 1, 1, 1)
+    assert 90 <= found.oldest_due_seconds < 100
 
 
 def test_only_what_was_done_long_ago_is_pruned(database: Database) -> None:

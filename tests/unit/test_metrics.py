@@ -6,8 +6,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy.exc import OperationalError
 
-from shared.metrics import Metrics, TaskCollector
-from shared.tasks import Backlog
+from shared.metrics import Backlog, Metrics, TaskCollector
 
 
 def exposed(metrics: Metrics) -> dict[tuple[str, frozenset[str]], float]:

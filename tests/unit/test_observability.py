@@ -11,8 +11,7 @@ import pytest
 import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
-from shared.metrics import LogCollector, Metrics, QuarantineCollector, TaskCollector
-from shared.tasks import Backlog
+from shared.metrics import Backlog, LogCollector, Metrics, QuarantineCollector, TaskCollector
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "prometheus"
