@@ -13,11 +13,18 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from services.alerts import message
-from services.alerts.channel import OutboundMessage, Rejected, Sending, TryAgain, Unavailable, after_failure
+from services.alerts.channel import (
+    AlertView,
+    OutboundMessage,
+    Rejected,
+    Sending,
+    TryAgain,
+    Unavailable,
+    after_failure,
+)
 from services.alerts.dispatch import Dispatcher, Endpoint, NotSent, Outcome
 from services.alerts.store import deliveries, views
 from services.alerts.store.deliveries import Ending, Held
-from services.alerts.view import AlertView
 from shared import tasks
 from shared.db import Database
 from shared.tasks import LeaseLost, Tally, Task

@@ -1,17 +1,21 @@
-"""The mail: what, why, how much, what to do; text that stands alone, HTML beside it, and the link to its alert."""
+"""An alert in the words a rep reads: the mail, as text that stands alone and as HTML, and the link to its alert."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import cache
 from hashlib import sha256
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
+from babel.dates import format_date, format_datetime
+from babel.numbers import format_currency
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from services.alerts import view as words
-from services.alerts.view import AlertView
+from services.alerts.channel import AlertView, Point
+from services.alerts.policy import Reason
 
 LONGEST_SUBJECT = 50
 """What a phone shows."""
@@ -23,6 +27,38 @@ NOT_FOR_MAILS = str.maketrans({"\r": " ", "\n": " ", "\x00": None})
 
 LINK_LIFETIME = timedelta(days=14)
 LINK_PURPOSE = "tipoff: open one alert"
+
+
+LOCALE = "en_GB"
+PENNIES_MATTER_BELOW = 20
+
+WHY = {
+    Reason.FIRST_TIME: "the first time we tell you this about the customer",
+    Reason.MUCH_MORE_MONEY: "you were told before, but it is about at least half as much money again",
+    Reason.SHADOW_MODE: "Tipoff runs in shadow mode: it decides and shows, and sends nothing",
+    Reason.BESIDE_A_MISTAKE: "a message about an error on an order carries no offers",
+    Reason.NOT_IN_TOP_THREE: "a message holds the three points worth most",
+    Reason.OVER_CUSTOMER_LIMIT: "one selling message per customer and working day is enough",
+    Reason.OVER_BUDGET: "your messages for the day went to alerts worth more",
+    Reason.TOO_WEAK: "too little money is in it to call about it alone",
+    Reason.UNPROVEN_MODEL: "this kind of hint has not yet proved itself on your own orders",
+    Reason.FOR_THE_INBOX: "hints of this kind are for when you look here, no message is sent of them",
+    Reason.AMENDED: "the order was changed after we had told you about it",
+    Reason.WITHIN_REPEAT_INTERVAL: "you were told before, and nothing much has changed",
+    Reason.NOTIFIED_BY_STRONGER_SIGNAL: "a stronger hint says the same",
+    Reason.HELD_OUT: "left alone on purpose, to measure what calls earn",
+    Reason.DISMISSED_BY_REP: "you dismissed it",
+    Reason.SNOOZED_BY_REP: "you put it off",
+    Reason.CUSTOMER_NOT_CONTACTABLE: "the customer is blocked, closed or internal",
+    Reason.OPEN_COMPLAINT: "the customer has a complaint that is not settled",
+    Reason.CREDIT_HOLD: "the customer is on credit hold",
+    Reason.ON_HOLD: "nothing is to be sold to the customer for now",
+    Reason.INHIBITED: "a graver question about the customer is open",
+    Reason.EXPIRED: "it came too late to act on",
+    Reason.SUPERSEDED: "a newer version of the order was looked at instead",
+    Reason.WITHDRAWN: "the order was changed, and it no longer holds",
+}
+"""Each reason as it completes "because ..."."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +81,7 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(words=words, headline=subject)
+    environment.globals.update(words=WORDS, headline=subject)
     return environment
 
 
@@ -102,6 +138,66 @@ def shortened(text: str, longest: int) -> str:
     if text[longest - 1] != " ":
         kept = kept.rsplit(" ", 1)[0]
     return kept.rstrip(" ,;:-") + "…"
+
+
+def why(reason: str) -> str:
+    """Return a stored reason in words; one we no longer know is shown as it is."""
+    known = {each.value: in_words for each, in_words in WHY.items()}
+    return known.get(reason, reason.replace("_", " "))
+
+
+def money(amount: Decimal, currency: str) -> str:
+    """A short amount for reading: pence only where they matter."""
+    if abs(amount) >= PENNIES_MATTER_BELOW or amount == amount.to_integral_value():
+        return format_currency(amount, currency, format="¤#,##0", locale=LOCALE, currency_digits=False)
+    return exact_money(amount, currency)
+
+
+def exact_money(amount: Decimal, currency: str) -> str:
+    """An amount as on an invoice."""
+    return format_currency(amount, currency, locale=LOCALE)
+
+
+def margin(point: Point, currency: str) -> str:
+    """The margin to win by an offer, else at risk; "estimated" where no cost is known."""
+    estimated = " (estimated)" if point.assumed_margin else ""
+    return f"{money(point.stake, currency)} margin {'to win' if point.is_selling else 'at risk'}{estimated}"
+
+
+def margin_with_period(point: Point, currency: str) -> str:
+    """The same with the time it is expected over; of what is only owed to the customer, that."""
+    if not point.stake:
+        return "nothing to win: the customer should hear of it"
+    return f"{margin(point, currency)} {horizon(point.horizon_days)}"
+
+
+def day(moment: datetime, time_zone: str) -> str:
+    """A date with its weekday: "Mon 28 Feb 2011"."""
+    return format_date(moment.astimezone(ZoneInfo(time_zone)), "EEE d MMM yyyy", locale=LOCALE)
+
+
+def short_day(moment: datetime, time_zone: str) -> str:
+    """A date of these weeks: "Mon 28 Feb"."""
+    return format_date(moment.astimezone(ZoneInfo(time_zone)), "EEE d MMM", locale=LOCALE)
+
+
+def moment(at: datetime, time_zone: str) -> str:
+    """A date and time of day."""
+    return format_datetime(at.astimezone(ZoneInfo(time_zone)), "EEE d MMM, HH:mm", locale=LOCALE)
+
+
+def horizon(days: int) -> str:
+    """The time a value is expected over."""
+    if days <= 1:
+        return "on this order"
+    return f"over {days} days"
+
+
+WORDS = {
+    each.__name__: each
+    for each in (why, money, exact_money, margin, margin_with_period, day, short_day, moment, horizon)
+}
+"""What templates call by these names."""
 
 
 @cache

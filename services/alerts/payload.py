@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from services.alerts.view import AlertView, Point
+from services.alerts.channel import AlertView, Point
 
 
 def payload(shown: Sequence[tuple[AlertView, str]], delivery_id: UUID) -> dict[str, Any]:

@@ -19,8 +19,6 @@ QUARTER = timedelta(days=90)
 RECOVERED = 0.8
 STILL_DOWN = 0.7
 HALF = 0.5
-ROUNDING = 0.005
-"""Prices differ by so much of a unit of money through rounding."""
 
 SEEN = ("happened", "confirmed", "revenue", "margin")
 """What an outcome says of a row; its other columns name the row."""
@@ -98,22 +96,6 @@ def quantity_reached(
     wanted = rows.select(*key, wanted=rows[least].cast("float64"))
     reached = bought.join(wanted, list(key))
     return _found(rows, key, reached.filter(reached.quantity >= reached.wanted).drop("wanted"))
-
-
-def price_put_right(facts: Any, as_of: datetime, rows: ibis.Table, right: str) -> ibis.Table:  # noqa: ANN401, ARG001 - an order is its own moment
-    """Tell of each order and product whether its price, as the order stands now, is that in the column `right`.
-
-    NULL where the order no longer has the product: nobody knows.
-    """
-    key = ["order_id", "product_id"]
-    held = facts.purchases.select(*key, "base_net", "quantity", "unit_cost")
-    both = rows.select(*key, wanted=rows[right].cast("float64")).left_join(held, key)
-    return both.select(
-        *key,
-        happened=both.base_net / both.quantity >= both.wanted - ROUNDING,
-        revenue=both.base_net,
-        margin=both.base_net - both.unit_cost * both.quantity,
-    )
 
 
 def spend_recovered(facts: Any, as_of: datetime, rows: ibis.Table) -> ibis.Table:  # noqa: ANN401

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from statistics import median
+from typing import Any
 
 from services.scoring.facts import (
     LineFacts,
@@ -26,6 +27,9 @@ CORRECTABLE = timedelta(days=3)
 
 NOTABLE_GAP = Decimal("0.10")
 """Below this gap, discounting is noise: a rep who is alerted for it stops reading."""
+
+ROUNDING = 0.005
+"""Prices differ by so much of a unit of money through rounding."""
 
 LIST_TOLERANCE = Decimal("0.98")
 FEWEST_PEERS = 8
@@ -172,3 +176,19 @@ def own(facts: OrderFacts, amount: Decimal) -> str:
 def on(moment: datetime) -> str:
     """A day as people write it."""
     return f"{moment:%-d %B %Y}"
+
+
+def put_right(facts: Any, rows: Any, right: str) -> Any:  # noqa: ANN401 - ibis tables
+    """Tell of each order and product whether its price, as the order stands now, is that in the column `right`.
+
+    An outcome (`services.scoring.outcomes`). NULL where the order no longer has the product: nobody knows.
+    """
+    key = ["order_id", "product_id"]
+    held = facts.purchases.select(*key, "base_net", "quantity", "unit_cost")
+    both = rows.select(*key, wanted=rows[right].cast("float64")).left_join(held, key)
+    return both.select(
+        *key,
+        happened=both.base_net / both.quantity >= both.wanted - ROUNDING,
+        revenue=both.base_net,
+        margin=both.base_net - both.unit_cost * both.quantity,
+    )

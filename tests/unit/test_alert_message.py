@@ -9,11 +9,10 @@ from uuid import UUID
 import pytest
 
 from services.alerts import message
-from services.alerts.channel import OutboundMessage
+from services.alerts.channel import AlertView, OutboundMessage, PastOrder, Point
 from services.alerts.channels.email import address_of, compose, relay_of
 from services.alerts.payload import payload
 from services.alerts.policy import Reason
-from services.alerts.view import AlertView, PastOrder, Point
 
 POINT = Point(
     kind="cross_sell",

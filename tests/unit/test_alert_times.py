@@ -6,7 +6,6 @@ from uuid import uuid4
 import pytest
 
 from services.alerts import message
-from services.alerts import view as words
 from services.alerts.decide import bucket
 from services.alerts.policy import (
     Reason,
@@ -156,4 +155,4 @@ def test_a_form_is_ours_by_its_origin(headers: dict[str, str], is_ours: bool) ->
 
 
 def test_every_reason_has_words_for_the_rep() -> None:
-    assert set(words.WHY) == set(Reason)
+    assert set(message.WHY) == set(Reason)

@@ -7,9 +7,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from services.scoring import signals
+from services.scoring import prices, signals
 from services.scoring.facts import OrderFacts
-from services.scoring.outcomes import Seen, looked_up, price_put_right, quantity_reached, spend_recovered
+from services.scoring.outcomes import Seen, looked_up, quantity_reached, spend_recovered
 from shared.domain.signal import SignalKind
 from shared.plugins import discover
 from tests.model_facts import Bought, facts_of
@@ -91,7 +91,7 @@ def test_a_price_is_put_right_where_the_order_was_amended(
     with facts_of([Bought(1, DAY, net=100.0, quantity=10)]) as facts:
         said = [{"order_id": 0, "product_id": product, "floor": wanted}]
         rows = facts.engine.load("said", pa.Table.from_pylist(said).to_reader())
-        _, found = looked_up(facts.engine, price_put_right(facts, MOMENT, rows, "floor"))
+        _, found = looked_up(facts.engine, prices.put_right(facts, rows, "floor"))
     assert found[0, product].happened is happened
     assert found[0, product].confirmed is (None if happened is None else not happened)
 

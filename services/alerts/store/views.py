@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, text
 
-from services.alerts.view import AlertView, PastOrder, Point
+from services.alerts.channel import AlertView, PastOrder, Point
 
 _ALERTS = text(
     "SELECT alert.id, alert.public_id, alert.customer_id, customer.name AS customer_name, customer.phone,"

@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 from werkzeug.wrappers import Response as AnyResponse
 
 from services.alerts import message
+from services.alerts.channel import AlertView
 from services.alerts.store import deliveries, inbox, views
-from services.alerts.view import AlertView
 from services.alerts.web import guard
 from services.alerts.web.actions import DISMISSALS, UnknownAction, action_of
 from services.alerts.web.guard import Access

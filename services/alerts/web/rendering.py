@@ -2,7 +2,7 @@
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from services.alerts import view as words
+from services.alerts.message import WORDS
 
 VIEWS = {"to-call": "To call", "not-sent": "Not sent", "snoozed": "Snoozed", "done": "Done"}
 STATES = {
@@ -33,7 +33,7 @@ def templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        words=words,
+        words=WORDS,
         delivery_states=DELIVERY_STATES,
     )
     return environment

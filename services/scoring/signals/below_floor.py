@@ -11,7 +11,6 @@ from typing import Any
 
 from services.scoring import prices
 from services.scoring.facts import LineFacts, OrderFacts
-from services.scoring.outcomes import price_put_right
 from services.scoring.value import THIS_ORDER, headline, shortened, valuation
 from shared.domain.signal import Action, Episode, Evidence, OrderSignalKind, Severity, Signal
 
@@ -68,9 +67,9 @@ def _signal(facts: OrderFacts, line: LineFacts) -> Signal:
     )
 
 
-def outcome(facts: Any, as_of: datetime, rows: Any) -> Any:  # noqa: ANN401 - ibis tables
+def outcome(facts: Any, _as_of: datetime, rows: Any) -> Any:  # noqa: ANN401 - ibis tables
     """Return per order and item `happened`: the order was amended to the right price while it could be."""
-    return price_put_right(facts, as_of, rows, "floor")
+    return prices.put_right(facts, rows, "floor")
 
 
 def ends(facts: OrderFacts, episode: Episode) -> str | None:
