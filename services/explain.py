@@ -216,7 +216,10 @@ def _alerts(connection: Connection, occasion: str) -> Iterator[Step]:
         if row.amended_at:
             yield Step(1, "amended", "the order changed after somebody was notified", row.amended_at)
         yield from _deliveries(connection, row.id)
-        yield from _feedback(connection, row.id)
+        feedback = text("SELECT * FROM feedback WHERE alert_id = :alert ORDER BY id")
+        for each in connection.execute(feedback, {"alert": row.id}):
+            reason = f": {each.reason}" if each.reason else ""
+            yield Step(1, "feedback", f"{each.action}{reason}, by {each.by}", each.at)
 
 
 def _deliveries(connection: Connection, alert_id: int) -> Iterator[Step]:
@@ -241,15 +244,6 @@ def _deliveries(connection: Connection, alert_id: int) -> Iterator[Step]:
             outcome = each.outcome or "unknown: the process died in between"
             detail = f", {each.detail}" if each.detail else ""
             yield Step(2, "attempt", f"{each.n}: {outcome}{detail}", each.started_at)
-
-
-def _feedback(connection: Connection, alert_id: int) -> Iterator[Step]:
-    rows = connection.execute(
-        text("SELECT * FROM feedback WHERE alert_id = :alert ORDER BY id"), {"alert": alert_id}
-    )
-    for row in rows:
-        reason = f": {row.reason}" if row.reason else ""
-        yield Step(1, "feedback", f"{row.action}{reason}, by {row.by}", row.at)
 
 
 @click.command("explain")

@@ -90,9 +90,15 @@ class Drainer:
         try:
             while not self.is_stopping and time.monotonic() < until:
                 self.recover_leases()
-                if not (number := self._work_each_kind()):
-                    break
+                number = sum(self._work(handler, tasks.claim) for handler in self._handlers)
+                if time.monotonic() - self._looked_for_expired_at > EXPIRED_SECONDS:
+                    self._looked_for_expired_at = time.monotonic()
+                    if expired := sum(self._work(handler, tasks.claim_expired) for handler in self._handlers):
+                        self._looked_for_expired_at = float("-inf")  # there may be more
+                        number += expired
                 claimed += number
+                if not number:
+                    break
         except DATABASE_ERRORS as error:
             self.note_database(error)
         else:
@@ -132,15 +138,6 @@ class Drainer:
         """Make running batches due again: this process is about to end in the middle of them."""
         with self._database.autocommit() as connection:
             tasks.release(connection, [running.token for running in list(self._running.values())])
-
-    def _work_each_kind(self) -> int:
-        claimed = sum(self._work(handler, tasks.claim) for handler in self._handlers)
-        if time.monotonic() - self._looked_for_expired_at > EXPIRED_SECONDS:
-            self._looked_for_expired_at = time.monotonic()
-            if expired := sum(self._work(handler, tasks.claim_expired) for handler in self._handlers):
-                self._looked_for_expired_at = float("-inf")  # there may be more
-                claimed += expired
-        return claimed
 
     def _work(self, handler: Handler, claim: Callable[[Connection, Handler, UUID], list[Task]]) -> int:
         """Do one batch of what `claim` finds: due tasks together, or one whose lease expired."""

@@ -208,7 +208,8 @@ def _connect(vetted: Vetted, until: _Deadline, trust: ssl.SSLContext | None) -> 
         except OSError:
             continue
         try:
-            _check_peer(plain, address)
+            if plain.getpeername()[0].partition("%")[0] != address.partition("%")[0]:
+                raise Forbidden("the connection ended at another address than the one vetted")
             plain.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
             return _secured(plain, vetted, until, trust)
         except BaseException:
@@ -216,11 +217,6 @@ def _connect(vetted: Vetted, until: _Deadline, trust: ssl.SSLContext | None) -> 
             raise
     until.left()
     raise Unreachable("no connection could be made")
-
-
-def _check_peer(plain: socket, address: str) -> None:
-    if plain.getpeername()[0].partition("%")[0] != address.partition("%")[0]:
-        raise Forbidden("the connection ended at another address than the one vetted")
 
 
 def _secured(plain: socket, vetted: Vetted, until: _Deadline, trust: ssl.SSLContext | None) -> socket:

@@ -71,18 +71,22 @@ class RenderedMessage:
     thread: str
 
 
-@cache
-def templates() -> Environment:
-    """The templates of this package; HTML is escaped, a missing value is an error."""
+def templates_of(package: str, **given: object) -> Environment:
+    """The templates of a package; HTML is escaped, a missing value is an error."""
     environment = Environment(
-        loader=PackageLoader("services.alerts", "templates"),
+        loader=PackageLoader(package, "templates"),
         autoescape=select_autoescape(["html"]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(words=WORDS, headline=subject)
+    environment.globals.update(words=WORDS, **given)
     return environment
+
+
+@cache
+def _templates() -> Environment:
+    return templates_of("services.alerts", headline=subject)
 
 
 def write(shown: Sequence[tuple[AlertView, str]]) -> RenderedMessage:
@@ -98,8 +102,8 @@ def write(shown: Sequence[tuple[AlertView, str]]) -> RenderedMessage:
     thread = about.partition("/")[0].replace(" ", "-") + "-" + sha256(about.encode()).hexdigest()[:24]
     return RenderedMessage(
         subject=title,
-        plain=templates().get_template(f"{template}.txt").render(values),
-        html=templates().get_template(f"{template}.html").render(values),
+        plain=_templates().get_template(f"{template}.txt").render(values),
+        html=_templates().get_template(f"{template}.html").render(values),
         thread=thread,
     )
 

@@ -228,7 +228,10 @@ def add(app: APIFlask, service: IngestService, find_token: FindToken) -> None:
             ]
             if faults:
                 raise _refused(faults, 422)
-            _write(connection, kind, rows, {"source": source, "base_currency": service.currency})
+            told = {"source": source, "base_currency": service.currency}
+            for statement in _WRITES[kind]:
+                wanted = {name: value for name, value in told.items() if f":{name}" in statement.text}
+                connection.execute(statement, wanted | {"rows": msgspec.json.encode(rows).decode()})
         return Response(
             msgspec.json.encode({"kind": kind, "rows": len(rows)}), content_type="application/json"
         )
@@ -270,10 +273,3 @@ def _unknown(connection: Connection, entity: Entity, rows: Sequence[Row], source
         for row in rows:
             if row[column.name] in unknown:
                 yield fault_at(f"“{row[column.name]}” is not known", "rows", row["row_no"], column.name)
-
-
-def _write(connection: Connection, kind: str, rows: Sequence[Row], told: Mapping[str, str]) -> None:
-    sent = msgspec.json.encode(rows).decode()
-    for statement in _WRITES[kind]:
-        wanted = {name: value for name, value in told.items() if f":{name}" in statement.text}
-        connection.execute(statement, wanted | {"rows": sent})

@@ -297,7 +297,11 @@ def without_silent(found: Result) -> Result:
 def page(found: Result, *, title: str, lead: Sequence[str], notes: Sequence[str]) -> str:
     """Return the report as one HTML file that loads nothing."""
     environment = Environment(loader=PackageLoader("services.scoring"), autoescape=True, trim_blocks=True)
-    environment.filters |= {"money": spoken_money(found.currency), "percent": _percent, "kind": _spoken}
+    environment.filters |= {
+        "money": spoken_money(found.currency),
+        "percent": lambda value: "-" if value is None else f"{value:.0%}",
+        "kind": lambda kind: kind.replace("_", " ").capitalize(),
+    }
     return environment.get_template("backtest.html").render(
         found=found, title=title, lead=lead, notes=notes, bars=list(_bars(found)), height=HEIGHT
     )
@@ -322,11 +326,3 @@ def spoken_money(currency: str) -> Callable[[float], str]:
         return f"{symbol}{amount:,.0f}" if symbol else f"{amount:,.0f} {currency}".strip()
 
     return told
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.0%}"
-
-
-def _spoken(kind: str) -> str:
-    return kind.replace("_", " ").capitalize()

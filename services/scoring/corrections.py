@@ -164,7 +164,7 @@ def products_in(items: Sequence[Mapping[str, Any]]) -> int:
 
 
 def _band(start: float) -> str:
-    """A quantity band in words, by its least quantity: `fit.bands` has them."""
+    """A quantity band in words, by its least quantity: `price_gaps` has them."""
     if start < 1:
         return "less than 1 at a time"
     last = start if start < FIRST_WIDE else 2 * start - 1

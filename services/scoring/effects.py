@@ -29,7 +29,7 @@ EFFECTS: Mapping[str, float] = MappingProxyType(
 """For each kind, by how much acting on it raises the log odds."""
 
 ASSUMED_MARGIN = 0.30
-"""The margin rate where no cost is known and nothing is set: models reckon at it, kinds restate it (`margins`)."""
+"""The margin rate where no cost is known and nothing is set: models reckon at it, kinds restate it (`model_rows`)."""
 
 _SURE = 1e-6
 

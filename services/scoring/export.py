@@ -22,7 +22,7 @@ from services.scoring.fit.facts import Facts, read_facts
 from services.scoring.fit.model import Model, learnt
 from services.scoring.fit.models import neighbours, reorder
 from services.scoring.fit.run import connected
-from services.scoring.margins import at_own_margin
+from services.scoring.model_rows import at_own_margin
 from shared.plugins import discover
 
 COLUMNS = ("customer", "kind", "subject", "rank", "score", "probability", "value")

@@ -198,7 +198,9 @@ def _find(
     if not kinds:
         return Findings()
     with company_facts(settings, assumptions, as_of) as facts:
-        silent = [kind.name for kind in kinds if kind.is_absence] if _is_feed_stale(facts) else []
+        trade = facts.order_days.filter(facts.order_days.orders > 0).select("day").distinct()
+        days = {row["day"] for row in facts.engine.rows(trade)}
+        silent = [kind.name for kind in kinds if kind.is_absence] if is_stale(days, facts.today) else []
         is_season_known = facts.is_season_known()
         found: list[Finding] = []
         dropped: list[str] = []
@@ -259,12 +261,6 @@ def _without_old(
 def _first_evaluations(connection: Connection, kinds: DayKinds) -> dict[str, store.FirstEvaluation]:
     versions = [store.KindVersion(kind.name, kind.version, kind.needs_model) for kind in kinds]
     return store.first_evaluations(connection, versions)
-
-
-def _is_feed_stale(facts: Facts) -> bool:
-    """Is the whole company silent? Then something is broken between the shop and here."""
-    days = facts.order_days.filter(facts.order_days.orders > 0).select("day").distinct()
-    return is_stale({row["day"] for row in facts.engine.rows(days)}, facts.today)
 
 
 def _is_new(signal: Signal, episode: store.DayEpisode | None) -> bool:

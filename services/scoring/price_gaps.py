@@ -11,7 +11,6 @@ from typing import Protocol
 import ibis
 
 from services.scoring.facts import Assumptions
-from services.scoring.fit.bands import band_start
 
 QUARTER = 90
 """Days over which margin is counted: recent purchases, and the horizon of what they cost."""
@@ -41,6 +40,22 @@ class Sales(Protocol):
 
     def keep(self, name: str, rows: Callable[[], ibis.Table]) -> ibis.Table:
         """Return a table by its name, computed when it is first asked for."""
+
+
+def band_start(quantity: ibis.Value) -> ibis.Value:
+    """Return the least quantity of the band: 0, 1, 2, 3, 6, 12, 24, 48, 96 and on by doubling."""
+    doublings = (ibis.greatest(quantity, 3.0) / 3.0).log2().floor()
+    return ibis.cases(
+        (quantity < 1, 0.0),
+        (quantity < 2, 1.0),
+        (quantity < 3, 2.0),
+        else_=3.0 * ibis.literal(2.0).pow(doublings),
+    )
+
+
+def band_end(start: ibis.Value) -> ibis.Value:
+    """Return the first quantity above the band that begins there."""
+    return ibis.ifelse(start < 3, start + 1, start * 2)
 
 
 def priced(facts: Sales, as_of: date, days: int) -> ibis.Table:

@@ -10,7 +10,6 @@ from typing import Any
 from services.scoring.facts import (
     LineFacts,
     OrderFacts,
-    PriceBand,
     Purchase,
     band_of,
     breaks_on,
@@ -132,15 +131,13 @@ def is_list_price(facts: OrderFacts, line: LineFacts) -> bool:
 
 def most_paid_it(facts: OrderFacts, line: LineFacts) -> bool:
     """A price most others got for the quantity, or the last of them, is a list change and no mistake."""
-    band = _peers(facts, line)
-    return band is not None and line.unit_price >= min(band.unit_price, band.latest_price) * LIST_TOLERANCE
-
-
-def _peers(facts: OrderFacts, line: LineFacts) -> PriceBand | None:
-    """The price band when eight others bought in it; the customer may be among its buyers."""
     band = band_of(line.product, line.line.quantity, facts.channel, facts.currency)
-    others = band.buyers - (1 if line.history else 0) if band else 0
-    return band if others >= FEWEST_PEERS else None
+    others = band.buyers - (1 if line.history else 0) if band else 0  # the customer may be among its buyers
+    return (
+        band is not None
+        and others >= FEWEST_PEERS
+        and line.unit_price >= min(band.unit_price, band.latest_price) * LIST_TOLERANCE
+    )
 
 
 def shown(facts: OrderFacts, line: LineFacts, usual: UsualPrice | None) -> Iterator[Evidence]:

@@ -49,7 +49,11 @@ def made_from(facts: OrderFacts, signal: Signal) -> OrderFacts:
     if not about:
         return replace(facts, products=None, candidates=())
     known = facts.products or {}
-    lines = tuple(_about(each, about, facts) for each in facts.lines if _matters(each, about))
+    lines = tuple(
+        _about(each, about, facts)
+        for each in facts.lines
+        if each.product.id in about or not about.isdisjoint(each.product.neighbours)
+    )
     if all(each.line.net <= 0 for each in lines):  # what is given away is told from what is paid beside it
         paid_first = sorted(facts.lines, key=lambda each: each.line.net <= 0)
         lines += tuple(_about(each, about, facts) for each in paid_first[:1] if each not in lines)
@@ -72,10 +76,6 @@ def made_from(facts: OrderFacts, signal: Signal) -> OrderFacts:
         candidates=tuple(each for each in facts.candidates if each[0] in about),
         fit=None if facts.fit is None else _calibrations(facts.fit),
     )
-
-
-def _matters(line: LineFacts, about: set[Any]) -> bool:
-    return line.product.id in about or not about.isdisjoint(line.product.neighbours)
 
 
 def _about(line: LineFacts, about: set[Any], facts: OrderFacts) -> LineFacts:

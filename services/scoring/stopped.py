@@ -8,8 +8,7 @@ import ibis
 
 from services.scoring.day_signals import Wording, estimated, signal
 from services.scoring.effects import in_ten
-from services.scoring.margins import at_own_margin
-from services.scoring.silence import still_silent
+from services.scoring.model_rows import at_own_margin, still_silent
 from services.scoring.value import readable, shortened
 from shared.domain.signal import Evidence, Signal
 

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from services.scoring.silence import still_silent
+from services.scoring.model_rows import still_silent
 from tests.model_facts import AS_OF, Bought, facts_of
 
 TODAY = AS_OF.date()

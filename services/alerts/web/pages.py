@@ -15,11 +15,28 @@ from services.alerts.store import deliveries, inbox, views
 from services.alerts.web import guard
 from services.alerts.web.actions import DISMISSALS, UnknownAction, action_of
 from services.alerts.web.guard import Access
-from services.alerts.web.rendering import STATES, VIEWS, templates
 from shared.clock import Clock
 from shared.db import Database
 from shared.problems import MEDIA_TYPE
 from shared.settings import Settings
+
+VIEWS = {"to-call": "To call", "not-sent": "Not sent", "snoozed": "Snoozed", "done": "Done"}
+STATES = {
+    "open": "waits for you",
+    "snoozed": "put off",
+    "done": "done",
+    "dismissed": "not useful",
+    "withdrawn": "withdrawn",
+}
+DELIVERY_STATES = {
+    "ready": "on its way",
+    "sent": "sent",
+    "dead": "given up",
+    "expired": "too old to send",
+    "withdrawn": "withdrawn",
+    "shadow": "not sent: shadow mode",
+    "not_allowed": "not sent",
+}
 
 LONGEST_FORM = 4096
 SENTENCES = {
@@ -57,7 +74,7 @@ class Pages:
         self._clock = clock
         self._access = access
         self._secret_key = settings.secret_key.get_secret_value()
-        self._templates = templates()
+        self._templates = message.templates_of("services.alerts.web", delivery_states=DELIVERY_STATES)
 
     def style(self) -> Response:
         """The one style sheet."""

@@ -44,15 +44,11 @@ def calibrate(bins: Sequence[Bin]) -> tuple[Step, ...]:
         shrunk = (each.bought + PRIOR_STRENGTH * overall) / (each.offers + PRIOR_STRENGTH)
         steps.append(Step(each.least, shrunk, each.offers))
         while len(steps) > 1 and steps[-2].probability >= steps[-1].probability:
-            higher = steps.pop()
-            steps[-1] = _pooled(steps[-1], higher)
+            higher, lower = steps.pop(), steps.pop()
+            offers = lower.offers + higher.offers
+            pooled = (lower.probability * lower.offers + higher.probability * higher.offers) / offers
+            steps.append(Step(lower.least, pooled, offers))
     return tuple(steps)
-
-
-def _pooled(lower: Step, higher: Step) -> Step:
-    offers = lower.offers + higher.offers
-    probability = (lower.probability * lower.offers + higher.probability * higher.offers) / offers
-    return Step(lower.least, probability, offers)
 
 
 def bins_of(offers: ibis.Table, parts: int) -> ibis.Table:

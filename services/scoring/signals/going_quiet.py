@@ -9,9 +9,8 @@ import ibis
 from services.scoring.day_signals import Wording, estimated, signal
 from services.scoring.effects import in_ten
 from services.scoring.facts import OrderFacts
-from services.scoring.margins import at_own_margin
+from services.scoring.model_rows import at_own_margin, still_silent
 from services.scoring.outcomes import ordered_again
-from services.scoring.silence import still_silent
 from shared.domain.signal import DaySignalKind, Episode, Evidence, Signal, Trigger
 
 MODEL = "going_quiet"

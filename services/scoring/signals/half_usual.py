@@ -15,8 +15,8 @@ import ibis
 
 from services.scoring.day_signals import Wording, signal
 from services.scoring.effects import ASSUMED_MARGIN, EFFECTS, in_ten
-from services.scoring.facts import LineFacts, OrderFacts
-from services.scoring.margins import at_own_margin
+from services.scoring.facts import OrderFacts
+from services.scoring.model_rows import at_own_margin
 from services.scoring.outcomes import quantity_reached
 from services.scoring.value import PRIOR_STRENGTH, headline, readable, shortened
 from shared.domain.signal import Action, DaySignalKind, Episode, Evidence, Signal, Trigger
@@ -155,11 +155,11 @@ def ends(facts: OrderFacts, episode: Episode) -> str | None:
     if not lines or not lines[0].history:
         return None
     taken = sum((each.line.quantity for each in lines), Decimal(0))
-    return "they took the usual quantity" if taken >= Decimal(str(BACK)) * _usual(lines[0]) else None
-
-
-def _usual(line: LineFacts) -> Decimal:
-    return median(each.quantity for each in line.history)
+    return (
+        "they took the usual quantity"
+        if taken >= Decimal(str(BACK)) * median(each.quantity for each in lines[0].history)
+        else None
+    )
 
 
 KIND: DaySignalKind[OrderFacts] = DaySignalKind(

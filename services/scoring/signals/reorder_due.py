@@ -13,9 +13,8 @@ import ibis
 from services.scoring.day_signals import Wording, estimated, signal
 from services.scoring.effects import in_ten
 from services.scoring.facts import OrderFacts
-from services.scoring.margins import at_own_margin
+from services.scoring.model_rows import at_own_margin, still_silent
 from services.scoring.outcomes import half_bought
-from services.scoring.silence import still_silent
 from services.scoring.value import headline, readable, shortened
 from shared.domain.signal import Action, DaySignalKind, Episode, Evidence, Signal, Trigger
 

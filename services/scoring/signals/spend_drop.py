@@ -8,7 +8,7 @@ from typing import Any
 from services.scoring.day_signals import Wording, estimated, signal
 from services.scoring.effects import in_ten
 from services.scoring.facts import OrderFacts
-from services.scoring.margins import at_own_margin
+from services.scoring.model_rows import at_own_margin
 from services.scoring.outcomes import spend_recovered
 from services.scoring.value import rounded
 from shared.domain.signal import DaySignalKind, Episode, Evidence, Signal, Trigger

@@ -8,9 +8,9 @@ from datetime import timedelta
 
 import ibis
 
-from services.scoring.fit.bands import band_end, band_start
 from services.scoring.fit.facts import Facts, naive
 from services.scoring.fit.model import Derived, Model
+from services.scoring.price_gaps import band_end, band_start
 
 RECENT = timedelta(days=90)
 LATEST = 5

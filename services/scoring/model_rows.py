@@ -1,4 +1,4 @@
-"""Margins: what a customer's trade leaves us, by the costs of their own lines, else by the assumed rate."""
+"""Rows of a model as they hold this morning: less silences broken since, and at the customer's own margin."""
 
 from datetime import timedelta
 from typing import Any
@@ -10,6 +10,28 @@ from services.scoring.effects import ASSUMED_MARGIN
 WINDOW = timedelta(days=365)
 LEAST_KNOWN = 0.5
 """The cost of half of what they bought, by money, must be known to speak for the rest."""
+
+
+def still_silent(
+    facts: Any,  # noqa: ANN401 - of any of our facts
+    rows: ibis.Table,
+    *key: str,
+) -> ibis.Table:
+    """Leave out rows whose `silent_days` are broken by a purchase of the key: customer, and product_id or category.
+
+    A customer of `rows` stands for its branches too where there is no more in the key.
+    """
+    bought = facts.accounts
+    if len(key) == 1:
+        heads = bought.join(facts.customers.select("customer_id", "head_id"), "customer_id")
+        bought = heads.mutate(customer_id=heads.head_id)
+    else:
+        bought = bought.join(facts.products.select("product_id", "category"), "product_id")
+    last = bought.group_by(*key).agg(last_day=bought.day.max())
+    both = rows.left_join(last, list(key))
+    silent = ibis.literal(facts.today).delta(both.last_day, unit="day")
+    kept = both.filter(both.last_day.isnull() | (silent >= both.silent_days))
+    return kept.select(rows.columns)
 
 
 def at_own_margin(facts: Any, rows: ibis.Table, *, of_heads: bool = False) -> ibis.Table:  # noqa: ANN401 - of any of our facts
