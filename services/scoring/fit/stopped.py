@@ -163,7 +163,8 @@ def _absent(facts: Facts, pairs: ibis.Table, key: str, moment: ibis.Table) -> ib
     stood = stood.mutate(
         silent_days=stood.moment - stood["last"],
         gap=(stood["last"] - stood["first"]) / (stood.days - 1),
-        lasts=ibis.ifelse(times >= STOCKED_UP, times, 1.0),
+        # of a category, quantities of unlike goods say nothing
+        lasts=ibis.ifelse((times >= STOCKED_UP) & (key == "product_id"), times, 1.0),
     )
     absent = facts.engine.keep(
         "absent",
