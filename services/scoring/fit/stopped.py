@@ -82,17 +82,25 @@ def rows_of(facts: Facts, key: str, table: str, learnt: Learnt | None) -> Iterat
 
 
 def _pair_days(facts: Facts, key: str) -> ibis.Table:
-    """Return the days on which a customer bought of a key, days as numbers; `is_new` where a purchase begins."""
+    """Return the days on which a customer bought of a key, as numbers; `is_new` where a purchase begins.
+
+    `visit` counts the customer's days from 1, whatever they bought.
+    """
     sold = facts.accounts.join(facts.products.select("product_id", "category", "is_active"), "product_id")
     sold = sold.filter(sold[key].notnull() & (sold.is_active if key == "product_id" else True))
     day = sold.day.delta(ibis.literal(rhythm.EPOCH), unit="day").cast("int64")
-    days = sold.group_by("customer_id", key, day=day).agg(
+    bought = sold.group_by("customer_id", key, day=day).agg(
         net=sold.base_net.sum().fill_null(0.0), quantity=sold.quantity.sum()
     )
-    gap = days.day - days.day.lag().over(ibis.window(group_by=["customer_id", key], order_by="day"))
-    return facts.keep(
-        f"{key}_day", lambda: days.mutate(is_new=(gap.isnull() | (gap > ONE_PURCHASE_DAYS)).cast("int64"))
-    )
+    return facts.keep(f"{key}_day", lambda: _numbered(facts.engine.keep("pair_day", bought), key))
+
+
+def _numbered(bought: ibis.Table, key: str) -> ibis.Table:
+    visits = bought.select("customer_id", "day").distinct()
+    nth = ibis.row_number().over(ibis.window(group_by="customer_id", order_by="day")) + 1
+    gap = bought.day - bought.day.lag().over(ibis.window(group_by=["customer_id", key], order_by="day"))
+    bought = bought.mutate(is_new=(gap.isnull() | (gap > ONE_PURCHASE_DAYS)).cast("int64"))
+    return bought.join(visits.mutate(visit=nth), ["customer_id", "day"])
 
 
 def _standing(
@@ -103,14 +111,10 @@ def _standing(
     days = pa.table({"moment": pa.array([rhythm.number(each) for each in moments], pa.int64())})
     moment = engine.load("stop_moment", days.to_reader())
     absent = _absent(facts, pairs, key, moment)
-    visits = pairs.select("customer_id", visit="day").distinct()
-    seen = absent.join(visits, "customer_id")
-    seen = seen.filter(seen.visit < seen.moment)
-    customers = seen.group_by("moment", "customer_id", key).agg(
-        customer_days=seen.visit.nunique(),
-        customer_last=seen.visit.max(),
-        orders_since=(seen.visit > seen["last"]).cast("int64").sum(),
-        orders_from_first=(seen.visit >= seen["first"]).cast("int64").sum(),
+    visits = pairs.select("customer_id", "day", "visit").distinct()
+    seen = visits.join(moment, visits.day < moment.moment)
+    customers = seen.group_by("moment", "customer_id").agg(
+        customer_days=seen.visit.max(), customer_last=seen.day.max()
     )
     selling = pairs.join(
         moment, (pairs.day < moment.moment) & (pairs.day >= moment.moment - LIVE_WITHIN_DAYS)
@@ -118,12 +122,15 @@ def _standing(
     buyers = selling.group_by("moment", key).agg(
         buyers=selling.customer_id.nunique(), sold_now=selling.count()
     )
-    later = pairs.join(
-        moment, (pairs.day >= moment.moment) & (pairs.day < moment.moment + rhythm.HORIZON_DAYS)
-    )
-    again = later.select("moment", "customer_id", key).distinct().mutate(bought_again=1.0)
     pair = ["moment", "customer_id", key]
-    whole = absent.join(customers, pair).join(buyers, ["moment", key])
+    later = absent.select(pair).join(pairs.select("customer_id", key, "day"), ["customer_id", key])
+    later = later.filter((later.day >= later.moment) & (later.day < later.moment + rhythm.HORIZON_DAYS))
+    again = later.select(pair).distinct().mutate(bought_again=1.0)
+    whole = absent.join(customers, ["moment", "customer_id"]).join(buyers, ["moment", key])
+    whole = whole.mutate(
+        orders_since=whole.customer_days - whole.last_visit,
+        orders_from_first=whole.customer_days - whole.first_visit + 1,
+    ).drop("first_visit", "last_visit")
     whole = whole.filter(
         (whole.customer_days >= FEWEST_CUSTOMER_DAYS)
         & (whole.moment - whole.customer_last <= LIVE_WITHIN_DAYS)
@@ -155,6 +162,8 @@ def _absent(facts: Facts, pairs: ibis.Table, key: str, moment: ibis.Table) -> ib
         own_days=known.count(),
         first=known.day.min(),
         last=known.day.max(),
+        first_visit=known.visit.min(),
+        last_visit=known.visit.max(),
         net=known.net.sum(),
         usual_quantity=known.quantity.median(),
         last_quantity=known.quantity.argmax(known.day),
