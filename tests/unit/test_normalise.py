@@ -94,6 +94,16 @@ def test_a_line_brings_in(line: dict[str, Any], order: dict[str, Any], net: str)
         ),
         pytest.param({"prices_include_tax": True}, "#/lines/0", id="included tax nobody tells"),
         pytest.param(
+            {"prices_include_tax": True, "lines": [a_line(tax="100")]},
+            "#/lines/0/tax",
+            id="an included tax beyond the amount, which would make a negative sale",
+        ),
+        pytest.param(
+            {"prices_include_tax": True, "lines": [a_line(tax="-3")]},
+            "#/lines/0/tax",
+            id="a negative tax that would add to the amount",
+        ),
+        pytest.param(
             {"lines": [a_line(units_per_pack="0")]}, "#/lines/0/units_per_pack", id="packs of nothing"
         ),
         pytest.param({"lines": [a_line(cost="-1")]}, "#/lines/0/cost", id="a negative cost"),
