@@ -55,9 +55,12 @@ def pointer(path: Path) -> str:
 
 
 def faults_of(error: ValidationError) -> tuple[Fault, ...]:
-    """Return every fault pydantic found."""
+    """Return every fault pydantic found, without the names of our classes."""
     found = error.errors(include_url=False, include_input=False, include_context=False)
-    return tuple(Fault(each["msg"], pointer(each["loc"])) for each in found)
+    return tuple(
+        Fault("an object is needed here" if each["type"] == "model_type" else each["msg"], pointer(each["loc"]))
+        for each in found
+    )
 
 
 class JsonFault(ValueError):
