@@ -62,6 +62,7 @@ class Drainer:
         self._add = count
         self._running: dict[str, _Running] = {}
         self._recent: deque[UUID] = deque(maxlen=RECENT_TOKENS)
+        self._broken: set[UUID] = set()
         self._at_most: dict[str, int] = {}
         self._breaks_seen = database.breaks
         self._looked_for_expired_at = float("-inf")
@@ -118,11 +119,14 @@ class Drainer:
 
         A batch broke, or the answer to a claim was lost, or a crash of PostgreSQL took a commit back.
         """
-        if (breaks := self._database.breaks) != self._breaks_seen:
-            recent = list(self._recent)  # first: a batch of another thread is running before it is recent
+        broken, breaks = list(self._broken), self._database.breaks
+        if broken or breaks != self._breaks_seen:
+            # In this order: a batch that another thread claims is running before it is recent.
+            recent = list(self._recent) if breaks != self._breaks_seen else []
             running = {each.token for each in list(self._running.values())}
             with self._database.autocommit() as connection:
-                tasks.recover(connection, [each for each in recent if each not in running])
+                tasks.recover(connection, [*broken, *(each for each in recent if each not in running)])
+            self._broken.difference_update(broken)
             self._breaks_seen = breaks
 
     def renew_leases(self) -> None:
@@ -168,6 +172,7 @@ class Drainer:
         except DATABASE_ERRORS:
             # The batch may itself be what breaks its connection: the next is half as large, until a task is alone.
             self._at_most[handler.kind] = max(len(batch) // 2, 1)
+            self._broken.add(batch[0].token)
             raise
         else:
             self._at_most.pop(handler.kind, None)

@@ -15,7 +15,7 @@ from services.scoring.jobs import assumed
 from services.scoring.scorer import Notify
 from services.scoring.store import items
 from shared import logs, tasks
-from shared.child import run_in_child
+from shared.child import Child
 from shared.clock import Clock, business_clock, start_of_day
 from shared.db import DRAIN, Database
 from shared.domain.signal import DaySignalKind, SignalKind
@@ -35,26 +35,21 @@ def handlers(
     database: Database, settings: Settings, _clock: Clock, _metrics: Metrics, _notify: Notify
 ) -> tuple[Handler, ...]:
     """Return how each kind of these tasks is done: in a process that ends with its batch."""
+    child = Child(_made, database.url, settings)
     batches = {"refresh": 1, "fit": 100, "evaluate": 100, "evaluate_changed": 1, "observe": 100}
     return tuple(
-        Handler(
-            kind,
-            partial(run_in_child, _run, database.url, settings, kind),
-            batch,
-            hung_after=None,
-            is_slow=True,
-        )
+        Handler(kind, partial(child.run, kind), batch, hung_after=None, is_slow=True)
         for kind, batch in batches.items()
     )
 
 
-def _run(url: str, settings: Settings, kind: str, batch: Sequence[Task]) -> Tally:
-    """In the child: do a batch, with connections of its own."""
+def _made(url: str, settings: Settings) -> Callable[[str, Sequence[Task]], Tally]:
     logs.configure("scoring-worker", json=settings.json_logs)
     database = Database(url, DRAIN, prepare=settings.prepare_statements)
     clock = business_clock(settings.business_time, settings.business_begun, settings.business_rate)
     notifier = Notifier(settings.redis_url.get_secret_value() if settings.redis_url else None)
-    return runs(database, settings, clock, notifier.notify)[kind](batch)
+    run = runs(database, settings, clock, notifier.notify)
+    return lambda kind, batch: run[kind](batch)
 
 
 def runs(database: Database, settings: Settings, clock: Clock, notify: Notify) -> dict[str, Run]:

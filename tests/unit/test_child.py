@@ -11,21 +11,25 @@ from pathlib import Path
 
 import pytest
 
-from shared.child import run_in_child
+from shared.child import Child
 
 ROOT = Path(__file__).parents[2]
 
 
-def answer(what: str) -> int:
-    """What the child does."""
-    if what == "die":
-        os._exit(1)
-    if what == "stop":
-        os.kill(os.getpid(), signal.SIGTERM)
-    if what.startswith("stay "):
-        Path(what.removeprefix("stay ")).write_text(f"{os.getpid()} ")
-        time.sleep(60)
-    return os.getpid() if what == "who" else 40 + int(what)
+def made(base: int) -> Callable[[str], int]:
+    """Return what the child runs."""
+
+    def run(what: str) -> int:
+        if what == "die":
+            os._exit(1)
+        if what == "stop":
+            os.kill(os.getpid(), signal.SIGTERM)
+        if what.startswith("stay "):
+            Path(what.removeprefix("stay ")).write_text(f"{os.getpid()} ")
+            time.sleep(60)
+        return os.getpid() if what == "who" else base + int(what)
+
+    return run
 
 
 def eventually(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
@@ -43,13 +47,15 @@ def is_alive(pid: int) -> bool:
 
 
 def test_answers_and_tells_what_went_wrong() -> None:
-    assert run_in_child(answer, "2") == 42
+    child = Child(made, 40)
+    assert child.run("2") == 42
     with pytest.raises(ValueError, match="invalid literal"):
-        run_in_child(answer, "two")
+        child.run("two")
 
 
 def test_each_answer_has_a_process_that_ends_with_it() -> None:
-    first, second = run_in_child(answer, "who"), run_in_child(answer, "who")
+    child = Child(made, 0)
+    first, second = child.run("who"), child.run("who")
     assert len({first, second, os.getpid()}) == 3
     with pytest.raises(ProcessLookupError):
         os.kill(second, 0)
@@ -57,18 +63,19 @@ def test_each_answer_has_a_process_that_ends_with_it() -> None:
 
 def test_a_stop_is_for_its_parent_to_act_on() -> None:
     with pytest.raises(ValueError, match="stop"):  # it went on after SIGTERM
-        run_in_child(answer, "stop")
+        Child(made, 0).run("stop")
 
 
 def test_one_that_dies_fails_and_the_next_does_not() -> None:
+    child = Child(made, 40)
     with pytest.raises(BrokenProcessPool):
-        run_in_child(answer, "die")
-    assert run_in_child(answer, "2") == 42
+        child.run("die")
+    assert child.run("2") == 42
 
 
 def test_dies_with_its_parent(tmp_path: Path) -> None:
     note = tmp_path / "pid"
-    program = f"from tests.unit.test_child import *; run_in_child(answer, 'stay {note}')"
+    program = f"from tests.unit.test_child import *; Child(made, 0).run('stay {note}')"
     parent = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT)
     eventually(lambda: note.exists() and note.read_text().endswith(" "), "the child begins")
     pid = int(note.read_text())
