@@ -70,6 +70,32 @@ class Context:
         return business_clock(told.business_time, told.business_begun, told.business_rate)
 
 
+def _library(error: ModuleNotFoundError) -> str:
+    return (error.name or "").partition(".")[0]
+
+
+def _not_installed(library: str) -> click.ClickException:
+    return click.ClickException(
+        f"this command needs {library}, which is not installed\nhint: pip install 'tipoff[{EXTRAS[library]}]'"
+    )
+
+
+def _stand_in(name: str, library: str) -> click.Command:
+    """A command whose library is missing: listed by `tipoff --help`, and says what it needs when called."""
+
+    def say(arguments: tuple[str, ...]) -> None:  # noqa: ARG001 - whatever was asked of it
+        raise _not_installed(library)
+
+    return click.Command(
+        name,
+        callback=say,
+        params=[click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED)],
+        short_help=f"Needs tipoff[{EXTRAS[library]}].",
+        context_settings={"ignore_unknown_options": True},
+        add_help_option=False,
+    )
+
+
 class LazyGroup(click.Group):
     """Finds a command's module when the command is called."""
 
@@ -78,13 +104,9 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except ModuleNotFoundError as error:
-            library = (error.name or "").partition(".")[0]
-            if library not in EXTRAS:
+            if (library := _library(error)) not in EXTRAS:
                 raise
-            raise click.ClickException(
-                f"this command needs {library}, which is not installed\n"
-                f"hint: pip install 'tipoff[{EXTRAS[library]}]'"
-            ) from error
+            raise _not_installed(library) from error
         except DATABASE_ERRORS as error:
             if not is_away(error):
                 raise
@@ -101,7 +123,12 @@ class LazyGroup(click.Group):
         """Load the one command that was asked for."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(COMMANDS[cmd_name])
+        try:
+            module = importlib.import_module(COMMANDS[cmd_name])
+        except ModuleNotFoundError as error:
+            if (library := _library(error)) not in EXTRAS:
+                raise
+            return _stand_in(cmd_name, library)
         return next((each for each in module.commands if each.name == cmd_name), None)
 
 

@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from bench.system import free_port
+from services.cli import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 START = (
@@ -134,6 +135,13 @@ def test_worker_works_imports_and_fits(wheel: Path, tmp_path: Path, environment:
     assert "Traceback" not in fitted.stderr
     sent = installation.run("send", "orders", "--help", **environment)
     assert sent.returncode == 0, sent.stderr
+
+
+def test_help_lists_every_command_whatever_is_missing(wheel: Path, tmp_path: Path) -> None:
+    told = Installation(tmp_path / "packages", wheel, "web").run("--help")
+    assert told.returncode == 0, told.stderr
+    assert "Needs tipoff[worker]." in told.stdout
+    assert set(COMMANDS) <= set(told.stdout.split())
 
 
 @pytest.mark.parametrize(
