@@ -180,6 +180,8 @@ class Policy:
 
     def merits_message(self, candidate: Candidate) -> bool:
         """Whether a signal is reason enough for a message: it brings what acting costs. A mention takes a call."""
+        if candidate.action is Action.TALKING_POINT:
+            return False
         is_correction = candidate.action is Action.CORRECTION
         return candidate.value >= (self.correction_cost if is_correction else self.call_cost)
 

@@ -219,6 +219,18 @@ def verdicts(plan: Plan) -> list[tuple[int, str, str]]:
             id="the second selling message of a customer's day is kept",
         ),
         pytest.param(
+            {"order_id": None, "kind": "stopped_item", "value": Decimal(29)},
+            History(told_lately={(1, "stopped_item"): Decimal(20)}),
+            ("inbox_only", "over_customer_limit"),
+            id="the next thing a customer stopped waits until two weeks after the first",
+        ),
+        pytest.param(
+            {"order_id": None, "kind": "stopped_item", "value": Decimal(30)},
+            History(told_lately={(1, "stopped_item"): Decimal(20)}),
+            ("notify", "first_time"),
+            id="unless it is about half as much money again",
+        ),
+        pytest.param(
             {"is_selling": False, "kind": "margin"},
             History(customers_sold_to_today=frozenset({1})),
             ("notify", "first_time"),
@@ -419,6 +431,17 @@ def test_mistakes_take_no_budget_and_are_never_held_out() -> None:
     mistake = a_candidate(1, action=Action.CORRECTION, is_selling=False)
     plan = decide([mistake], a_policy(messages_per_rep=0, holdout_percent=50), History(), NOW)
     assert verdicts(plan) == [(1, "notify", "first_time")]
+
+
+def test_a_talking_point_stands_beside_a_reason_to_call_and_is_none() -> None:
+    of_day = {"occasion": "customer:1:2011-02-28", "order_id": None, "customer_id": 1}
+    found = [
+        a_candidate(1, **of_day, value=Decimal(90), action=Action.TALKING_POINT),
+        a_candidate(2, **of_day, value=Decimal(30)),
+    ]
+    beside = decide(found, a_policy(), History(), NOW)
+    assert {each.candidate.signal_id: each.rank for each in beside.decisions} == {2: 1, 1: 2}
+    assert verdicts(decide(found[:1], a_policy(), History(), NOW)) == [(1, "inbox_only", "too_weak")]
 
 
 def test_prices_that_are_low_as_a_habit_stand_beside_others_within_the_budget() -> None:
