@@ -6,14 +6,14 @@ better of the two on any day judged. The trees may only rise or fall with a feat
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from threadpoolctl import threadpool_limits
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.pipeline import Pipeline
 
 Matrix = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -27,8 +27,8 @@ FEWEST_OUTCOMES = 30
 class Learnt:
     """What was learnt of an outcome."""
 
-    trees: HistGradientBoostingClassifier
-    regression: Pipeline
+    trees: "HistGradientBoostingClassifier"
+    regression: "Pipeline"
 
     def predict(self, features: Matrix) -> Matrix:
         """Return the chance of the outcome for each row."""
@@ -44,6 +44,12 @@ def learn(features: Matrix, outcome: Matrix, rising: Sequence[int]) -> Learnt | 
 
     None where there is too little to learn from. The same rows teach the same, to the last digit.
     """
+    # a second and 90 MB, which a command that learns nothing goes without
+    from sklearn.ensemble import HistGradientBoostingClassifier  # noqa: PLC0415
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+    from sklearn.pipeline import make_pipeline  # noqa: PLC0415
+    from sklearn.preprocessing import FunctionTransformer, StandardScaler  # noqa: PLC0415
+
     hits = int(outcome.sum())
     if len(outcome) < FEWEST or min(hits, len(outcome) - hits) < FEWEST_OUTCOMES:
         return None

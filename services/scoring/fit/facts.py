@@ -403,6 +403,7 @@ def before(facts: Facts, as_of: datetime) -> Facts:
 def history_of(purchases: ibis.Table) -> ibis.Table:
     """Return per account and product: first and last day, and on how many days it was ordered."""
     accounts = purchases.filter(purchases.customer_id.notnull())
-    return accounts.group_by("customer_id", "product_id").agg(
-        first_day=accounts.day.min(), last_day=accounts.day.max(), days=accounts.day.nunique()
+    days = accounts.select("customer_id", "product_id", "day").distinct()
+    return days.group_by("customer_id", "product_id").agg(
+        first_day=days.day.min(), last_day=days.day.max(), days=days.count()
     )

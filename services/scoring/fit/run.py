@@ -1,9 +1,11 @@
 """Fit: read the facts before a moment, then grade, build and publish each model by itself."""
 
 from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -91,19 +93,21 @@ def fit(
     Safe to run at any time, twice too. Raises NothingToFit, and ModelsFailed when all others are done.
     """
     started = monotonic()
-    found = discover(models, "MODEL", Model)
-    wanted = [model for name, model in found.items() if not names or name in names]
     done: dict[str, ModelReport] = {}
     failed: dict[str, str] = {}
     with (
+        ThreadPoolExecutor(1) as beside,
         open_engine(threads=threads, memory="900MB", extracts=extracts) as engine,
         connected(database_url) as connection,
     ):
+        importing = beside.submit(_import_models)
         facts = read_facts(engine, connection, as_of, zone=zone)
         scope = _scope(facts)
         if not scope["purchases"]:
             raise NothingToFit(as_of)
-        for model in wanted:
+        for name, model in importing.result().items():
+            if names and name not in names:
+                continue
             try:
                 done[model.name] = _fit_one(connection, model, facts, scope)
             except FAULTS as fault:
@@ -115,6 +119,13 @@ def fit(
     if failed:
         raise ModelsFailed(report)
     return report
+
+
+def _import_models() -> dict[str, Model]:
+    """Import the models and what they learn with: for a second Python alone works, while the facts are read."""
+    found = discover(models, "MODEL", Model)
+    import_module("sklearn.ensemble")
+    return found
 
 
 def _fit_one(connection: dbapi.Connection, model: Model, facts: Facts, scope: dict[str, Any]) -> ModelReport:

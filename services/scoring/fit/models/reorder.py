@@ -13,8 +13,6 @@ from datetime import date, timedelta
 import ibis
 import numpy as np
 import pyarrow as pa
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from services.scoring.fit.calibration import PRIOR_STRENGTH
@@ -138,6 +136,9 @@ def _learn(facts: Facts, first: date) -> Chance:
     features = np.column_stack(
         [np.log1p(found.column(name).cast(pa.float64()).to_numpy()) for name in FEATURES]
     )
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - as in `chance`
+    from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
+
     scale = StandardScaler().fit(features)
     with threadpool_limits(limits=1):
         learnt = LogisticRegression(C=0.05, max_iter=500).fit(scale.transform(features), hits)
