@@ -43,12 +43,7 @@ SITUATIONS = [
     ),
     facts(a_line(base_net=None), rate=None, base_net=None, fit=None, products=[]),
 ]
-FOUND = [
-    (kind, signal)
-    for kind in KINDS.values()
-    for given in SITUATIONS
-    for signal in kind.signals(given)
-]
+FOUND = [(kind, signal) for kind in KINDS.values() for given in SITUATIONS for signal in kind.signals(given)]
 
 
 def test_every_kind_finds_something_in_these_situations() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.child import Child
+from shared.child import Child, KeptChild
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,9 +73,19 @@ def test_one_that_dies_fails_and_the_next_does_not() -> None:
     assert child.run("2") == 42
 
 
-def test_dies_with_its_parent(tmp_path: Path) -> None:
+def test_one_that_is_kept_answers_each_call_and_begins_anew_after_it_died() -> None:
+    child = KeptChild(made, 0)
+    first, second = child.start("who").result(), child.start("who").result()
+    assert first == second != os.getpid()
+    with pytest.raises(BrokenProcessPool):
+        child.start("die").result()
+    assert child.start("who").result() not in (first, os.getpid())
+
+
+@pytest.mark.parametrize("call", ["Child(made, 0).run", "KeptChild(made, 0).start"])
+def test_dies_with_its_parent(tmp_path: Path, call: str) -> None:
     note = tmp_path / "pid"
-    program = f"from tests.unit.test_child import *; Child(made, 0).run('stay {note}')"
+    program = f"from tests.unit.test_child import *; {call}('stay {note}'); time.sleep(60)"
     parent = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT)
     eventually(lambda: note.exists() and note.read_text().endswith(" "), "the child begins")
     pid = int(note.read_text())

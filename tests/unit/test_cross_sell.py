@@ -104,7 +104,12 @@ def test_an_offer_not_worth_mentioning_is_only_counted_and_takes_nobodys_place()
     given = facts(
         a_line(), candidates=candidates, products=[replace(small, fitted=cheap), *others], fit=LIKELY
     )
-    assert [each and each.subject for each in detect(given)] == [None, "product:10", "product:11", "product:12"]
+    assert [each and each.subject for each in detect(given)] == [
+        None,
+        "product:10",
+        "product:11",
+        "product:12",
+    ]
     found = detect_all({"cross_sell": KIND}, given)
     assert [each.subject for each in found.alone] == ["product:10", "product:11", "product:12"]
     assert found.dropped == ("cross_sell",) * 4
