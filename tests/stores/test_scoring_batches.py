@@ -369,6 +369,22 @@ def test_what_a_process_that_died_left_is_done_again_and_nothing_else(database: 
     assert rows(database, "SELECT count(*), count(DISTINCT order_id) FROM signal") == [(24, 24)]
 
 
+def test_a_product_made_by_a_transaction_that_failed_is_made_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Worker(database)
+    receive(database, order("1", line("DRILL")))
+    with monkeypatch.context() as broken, pytest.raises(ZeroDivisionError):
+        broken.setattr(gather, "gather", lambda *_: 1 / 0)
+        worker.work()
+    with database.transaction() as connection:
+        connection.execute(text("UPDATE task SET state = 'ready', lease_token = NULL, lease_until = NULL"))
+    worker.work()
+    assert rows(database, "SELECT DISTINCT product_id FROM order_line") == rows(
+        database, "SELECT product_id FROM product_ref WHERE external_id = 'DRILL'"
+    )
+
+
 def test_a_signal_keeps_the_facts_it_was_made_from(database: Database) -> None:
     score(database, *CUSTOMER_BUYS_FORTY, order("now", line("DRILL", 40, 3)))
     ((kept,),) = rows(database, "SELECT facts FROM signal")
