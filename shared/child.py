@@ -60,24 +60,29 @@ class Child(Generic[Answer]):
 
 
 class KeptChild(Child[Answer]):
-    """The same in one process that is kept: it begins with the first call, and anew after it died.
-
-    Calls are made by one thread at a time.
-    """
+    """The same in one process that is kept, and begun anew after it died. Calls are made by one thread at a time."""
 
     def __init__(self, make: Callable[..., Callable[..., Answer]], *made_with: object) -> None:
         super().__init__(make, *made_with)
         self._pool: ProcessPoolExecutor | None = None
+        self._begun: Future[int] = Future()
 
-    def start(self, *arguments: object) -> Future[Answer]:
-        """Have the child do it, while this process does something else."""
+    def is_ready(self) -> bool:
+        """Has it begun? Where it has not, it begins now, which takes seconds that nobody need wait."""
         if self._pool is None:
             self._pool = self._open(nice=0)
+            self._begun = self._pool.submit(os.getpid)
+        return self._begun.done() and self._begun.exception() is None
+
+    def start(self, *arguments: object) -> Future[Answer]:
+        """Have it do something, once it is ready, while this process does something else."""
+        if self._pool is None:
+            raise BrokenProcessPool("the child has not begun")
         try:
             return self._pool.submit(self._call, *arguments)
         except BrokenProcessPool:
-            self._pool = self._open(nice=0)
-            return self._pool.submit(self._call, *arguments)
+            self._pool = None
+            raise
 
 
 def _die_with_parent() -> None:

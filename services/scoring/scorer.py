@@ -29,7 +29,7 @@ from shared.domain.signal import Severity
 from shared.tasks import Tally, Task
 
 WORTH_SHARDING = 40
-"""Fewer orders are done by one shard before a second one would have started."""
+"""Fewer orders are done by one shard before they would be divided."""
 
 Notify = Callable[[str], None]
 
@@ -57,7 +57,7 @@ class Scorer:
     def score(self, batch: Sequence[Task]) -> Tally:
         """Apply the orders behind these tasks, and store what was found. Safe to run twice, and in part."""
         business_now = self._clock()
-        if len(batch) < WORTH_SHARDING:
+        if len(batch) < WORTH_SHARDING or not self._there.is_ready():
             return self._told(self._here.score(batch, business_now))
         ours, theirs = self._shares(batch)
         other = self._there.start(theirs, business_now)
