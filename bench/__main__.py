@@ -10,6 +10,7 @@ from bench.system import system
 
 PARTS = {
     "latency": end_to_end.latency,
+    "during_fit": end_to_end.during_fit,
     "sustained": end_to_end.sustained,
     "burst": end_to_end.burst,
     "ingest": ingest.measure,

@@ -6,11 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
+
 from bench.figures import Figure, Goal
 from bench.load_client import Address, Receiver, connect, made_orders, post, webhook
 from bench.system import System, free_port, service, wait_for, worker
 
 PER_SECOND = 30
+PER_SECOND_DURING_FIT = 10
 IN_FLIGHT = 200
 """Orders on their way at any time while the sustained rate is measured: enough for full batches."""
 
@@ -73,6 +76,31 @@ def latency(system: System, *, quick: bool) -> Figure:
             Goal("p99 at most 0.5 s", p99 <= 0.5),
             Goal("every order alerted", all(run.is_whole for run in runs)),
         ),
+    )
+
+
+def during_fit(system: System, *, quick: bool) -> Figure:
+    """Post orders below cost at an even pace while every model is fitted, again and again."""
+    count = 60 if quick else 600
+    put = (
+        "INSERT INTO task (queue, kind, key) SELECT 'scoring', 'fit', 'bench ' || clock_timestamp()"
+        " WHERE NOT EXISTS (SELECT FROM task WHERE kind = 'fit' AND state IN ('ready', 'leased'))"
+    )
+    with psycopg.connect(system.libpq_url, autocommit=True) as connection:
+        fits = 0
+
+        def wait_for_its_time(number: int, began: float, _receiver: Receiver) -> None:
+            nonlocal fits
+            fits += connection.execute(put).rowcount
+            time.sleep(max(0.0, began + number / PER_SECOND_DURING_FIT - time.perf_counter()))
+
+        (run,) = _runs(system, "during_fit", range(40_000, 40_000 + count, count), wait_for_its_time)
+    slowest = run.took[-1]
+    return Figure(
+        f"an order below cost, webhook in to webhook out, {PER_SECOND_DURING_FIT} orders/s while models are fitted"
+        f" ({fits} fits)",
+        f"p50 {run.p50:.2f} s, p99 {run.p99:.2f} s, slowest {slowest:.2f} s",
+        (Goal("every one within 5 s", run.is_whole and slowest <= 5),),
     )
 
 

@@ -127,24 +127,29 @@ def _measured(run: Run, part: str) -> Measured:
 
 
 def _fit(run: Run, page: Section) -> None:
-    """Fit every model as a night would, in a process of its own."""
-    company, seconds, processor, megabytes = run.company, [], 0.0, 0.0
-    for _ in range(2):  # the first reads all months from the database, the second what changed
+    """Fit every model as a night would, in a process of its own: the first night, and every other one."""
+    company, seconds, processor, megabytes = run.company, [], [], 0.0
+    folders = {"TIPOFF_EXTRACTS": str(company.folder / "extracts")}
+    for _ in range(2):  # the first reads all months from the database, the second those that changed: none
         began = time.perf_counter()
         command = [sys.executable, "-m", "services.cli", "fit"]
-        process = subprocess.Popen(command, env={**os.environ, **company.settings}, cwd=ROOT)
+        process = subprocess.Popen(command, env={**os.environ, **company.settings, **folders}, cwd=ROOT)
         _, _, usage = os.wait4(process.pid, 0)
         seconds.append(time.perf_counter() - began)
-        processor = usage.ru_utime + usage.ru_stime
+        processor.append(usage.ru_utime + usage.ru_stime)
         megabytes = max(megabytes, usage.ru_maxrss / 1024)
     page.add(
-        f"`tipoff fit` of every model on all of it: {seconds[0]:.0f} s the first time, {seconds[1]:.0f} s the second"
-        f" ({processor:.0f} s of",
-        f"processor), {megabytes:,.0f} MB at most. On a busy machine the clock says more than the work.",
+        f"`tipoff fit` of every model on all of it: {seconds[0]:.0f} s ({processor[0]:.0f} s of processor) the first"
+        " night, when",
+        f"what the import left is done first and all months are read; {seconds[1]:.0f} s ({processor[1]:.0f} s of"
+        " processor) every",
+        f"other night, when only months that changed are (`TIPOFF_EXTRACTS`); {megabytes:,.0f} MB at most. On a busy"
+        " machine",
+        "the clock says more than the work.",
     )
     page.check(
         f"a fit of everything within {MOST_SECONDS} s",
-        f"{seconds[1]:.0f} s ({processor:.0f} s of processor)",
+        f"{seconds[1]:.0f} s ({processor[1]:.0f} s of processor); the first night {seconds[0]:.0f} s",
         is_met=seconds[1] <= MOST_SECONDS,
     )
     page.check(f"and {MOST_MEGABYTES:,} MB", f"{megabytes:,.0f} MB", is_met=megabytes <= MOST_MEGABYTES)

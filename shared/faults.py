@@ -29,6 +29,10 @@ _ESCAPE = re.compile(
 )
 
 
+# As pydantic writes the bounds of a number.
+_DECIMAL = re.compile(r"Decimal\('([^']*)'\)")
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One thing wrong, in words for the sender, and where: in the body, or in a parameter of the address."""
@@ -55,9 +59,14 @@ def pointer(path: Path) -> str:
 
 
 def faults_of(error: ValidationError) -> tuple[Fault, ...]:
-    """Return every fault pydantic found."""
+    """Return every fault pydantic found, without the names of our classes."""
     found = error.errors(include_url=False, include_input=False, include_context=False)
-    return tuple(Fault(each["msg"], pointer(each["loc"])) for each in found)
+    return tuple(
+        Fault("an object is needed here", pointer(each["loc"]))
+        if each["type"] == "model_type"
+        else Fault(_DECIMAL.sub(r"\1", each["msg"]), pointer(each["loc"]))
+        for each in found
+    )
 
 
 class JsonFault(ValueError):

@@ -52,7 +52,8 @@ class Episode:
 class History:
     """What went before: the newest episode of each key, the occasions somebody was notified of, today's messages.
 
-    `open_kinds`: (customer, kind) of open episodes that may hide what else is found of the customer.
+    `open_kinds`: (customer, kind) of open episodes that may hide what else is found of the customer. `told_lately`: of
+    what value somebody was notified of a customer and kind, whatever the subject, within `FLAPPING`.
     """
 
     episodes: Mapping[EpisodeKey, Episode] = field(default_factory=dict)
@@ -60,6 +61,7 @@ class History:
     occasions_notified: frozenset[str] = frozenset()
     messages_today: Mapping[int, int] = field(default_factory=dict)
     customers_sold_to_today: frozenset[int] = frozenset()
+    told_lately: Mapping[tuple[int | None, str], Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,13 +285,24 @@ def _decide_alone(
     why = may_notify(episode, candidate, policy.resend_growth)
     if why is None:
         return Decision(candidate, Verdict.SUPPRESSED, Reason.WITHIN_REPEAT_INTERVAL)
+    return _kept_back(candidate, policy, history, episode, why) or Decision(candidate, Verdict.NOTIFY, why)
+
+
+def _kept_back(
+    candidate: Candidate, policy: Policy, history: History, episode: Episode, why: Reason
+) -> Decision | None:
+    """Return the decision about a signal that would be news and is not to be sent, or None."""
     if candidate.is_inbox_only:
         return Decision(candidate, Verdict.INBOX_ONLY, Reason.FOR_THE_INBOX)
     if not candidate.is_proven:
         return Decision(candidate, Verdict.INBOX_ONLY, Reason.UNPROVEN_MODEL)
     if episode.is_holdout:
         return Decision(candidate, Verdict.SUPPRESSED, Reason.HELD_OUT)
-    return Decision(candidate, Verdict.NOTIFY, why)
+    if why is Reason.FIRST_TIME and candidate.order_id is None:  # one call asks about all of the kind
+        told = history.told_lately.get((candidate.customer_id, candidate.kind))
+        if told is not None and candidate.value < told * policy.resend_growth:
+            return Decision(candidate, Verdict.INBOX_ONLY, Reason.OVER_CUSTOMER_LIMIT)
+    return None
 
 
 def _once_per_episode(passed: Iterable[Decision], decisions: dict[int, Decision]) -> list[Decision]:

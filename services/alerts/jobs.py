@@ -64,7 +64,7 @@ def decide_batch(
         closing.amend(connection, orders, now)
         candidates = history.waiting(connection, occasions, recipients, now)
         closing.close_answered(connection, list(recipients.by_customer), now)
-        plan = decide(candidates, policy, history.load_history(connection, candidates, policy), now)
+        plan = decide(candidates, policy, history.load_history(connection, candidates, policy, now), now)
         is_any_due = record(connection, plan, policy, sending, now)
         tasks.complete(connection, batch)
     if is_any_due:

@@ -162,6 +162,8 @@ def _without_tax(amount: Decimal, line: LineBody, index: int, faults: list[Fault
         return amount
     if tax is None:
         return amount / (ONE + (rate or ZERO))
+    if abs(tax) > abs(amount) or tax < 0 < amount:
+        faults.append(fault_at(f"the tax {tax} is not part of the amount {amount}", "lines", index, "tax"))
     return amount + abs(tax) if amount < 0 else amount - tax
 
 

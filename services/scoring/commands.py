@@ -1,6 +1,7 @@
 """Scoring's part of the command line: `fit`, `quality`, `backtest` and `signals export`."""
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import click
+from rich import box
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -203,19 +205,11 @@ def _kinds(asked: str | None) -> dict[str, SignalKind[OrderFacts]]:
 
 
 def _print(found: backtest_report.Result) -> None:
-    table = Table(title=f"{found.first} to {found.last}, {found.days} days looked at")
-    for name in (
-        "kind",
-        "alerts",
-        "a rep and day",
-        "known",
-        "stayed so",
-        "95 %",
-        "expected",
-        "at stake",
-        "lost",
-    ):
-        table.add_column(name, justify="left" if name == "kind" else "right")
+    title = f"{found.first} to {found.last}, {found.days} days looked at"
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    names = "kind", "alerts", "a rep\nand day", "known", "stayed\nso", "95 %", "expected", "at stake", "lost"
+    for name in names:
+        table.add_column(name, justify="left" if name == "kind" else "right", no_wrap=True)
     for each in found.kinds:
         share = each.stayed.share
         table.add_row(
@@ -224,12 +218,12 @@ def _print(found: backtest_report.Result) -> None:
             f"{each.a_rep_and_day:.2f}",
             f"{each.stayed.of:,}",
             "-" if share is None else f"{share:.0%}",
-            "-" if share is None else f"{each.stayed.low:.0%} to {each.stayed.high:.0%}",
+            "-" if share is None else f"{each.stayed.low:.0%}–{each.stayed.high:.0%}",
             "-" if each.expected is None else f"{each.expected:.0%}",
             f"{each.stake:,.0f}",
             f"{each.lost:,.0f}",
         )
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=100)
     console.print(table)
     for each in found.kinds:
         for example in (*each.right[:2], *each.wrong[:1], *each.missed_examples[:1]):

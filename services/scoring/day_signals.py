@@ -50,6 +50,7 @@ class Wording:
     horizon: timedelta = HORIZON
     product_id: int | None = None
     revenue: Decimal | None = None
+    is_talking_point: bool = False
     detail: dict[str, Any] = field(default_factory=dict)
 
 
@@ -87,6 +88,7 @@ def signal(row: Mapping[str, Any], wording: Wording, *, stake: float, basis: str
         as_of=row["as_of"],
         expires_at=row["as_of"] + wording.shows_for,
         assumed_margin=is_assumed,
+        is_talking_point=wording.is_talking_point,
         revenue=wording.revenue,
         product_id=wording.product_id,
         detail=wording.detail,

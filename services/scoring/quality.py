@@ -103,5 +103,6 @@ def _told(values: Mapping[str, Any], indent: str = "") -> Iterator[str]:
 
 def _number(value: object) -> str:
     if isinstance(value, list):
-        return ", ".join(map(_number, value))
+        between = "; " if any(isinstance(each, list) for each in value) else ", "
+        return between.join(map(_number, value))
     return f"{value:,.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)

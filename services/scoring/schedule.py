@@ -32,12 +32,14 @@ _FITS_DUE = text("""
     SELECT key FROM wanted WHERE NOT EXISTS (SELECT FROM task WHERE task.kind = 'fit' AND task.key = wanted.key)
 """)
 
-# After the night's fit, when there is one: kinds read what it wrote.
+# After the night's fit, when there is one: kinds read what it wrote. The first time as soon as models stand: whoever
+# starts an installation after midnight does not wait until three to see something.
 _DAYS_DUE = text("""
     SELECT today.day || ':' || kind AS key
     FROM to_char(CAST(:now AS timestamptz) AT TIME ZONE :zone, 'YYYY-MM-DD') AS today (day),
          unnest(CAST(:kinds AS text[])) AS kind
-    WHERE (CAST(:now AS timestamptz) AT TIME ZONE :zone)::time >= time '03:00'
+    WHERE ((CAST(:now AS timestamptz) AT TIME ZONE :zone)::time >= time '03:00'
+           OR EXISTS (SELECT FROM model_run WHERE state = 'current') AND NOT EXISTS (SELECT FROM evaluation))
       AND EXISTS (SELECT FROM sales_order)
       AND NOT EXISTS (SELECT FROM task WHERE kind = 'fit' AND state IN ('ready', 'leased'))
       AND NOT EXISTS (SELECT FROM task WHERE task.kind = 'evaluate' AND key = today.day || ':' || kind)

@@ -50,7 +50,7 @@ class Signal:
     currency. `value` is the gain: the extra margin that acting is expected to bring; `low` and `high` bound it.
     `cause` distinguishes findings about one subject (an order line, a price break). `assumed_margin` is true when no
     cost was known. `is_owed`: the customer must hear of it though it brings us nothing; it is kept whatever it is
-    worth.
+    worth. `is_talking_point`: for a contact that takes place anyway; it is never the reason for one.
     """
 
     kind: str
@@ -72,6 +72,7 @@ class Signal:
     severity: Severity = Severity.NORMAL
     assumed_margin: bool = False
     is_owed: bool = False
+    is_talking_point: bool = False
     revenue: Decimal | None = None
     product_id: int | None = None
     rep_id: int | None = None

@@ -91,11 +91,11 @@ def test_a_season_is_known_that_came_sixty_days_into_the_history(days: int, is_k
 @pytest.mark.parametrize(
     ("usual", "longest", "since"),
     [
-        pytest.param(30, 50, 10, id="longer than ever before: for ten days"),
-        pytest.param(38, 50, 4, id="one and a half times the usual, which is more"),
-        pytest.param(30, 61, None, id="not longer than once before"),
-        pytest.param(20, 90, 11, id="from 2.5 times the usual on, whatever they did once"),
-        pytest.param(50, 50, None, id="not yet one and a half times the usual"),
+        pytest.param(30, 40, 11, id="a quarter longer than ever before: for eleven days"),
+        pytest.param(38, 40, 4, id="one and a half times the usual, which is more"),
+        pytest.param(30, 50, None, id="not a quarter longer than once before"),
+        pytest.param(13, 90, 9, id="from four times the usual on, whatever they did once"),
+        pytest.param(50, 40, None, id="not yet one and a half times the usual"),
         pytest.param(2, 3, 47, id="never before fourteen days"),
     ],
 )

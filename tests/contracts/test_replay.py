@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -78,7 +79,8 @@ def told(kind: DaySignalKind[OrderFacts]) -> list[Signal]:
             facts.predictions.made[kind.name] = facts.engine.load(kind.name, table.to_reader())
             candidates = kind.candidates(facts, AS_OF)
             rows = list(facts.engine.rows(candidates.filter(candidates.fires)))
-    made = (found_in(kind, row, AS_OF, replace(GBP, effects={kind.name: 3.0})) for row in rows)
+    given = replace(GBP, effects={kind.name: 3.0}, call_cost=Decimal(1))
+    made = (found_in(kind, row, AS_OF, given) for row in rows)
     return [each for each in made if each is not None]
 
 

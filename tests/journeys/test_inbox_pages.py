@@ -122,6 +122,17 @@ def test_the_alert_shows_phone_question_orders_evidence_and_where_it_went(inbox:
         assert text in page
 
 
+def test_a_message_that_waits_for_the_morning_says_until_when(inbox: Inbox) -> None:
+    rows(inbox.database, "DELETE FROM attempt RETURNING 1")
+    rows(inbox.database, "UPDATE delivery SET state = 'ready', send_after = '2026-11-30 06:00Z' RETURNING 1")
+
+    page = inbox.page(f"/inbox/{inbox.alert}")
+
+    assert "<b>Waits until Mon 30 Nov, 06:00</b>" in page
+    assert "You see this because it is the first time" in page
+    assert "was sent" not in page
+
+
 @pytest.mark.parametrize(
     ("form", "state", "tab"),
     [

@@ -3,6 +3,7 @@
 from datetime import UTC, date, timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -165,6 +166,18 @@ def test_a_rate_that_makes_an_amount_absurd_leaves_it_unknown_by_order_and_by_re
     Worker(database).work("refresh")
     assert facts(database)["orders"][0][9] is None
     assert rows(database, "SELECT state FROM task WHERE state <> 'done'") == []
+
+
+def test_a_refresh_before_a_fit_is_not_done_again_by_a_worker(database: Database) -> None:
+    score(database, order("1", currency="EUR"))
+    with database.transaction() as connection:
+        connection.exec_driver_sql("INSERT INTO fx_rate VALUES ('EUR', '2026-03-01', 0.8)")
+        connection.exec_driver_sql(
+            "INSERT INTO task (queue, kind, key) VALUES ('scoring', 'refresh', 'import-1')"
+        )
+    items.refresh_if_needed(database, "GBP", ZoneInfo("UTC"))
+    assert facts(database)["orders"][0][9] is not None
+    assert rows(database, "SELECT state FROM task WHERE kind = 'refresh'") == [("done",)]
 
 
 def test_a_lines_own_cost_goes_before_the_one_valid_that_day(database: Database) -> None:

@@ -129,6 +129,7 @@ def test_the_command_writes_figures_and_a_report(
     [kind] = json.loads(figures.read_text())["kinds"]
     assert (kind["kind"], kind["alerts"] > 0, kind["open"]) == ("going_quiet", True, kind["alerts"])
     assert "Going quiet" in report.read_text()
+    assert "going_quiet" in done.output.split("going_quiet, 20")[0], "no name of the table is cut"
     assert rows(database, "SELECT (SELECT count(*) FROM signal), (SELECT count(*) FROM model_run)") == [
         (0, 0)
     ]

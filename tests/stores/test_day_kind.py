@@ -218,6 +218,27 @@ def test_the_evaluation_of_the_day_is_put_once_for_each_kind(database: Database,
     assert len(keys) == len(set(keys))
 
 
+def test_the_first_evaluation_does_not_wait_for_the_night_once_models_stand(database: Database) -> None:
+    a_company(database)
+    after_midnight = NOW.replace(hour=1)
+    _, put_days, *_ = periodic(settings(), lambda: after_midnight)
+
+    def put() -> int:
+        with database.transaction() as connection:
+            put_days(connection)
+        return int(rows(database, "SELECT count(*) FROM task WHERE kind = 'evaluate'")[0][0])
+
+    assert put() == 0
+    rows(
+        database,
+        "INSERT INTO model_run (model, state, as_of, version) VALUES ('reorder', 'current', now(), '1') RETURNING 1",
+    )
+    rows(database, "INSERT INTO evaluation VALUES ('gone_quiet', now(), now()) RETURNING 1")
+    assert put() == 0
+    rows(database, "DELETE FROM evaluation RETURNING 1")
+    assert put() > 0
+
+
 def test_a_kind_that_fails_stops_no_other(database: Database, install: Any) -> None:
     install("gone_quiet", "broken")
     a_company(database)

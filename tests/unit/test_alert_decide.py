@@ -219,6 +219,18 @@ def verdicts(plan: Plan) -> list[tuple[int, str, str]]:
             id="the second selling message of a customer's day is kept",
         ),
         pytest.param(
+            {"order_id": None, "kind": "stopped_item", "value": Decimal(29)},
+            History(told_lately={(1, "stopped_item"): Decimal(20)}),
+            ("inbox_only", "over_customer_limit"),
+            id="the next thing a customer stopped waits until two weeks after the first",
+        ),
+        pytest.param(
+            {"order_id": None, "kind": "stopped_item", "value": Decimal(30)},
+            History(told_lately={(1, "stopped_item"): Decimal(20)}),
+            ("notify", "first_time"),
+            id="unless it is about half as much money again",
+        ),
+        pytest.param(
             {"is_selling": False, "kind": "margin"},
             History(customers_sold_to_today=frozenset({1})),
             ("notify", "first_time"),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from services.ingest.body import OrderBody
+from services.ingest.body import ORDER, OrderBody, parse
 from services.ingest.normalise import normalise
 from services.ingest.pricing import shares
 from services.ingest.source import InvalidOrder, ReadContext
@@ -93,6 +93,16 @@ def test_a_line_brings_in(line: dict[str, Any], order: dict[str, Any], net: str)
             {"lines": [a_line(tax="9", tax_rate="0.19")]}, "#/lines/0/tax", id="a tax that is not its rate"
         ),
         pytest.param({"prices_include_tax": True}, "#/lines/0", id="included tax nobody tells"),
+        pytest.param(
+            {"prices_include_tax": True, "lines": [a_line(tax="100")]},
+            "#/lines/0/tax",
+            id="an included tax beyond the amount, which would make a negative sale",
+        ),
+        pytest.param(
+            {"prices_include_tax": True, "lines": [a_line(tax="-3")]},
+            "#/lines/0/tax",
+            id="a negative tax that would add to the amount",
+        ),
         pytest.param(
             {"lines": [a_line(units_per_pack="0")]}, "#/lines/0/units_per_pack", id="packs of nothing"
         ),
@@ -262,3 +272,20 @@ def test_an_order_survives_its_encoding(
     order = read(an_order(lines=lines, ordered_at=(NOW - ago).isoformat()))
     assert decode(encode(order)) == order
     assert digest(decode(encode(order))) == digest(order)
+
+
+@pytest.mark.parametrize(
+    ("raw", "details"),
+    [
+        pytest.param(b"[]", {"#": "an object is needed here"}, id="a list for an order"),
+        pytest.param(
+            b'{"id": "1", "ordered_at": "2026-03-02T10:00:00Z", "lines": [5], "customer": []}',
+            {"#/lines/0": "an object is needed here", "#/customer": "an object is needed here"},
+            id="a number for a line, a list for a customer",
+        ),
+    ],
+)
+def test_what_is_no_object_is_told_without_names_of_our_code(raw: bytes, details: dict[str, str]) -> None:
+    with pytest.raises(InvalidOrder) as caught:
+        parse(ORDER, raw)
+    assert {fault.pointer: fault.detail for fault in caught.value.faults} == details

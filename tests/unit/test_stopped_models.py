@@ -90,6 +90,36 @@ def test_an_item_absent_at_this_time_of_the_year_is_out_of_season(
     assert told_of(901, side_of(901, *spans)) == is_told
 
 
+@pytest.mark.parametrize(
+    ("days", "last_quantity", "is_told"),
+    [
+        pytest.param((200, 180, 160, 140, 120), 1, True, id="of the same quantity each time"),
+        pytest.param((200, 180, 160, 140, 120), 4, False, id="the last for four times as long"),
+        pytest.param((140, 138, 136, 122, 120), 1, False, id="within a few days, twice"),
+    ],
+)
+def test_a_rhythm_takes_five_purchases_and_what_was_bought_must_be_used_up(
+    days: tuple[int, ...], last_quantity: float, is_told: bool
+) -> None:
+    taken = (
+        Bought(902, ago(each), product=SIDE, quantity=last_quantity if each == days[-1] else 1)
+        for each in days
+    )
+    assert told_of(902, taken) == is_told
+
+
+@pytest.mark.parametrize("months_of_others", [1, 6])
+def test_what_others_take_much_less_of_too_is_out_of_season(months_of_others: int) -> None:
+    product = 4
+    others = (
+        Bought(customer, ago(days + customer), product=product)
+        for customer in range(8)
+        for days in (*range(30 * months_of_others + 90, 100, -5), 20)
+    )
+    own = side_of(903, range(220, 90, -20), product=product)
+    assert told_of(903, iter([*own, *others])) == (months_of_others == 1)
+
+
 def test_items_bought_often_and_lately_are_re_ordered_first() -> None:
     orders = [Bought(1, ago(days), product=10) for days in (20, 80, 140)]
     orders += [Bought(1, ago(days), product=11) for days in (300, 400, 500)]

@@ -2,12 +2,14 @@
 
 import json
 from decimal import Decimal
+from typing import Annotated
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field, TypeAdapter, ValidationError
 
-from shared.faults import JsonFault, load_json
+from shared.faults import JsonFault, faults_of, load_json
 
 
 @pytest.mark.parametrize(
@@ -120,3 +122,11 @@ def test_whatever_comes_it_returns_storable_values_or_says_why_not(raw: bytes) -
         return
     assert "\0" not in repr(value)
     json.dumps(value, default=str, ensure_ascii=False, allow_nan=False).encode("utf-8")
+
+
+def test_a_bound_is_told_as_a_number() -> None:
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(Annotated[Decimal, Field(ge=Decimal("0.0001"))]).validate_python("0")
+    assert [fault.detail for fault in faults_of(caught.value)] == [
+        "Input should be greater than or equal to 0.0001"
+    ]

@@ -245,6 +245,7 @@ class LoggedDelivery:
     state: str
     reason: str | None
     receipt: dict[str, Any] | None
+    send_after: datetime | None
     attempts: tuple[Attempt, ...]
 
 
@@ -259,15 +260,15 @@ def delivery_log(connection: Connection, alert_id: int) -> list[LoggedDelivery]:
     ).all()
     found = connection.execute(
         text(
-            "SELECT delivery.id, delivery.channel, delivery.recipient, state, reason, receipt"
-            " FROM delivery JOIN delivery_item ON delivery_id = delivery.id WHERE alert_id = :alert"
+            "SELECT delivery.id, delivery.channel, delivery.recipient, state, reason, receipt,"
+            " send_after FROM delivery JOIN delivery_item ON delivery_id = delivery.id WHERE alert_id = :alert"
             " ORDER BY notice, delivery.channel, delivery.recipient"
         ),
         {"alert": alert_id},
     )
     return [
         LoggedDelivery(
-            *(row.channel, row.recipient, row.state, row.reason, row.receipt),
+            *(row.channel, row.recipient, row.state, row.reason, row.receipt, row.send_after),
             attempts=tuple(
                 Attempt(each.n, each.started_at, each.outcome, each.detail)
                 for each in tries

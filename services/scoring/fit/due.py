@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 
 import ibis
+import pyarrow as pa
 
 from services.scoring.effects import ASSUMED_MARGIN, EFFECTS
 from services.scoring.fit.calibration import bands, bins_of
@@ -42,13 +43,15 @@ HALF = 0.5
 def due_items(facts: Facts) -> ibis.Table | None:
     """Return the due items of each customer, with the chance of their list; None where no past day had any."""
     days = facts.engine.keep("due_day", _days(facts))
-    moments = [facts.today - timedelta(days=WITHIN_DAYS * (step + 1)) for step in range(JUDGED_MOMENTS)]
-    steps = bands(facts.engine.rows(bins_of(_judged(facts, days, moments), BINS)))
+    past = [facts.today - timedelta(days=WITHIN_DAYS * (step + 1)) for step in range(JUDGED_MOMENTS)]
+    moments = _moments(facts, [facts.today, *past])
+    due = facts.engine.keep("due", _due(facts, days, moments))
+    steps = bands(facts.engine.rows(bins_of(_judged(facts, days, due, moments), BINS)))
     if steps is None:
         return None
     known = facts.engine.load("due_step", steps.to_reader())
-    now = facts.engine.keep("due_now", _due(facts, days, facts.today))
-    lists = _lists(now)
+    now = due.filter(due.moment == ibis.literal(facts.today)).drop("moment")
+    lists = now.group_by("customer_id").agg(score=_score(now))
     chances = lists.join(known, (lists.score >= known.least) & (lists.score < known.until))
     rows = _capped(facts, now.join(chances.select("customer_id", "p0"), "customer_id"))
     odds = rows.p0 / (1 - rows.p0) * ibis.literal(EFFECTS["reorder_due"]).exp()
@@ -67,15 +70,13 @@ def _days(facts: Facts) -> ibis.Table:
     return by_day.semi_join(often, ["customer_id", "product_id"]).semi_join(active, "product_id")
 
 
-def _due(facts: Facts, days: ibis.Table, moment: date) -> ibis.Table:
-    """Return what was due on the morning of a day: the first ten of each customer, by what they usually spend on it."""
-    today = ibis.literal(moment)
-    known = days.filter(
-        (days.day < today) & (days.day >= ibis.literal(moment - timedelta(days=REMEMBERED_DAYS)))
-    )
-    earlier = ibis.window(group_by=["customer_id", "product_id"], order_by="day")
+def _due(facts: Facts, days: ibis.Table, moment: ibis.Table) -> ibis.Table:
+    """Return what was due on the morning of each day: the first ten of a customer, by what they usually spend on it."""
+    known = days.join(moment, (days.day < moment.moment) & (days.day >= moment.remembered))
+    pair = ["moment", "customer_id", "product_id"]
+    earlier = ibis.window(group_by=pair, order_by="day")
     known = known.mutate(gap=known.day.delta(known.day.lag().over(earlier), unit="day").cast("float64"))
-    usual = known.group_by("customer_id", "product_id").agg(
+    usual = known.group_by(pair).agg(
         days=known.count(),
         first=known.day.min(),
         last_day=known.day.max(),
@@ -86,9 +87,10 @@ def _due(facts: Facts, days: ibis.Table, moment: date) -> ibis.Table:
     )
     usual = usual.filter(usual.days >= FEWEST_DAYS)
     span = usual.last_day.delta(usual["first"], unit="day").cast("int64")
+    silent_days = usual.moment.delta(usual.last_day, unit="day").cast("int64")
     usual = usual.mutate(
         usual_days=span / (usual.days - 1),
-        silent_days=today.delta(usual.last_day, unit="day").cast("int64"),
+        silent_days=silent_days,
         lasts=ibis.greatest(
             ibis.ifelse(
                 usual.last_quantity >= STOCKED_UP * usual.quantity, usual.last_quantity / usual.quantity, 1.0
@@ -96,41 +98,58 @@ def _due(facts: Facts, days: ibis.Table, moment: date) -> ibis.Table:
             1.0,
         ),
         revenue=usual.quantity * usual.unit_price,
-        pace=ibis.least(WITHIN_DAYS * usual.days / (span + today.delta(usual.last_day, unit="day")), 1.0),
+        pace=ibis.least(WITHIN_DAYS * usual.days / (span + silent_days), 1.0),
     )
-    bought = facts.accounts.filter(facts.accounts.day < today)
-    live = bought.filter(bought.day >= ibis.literal(moment - timedelta(days=LIVE_WITHIN_DAYS)))
-    selling = bought.filter(bought.day >= ibis.literal(moment - timedelta(days=SELLING_DAYS)))
     gone_by = usual.silent_days / (usual.usual_days * usual.lasts)
     steady = (usual.usual_days <= LONGEST_GAP) & (usual.spread <= STEADY * usual.usual_days)
     due = usual.filter(steady & gone_by.between(DUE, LATEST))
-    due = due.semi_join(live, "customer_id").semi_join(selling, "product_id")
-    first = ibis.window(group_by="customer_id", order_by=[ibis.desc("revenue"), "product_id"])
+    due = due.semi_join(_seen(facts, "customer_id", moment, moment.live), ["moment", "customer_id"])
+    due = due.semi_join(_seen(facts, "product_id", moment, moment.selling), ["moment", "product_id"])
+    first = ibis.window(group_by=["moment", "customer_id"], order_by=[ibis.desc("revenue"), "product_id"])
     placed = due.mutate(place=ibis.row_number().over(first))
     return placed.filter(placed.place < LONGEST_LIST).select(
-        "customer_id", "product_id", "days", "usual_days", "silent_days", "quantity", "revenue", "pace"
+        *pair, "days", "usual_days", "silent_days", "quantity", "revenue", "pace"
     )
 
 
-def _lists(due: ibis.Table) -> ibis.Table:
-    return due.group_by("customer_id").agg(score=due.pace.mean().round(9))
+def _moments(facts: Facts, moments: Sequence[date]) -> ibis.Table:
+    """Return the days judged, each with those from which trade before it counts, and the end of what is judged."""
+    ends = {
+        "moment": 0,
+        "remembered": -REMEMBERED_DAYS,
+        "live": -LIVE_WITHIN_DAYS,
+        "selling": -SELLING_DAYS,
+        "until": WITHIN_DAYS,
+    }
+    rows = {
+        name: pa.array([each + timedelta(days=span) for each in moments], pa.date32())
+        for name, span in ends.items()
+    }
+    return facts.engine.load("due_moment", pa.table(rows).to_reader())
 
 
-def _judged(facts: Facts, days: ibis.Table, moments: Sequence[date]) -> ibis.Table:
+def _seen(facts: Facts, key: str, moment: ibis.Table, since: ibis.Value) -> ibis.Table:
+    """Return the customers or products with a purchase in the days before each day."""
+    bought = facts.accounts.select(key, "day").distinct()
+    return bought.join(moment, (bought.day < moment.moment) & (bought.day >= since)).select("moment", key)
+
+
+def _score(due: ibis.Table) -> ibis.Value:
+    return due.pace.mean().round(9)
+
+
+def _judged(facts: Facts, days: ibis.Table, due: ibis.Table, moment: ibis.Table) -> ibis.Table:
     """Return the lists of past days with their score, and `hit` where half of one was bought within 14 days."""
-    found = []
-    for number, moment in enumerate(moments):
-        due = facts.engine.keep(f"due_{number}", _due(facts, days, moment))
-        end = moment + timedelta(days=WITHIN_DAYS)
-        later = days.filter((days.day >= ibis.literal(moment)) & (days.day < ibis.literal(end)))
-        marked = due.left_join(
-            later.select("customer_id", "product_id").distinct().mutate(hit=1), ["customer_id", "product_id"]
-        )
-        counted = marked.group_by("customer_id").agg(items=marked.count(), bought=marked.hit.count())
-        lists = _lists(due).join(counted, "customer_id")
-        hit = ibis.ifelse(lists.bought >= HALF * lists["items"], 1, ibis.null("int8"))
-        found.append(lists.select("score", tie=lists.customer_id, moment=ibis.literal(number), hit=hit))
-    return ibis.union(*found) if len(found) > 1 else found[0]
+    past = due.filter(due.moment < ibis.literal(facts.today))
+    later = days.join(moment, (days.day >= moment.moment) & (days.day < moment.until))
+    bought = later.select("moment", "customer_id", "product_id").distinct().mutate(hit=1)
+    marked = past.left_join(bought, ["moment", "customer_id", "product_id"])
+    lists = marked.group_by("moment", "customer_id").agg(
+        score=_score(marked), items=marked.count(), bought=marked.hit.count()
+    )
+    hit = ibis.ifelse(lists.bought >= HALF * lists["items"], 1, ibis.null("int8"))
+    ago = ibis.literal(facts.today).delta(lists.moment, unit="day")
+    return lists.select("score", tie=lists.customer_id, ago=ago, hit=hit)
 
 
 def _capped(facts: Facts, rows: ibis.Table) -> ibis.Table:

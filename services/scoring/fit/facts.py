@@ -380,9 +380,14 @@ def naive(moment: datetime) -> datetime:
 
 def before(facts: Facts, as_of: datetime) -> Facts:
     """Return the facts as they stood at an earlier moment, to judge a model on what came after."""
-    engine = facts.engine
-    lines = facts.lines.filter(facts.lines.told_at < naive(as_of))
-    purchases = engine.keep("earlier_purchase", purchases_of(lines))
+    engine, moment = facts.engine, naive(as_of)
+    lines = facts.lines.filter(facts.lines.told_at < moment)
+    # most purchases have not changed since: only those with lines told later are summed anew
+    later = facts.lines.filter((facts.lines.told_at >= moment) & (facts.lines.at < moment))
+    changed = engine.keep("changed_since", later.select("order_id", "product_id").distinct())
+    same = facts.purchases.filter(facts.purchases.at < moment).anti_join(changed, ["order_id", "product_id"])
+    summed = purchases_of(lines.semi_join(changed, ["order_id", "product_id"]))
+    purchases = same.union(engine.keep("earlier_purchase", summed))
     return replace(
         facts,
         as_of=as_of,

@@ -33,7 +33,7 @@ from services.scoring.corrections import (
 from services.scoring.day_signals import Wording
 from services.scoring.facts import OrderFacts
 from services.scoring.price_gaps import QUARTER, Sales, priced
-from shared.domain.signal import Action, DaySignalKind, Episode, Evidence, Signal, Trigger
+from shared.domain.signal import DaySignalKind, Episode, Evidence, Signal, Trigger
 
 PASSED_ON = 0.50
 NOTABLE_RISE = 0.02
@@ -189,6 +189,5 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     outcome=outcome,
     episode_ttl=timedelta(days=45),
     is_selling=False,
-    action=Action.CORRECTION,
     needs=("orders", "history", "costs"),
 )

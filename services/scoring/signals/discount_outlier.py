@@ -7,7 +7,8 @@ they have not bought for 90 days.
 
 What a customer's terms give them on everything is no discount of an item. The terms are the median discount over five
 items or more, each held against three accounts or more; the same test, at five points, holds them against those of ten
-or more accounts that buy for about as much. Terms that others have too are no accident.
+or more accounts that buy for about as much. Terms that others have too are no accident. To change what was agreed
+is a negotiation: terms are a talking point unless a twentieth of the trade hangs on them.
 """
 
 from collections.abc import Mapping
@@ -37,7 +38,7 @@ from services.scoring.corrections import (
 from services.scoring.day_signals import Wording
 from services.scoring.facts import OrderFacts
 from services.scoring.price_gaps import CELL, FEWEST_PEERS, QUARTER, Sales, priced
-from shared.domain.signal import Action, DaySignalKind, Episode, Evidence, Signal, Trigger
+from shared.domain.signal import DaySignalKind, Episode, Evidence, Signal, Trigger
 
 PERIOD = 182
 YEAR = 365
@@ -58,6 +59,9 @@ SHARED_BY_SHARE = 0.02
 
 TERMS_BEYOND_QUARTILE = 0.05
 """Terms are rarely written down here, and size earns some: only what is far beyond the others' is asked about."""
+
+MATERIAL = 0.05
+"""Terms that cost less of the trade than this are raised when somebody speaks with the customer anyway."""
 
 SAME_TERMS = 0.01
 FEWEST_ITEMS = 5
@@ -85,6 +89,9 @@ def candidates(facts: Sales, as_of: datetime) -> ibis.Table:
     rows = valued(
         accounts.join(usual_quarter(sales, float(facts.assumptions.margin)), "customer_id"), KIND.name
     )
+    lately = sales.filter(sales.age <= PERIOD)
+    trade = lately.group_by("customer_id").agg(trade=lately.net.sum() * QUARTER / PERIOD)
+    rows = rows.join(trade, "customer_id")
     return rows.left_join(listed(found, facts.products, _SHOWN), "customer_id").drop("customer_id_right")
 
 
@@ -232,6 +239,7 @@ def _of_terms(row: Mapping[str, Any], terms: float) -> Wording:
         cause="terms",
         headline=f"Pays {terms:.0%} less than accounts of their size",
         question=f"Who agreed {terms:.0%} off everything, and for what?",
+        is_talking_point=row["loss"] < MATERIAL * row.get("trade", 0.0),
         evidence=(
             Evidence("Their terms", others),
             *by_item(items, lambda item: _item(item, currency)),
@@ -259,7 +267,7 @@ def ends(facts: OrderFacts, episode: Episode) -> None:
 
 KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     name="discount_outlier",
-    version="2",
+    version="3",
     trigger=Trigger.CUSTOMER_DAY,
     candidates=candidates,
     tell=tell,
@@ -267,5 +275,4 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     outcome=outcome,
     episode_ttl=timedelta(days=45),
     is_selling=False,
-    action=Action.CORRECTION,
 )

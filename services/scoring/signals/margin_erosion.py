@@ -37,7 +37,7 @@ from services.scoring.corrections import (
 from services.scoring.day_signals import Wording
 from services.scoring.facts import OrderFacts
 from services.scoring.price_gaps import QUARTER, Sales, mann_kendall, priced, with_gaps
-from shared.domain.signal import Action, DaySignalKind, Episode, Evidence, Signal, Trigger
+from shared.domain.signal import DaySignalKind, Episode, Evidence, Signal, Trigger
 
 BEFORE = 365
 """Days that the last 90 are compared with."""
@@ -373,7 +373,7 @@ def ends(facts: OrderFacts, episode: Episode) -> None:
 
 KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     name="margin_erosion",
-    version="1",
+    version="2",
     trigger=Trigger.CUSTOMER_DAY,
     candidates=candidates,
     tell=tell,
@@ -381,6 +381,5 @@ KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     outcome=outcome,
     episode_ttl=timedelta(days=45),
     is_selling=False,
-    action=Action.CORRECTION,
     needs=("orders", "history"),
 )

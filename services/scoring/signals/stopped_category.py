@@ -35,7 +35,7 @@ def ends(facts: OrderFacts, episode: Episode) -> str | None:  # noqa: ARG001 - a
 
 KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     name="stopped_category",
-    version="1",
+    version="2",
     trigger=Trigger.CUSTOMER_DAY,
     candidates=candidates,
     tell=tell,

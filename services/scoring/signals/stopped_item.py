@@ -38,7 +38,7 @@ def ends(facts: OrderFacts, episode: Episode) -> str | None:
 
 KIND: DaySignalKind[OrderFacts] = DaySignalKind(
     name="stopped_item",
-    version="1",
+    version="2",
     trigger=Trigger.CUSTOMER_DAY,
     candidates=candidates,
     tell=tell,

@@ -250,6 +250,13 @@ _LOCK_CUSTOMERS = text(
     "SELECT id FROM customer WHERE id > :above AND id <= :upto ORDER BY id FOR NO KEY UPDATE"
 )
 
+_ASKED_FOR = text("SELECT id FROM task WHERE kind = 'refresh' AND state = 'ready'")
+
+_DONE = text(
+    "UPDATE task SET state = 'done', finished_at = now() WHERE id IN (SELECT id FROM task"
+    " WHERE id = ANY(CAST(:asked AS bigint[])) AND state = 'ready' ORDER BY id FOR UPDATE SKIP LOCKED)"
+)
+
 _IS_NEEDED = text(
     "SELECT EXISTS (SELECT FROM task WHERE kind = 'refresh' AND state IN ('ready', 'leased'))"
     " OR EXISTS (SELECT FROM customer JOIN sales_order ON sales_order.customer_id = customer.id"
@@ -262,12 +269,16 @@ _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(7302412)")  # any number tha
 def refresh_if_needed(database: Database, base_currency: str, zone: tzinfo) -> None:
     """Refresh now if an import asked for it and no worker has done it yet, or customers were merged since.
 
-    A fit must not learn from half the facts.
+    A fit must not learn from half the facts. What was asked for is done then, unless a worker has begun with it.
     """
     with database.transaction() as connection:
+        asked = list(connection.scalars(_ASKED_FOR))
         is_needed = connection.scalar(_IS_NEEDED)
     if is_needed:
         refresh(database, base_currency, zone)
+    if asked:
+        with database.transaction() as connection:
+            connection.execute(_DONE, {"asked": asked})
 
 
 def refresh(database: Database, base_currency: str, zone: tzinfo) -> None:

@@ -191,13 +191,19 @@ def _strongest(pairs: ibis.Table, everyone: _Everyone) -> ibis.Table:
 
 def _told(links: ibis.Table, history: ibis.Table) -> ibis.Table:
     """Add what a rep is told, counted over all customers and all they bought: how many buy both, and lift."""
-    one, other = (
-        history.select("customer_id", "product_id"),
-        history.select("customer_id", neighbour_id="product_id"),
+    # most links hold both ways, and of two products the one with fewer buyers is looked up faster
+    is_rarer = (links.buyers < links.theirs) | (
+        (links.buyers == links.theirs) & (links.product_id < links.neighbour_id)
     )
-    met = links.join(one, "product_id").join(other, ["customer_id", "neighbour_id"])
-    both = met.group_by("product_id", "neighbour_id").agg(both=met.count())
-    counted = links.join(both, ["product_id", "neighbour_id"])
+    ways = links.mutate(
+        rarer=ibis.ifelse(is_rarer, links.product_id, links.neighbour_id),
+        other=ibis.ifelse(is_rarer, links.neighbour_id, links.product_id),
+    )
+    met = ways.select("rarer", "other").distinct()
+    met = met.join(history.select("customer_id", rarer="product_id"), "rarer")
+    met = met.semi_join(history.select("customer_id", other="product_id"), ["customer_id", "other"])
+    both = met.group_by("rarer", "other").agg(both=met.count())
+    counted = ways.join(both, ["rarer", "other"]).drop("rarer", "other")
     accounts = history.customer_id.nunique().as_scalar().cast("float64")
     lift = counted.both * accounts / (counted.buyers.cast("float64") * counted.theirs)
     return counted.mutate(lift=lift).drop("theirs")
@@ -238,10 +244,18 @@ def graded(facts: Facts) -> CrossSellGrade:
     then = _earlier(facts)
     earlier, links, bought = then.facts, then.links, then.bought
     known = engine.keep("known", _sampled(_regulars(earlier)))
-    judged = known.semi_join(bought, "customer_id")
+    judged = engine.keep("judged", known.semi_join(bought, "customer_id").select("customer_id"))
+    history = engine.keep("judged_history", earlier.history.semi_join(judged, "customer_id"))
+    offered = best(history.mutate(says=by_age(history, earlier.today)), links, OFFERS)
+    hits = engine.keep("hit", _hits(offered, bought, "hits"))
     lately = earlier.accounts.filter(earlier.accounts.at >= naive(earlier.as_of - HORIZON))
     tallies = max(
-        (_tallies(earlier, judged, links, bought, trade) for trade in (lately, earlier.accounts)),
+        (
+            _tallies(
+                engine, judged, hits, _hits(_best_sellers(trade, judged, history), bought, "popular_hits")
+            )
+            for trade in (lately, earlier.accounts)
+        ),
         key=lambda each: sum(tally.customers * tally.popular_hits for tally in each),
     )
     return grade(tallies, _calibrated(engine, _offers(earlier, known, links), bought))
@@ -269,18 +283,11 @@ def _sampled(customers: ibis.Table) -> ibis.Table:
     return shuffled.order_by("lot", "customer_id").limit(CUSTOMERS)
 
 
-def _tallies(
-    facts: Facts, judged: ibis.Table, links: ibis.Table, bought: ibis.Table, trade: ibis.Table
-) -> list[Tally]:
-    history = facts.history.semi_join(judged, "customer_id")
-    ours = best(history.mutate(says=by_age(history, facts.today)), links, OFFERS)
-    hits = _hits(ours, bought, "hits")
-    popular = _hits(_best_sellers(trade, judged, history), bought, "popular_hits")
-    each = judged.select("customer_id").left_join(hits, "customer_id").drop("customer_id_right")
-    each = each.left_join(popular, "customer_id")
+def _tallies(engine: Engine, judged: ibis.Table, hits: ibis.Table, popular: ibis.Table) -> list[Tally]:
+    each = judged.left_join(hits, "customer_id").drop("customer_id_right").left_join(popular, "customer_id")
     scores = each.select(hits=each.hits.fill_null(0), popular_hits=each.popular_hits.fill_null(0))
     counted = scores.group_by("hits", "popular_hits").agg(customers=scores.count())
-    return [Tally(**row) for row in facts.engine.rows(counted)]
+    return [Tally(**row) for row in engine.rows(counted)]
 
 
 def _hits(offers: ibis.Table, bought: ibis.Table, name: str) -> ibis.Table:
@@ -292,7 +299,7 @@ def _best_sellers(trade: ibis.Table, judged: ibis.Table, history: ibis.Table) ->
     """Return the three products most accounts bought in this trade that the customer never did."""
     sellers = trade.group_by("product_id").agg(buyers=trade.customer_id.nunique())
     top = sellers.order_by(ibis.desc("buyers"), "product_id").limit(BEST_SELLERS)
-    offers = judged.select("customer_id").cross_join(top).anti_join(history, ["customer_id", "product_id"])
+    offers = judged.cross_join(top).anti_join(history, ["customer_id", "product_id"])
     first = ibis.window(group_by="customer_id", order_by=[ibis.desc("buyers"), "product_id"])
     placed = offers.mutate(place=ibis.row_number().over(first))
     return placed.filter(placed.place < OFFERS)

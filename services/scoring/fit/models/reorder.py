@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from services.scoring.fit.calibration import PRIOR_STRENGTH
 from services.scoring.fit.chance import FEWEST, FEWEST_OUTCOMES
 from services.scoring.fit.due import due_items
-from services.scoring.fit.facts import Facts, before, naive
+from services.scoring.fit.facts import Facts, before, history_of, naive
 from services.scoring.fit.model import Derived, Model
 
 HALF_LIFE_DAYS = 240
@@ -59,13 +59,12 @@ class Chance:
 def build(facts: Facts) -> Iterator[Derived]:
     """Yield the best items of each customer, with the chance that each is bought within 90 days; then what is due."""
     chance = _learn(facts, facts.first_day() or facts.today)
-    usual = facts.accounts.group_by("customer_id", "product_id").agg(
-        quantity=facts.accounts.quantity.median(),
-        unit_price=(facts.accounts.base_net / facts.accounts.quantity).median(),
-        span=facts.accounts.day.max().delta(facts.accounts.day.min(), unit="day"),
-    )
     sold = facts.engine.keep("selling", selling(facts))
     listed = facts.engine.keep("reorder", _described(facts, best_of(facts, sold), sold))
+    taken = facts.accounts.semi_join(listed, ["customer_id", "product_id"])
+    usual = taken.group_by("customer_id", "product_id").agg(
+        quantity=taken.quantity.median(), unit_price=(taken.base_net / taken.quantity).median()
+    )
     joined = listed.join(usual, ["customer_id", "product_id"])
     yield Derived(
         "reorder_item",
@@ -117,11 +116,11 @@ def _described(facts: Facts, listed: ibis.Table, sold: ibis.Table) -> ibis.Table
     )
     known = listed.join(facts.history, ["customer_id", "product_id"]).join(customers, "customer_id")
     known = known.left_join(sold, "product_id").drop("product_id_right")
-    span = known.last_day.delta(known.first_day, unit="day")
+    known = known.mutate(span=known.last_day.delta(known.first_day, unit="day"))
     return known.mutate(
         buyers=known.buyers.fill_null(0),
         silent_days=today.delta(known.last_day, unit="day"),
-        gap=span / ibis.greatest(known.days - 1, 1),
+        gap=known.span / ibis.greatest(known.days - 1, 1),
         share=known.days / known.customer_days,
         order_rate=known.customer_days / ibis.greatest(known.customer_since, 30),
     ).drop("first_day", "last_day", "customer_since")
@@ -150,17 +149,19 @@ def _learn(facts: Facts, first: date) -> Chance:
 def _offers(facts: Facts, quarter: int) -> pa.Table:
     """Return what would have been listed so many quarters ago, with `hit` where it was bought in the 90 days after."""
     moment = facts.as_of - HORIZON * quarter
-    lately = replace(facts, lines=facts.lines.filter(facts.lines.told_at >= naive(moment - SELLING)))
-    sold = facts.engine.keep("earlier_selling", selling(before(lately, moment)))
+    earlier = before(facts, moment)
+    sold = facts.engine.keep("earlier_selling", selling(earlier))
     parts = 1 + facts.engine.count(facts.accounts.select("customer_id").distinct()) // LEARNT_CUSTOMERS
-    some = replace(facts, lines=facts.lines.filter(facts.lines.customer_id % parts == 0))
-    earlier = before(some, moment)
-    listed = _described(earlier, best_of(earlier, sold), sold)
+    bought = facts.engine.keep(
+        "some_purchase", earlier.accounts.filter(earlier.accounts.customer_id % parts == 0)
+    )
+    some = replace(earlier, purchases=bought, history=history_of(bought))
+    listed = _described(some, best_of(some, sold), sold)
     later = facts.accounts.filter(
         (facts.accounts.at >= naive(moment)) & (facts.accounts.at < naive(moment + HORIZON))
     )
-    bought = later.select("customer_id", "product_id").distinct().mutate(hit=1)
-    offers = listed.left_join(bought, ["customer_id", "product_id"])
+    again = later.select("customer_id", "product_id").distinct().mutate(hit=1)
+    offers = listed.left_join(again, ["customer_id", "product_id"])
     rows = offers.order_by("customer_id", "product_id").select(*FEATURES, hit=offers.hit.fill_null(0))
     return facts.engine.stream(rows).read_all()
 
