@@ -70,7 +70,7 @@ def command(file: Path, out: Path, columns: str | None, zone: str, weeks: int) -
         raise click.ClickException(
             f"the report cannot be written to {out}: {fault.strerror}\nhint: --out names another file"
         ) from fault
-    for line in _lead(trade, found):
+    for line in (*_lead(trade, found), *_as_read(trade)):
         click.echo(line)
     click.echo(f"The report is {out}.")
 
@@ -150,14 +150,22 @@ def _what_then(quiet: backtest_report.KindResult, currency: str) -> str:
     return f". Of the {known} whose 90 days are over, {lost}{back}"
 
 
+def _as_read(trade: Trade) -> Iterator[str]:
+    """Say what of the file was not read as it stands."""
+    if trade.encoding != "utf-8":
+        yield f"The file is not UTF-8: it was read as {trade.encoding.title()}."
+    if trade.refused_rows:
+        rows = f"{trade.refused_rows:,} rows were" if trade.refused_rows > 1 else "One row was"
+        yield f"{rows} left out; the most frequent reason: {trade.refusal}."
+
+
 def _notes(trade: Trade) -> Iterator[str]:
+    yield from _as_read(trade)
     if trade.last - trade.first < FULL_YEAR:
         yield (
             "The file holds less than a year before the half year judged: the first of each season is judged without"
             " having seen one, so its chances are estimates."
         )
-    if trade.refused_rows:
-        yield f"{trade.refused_rows:,} rows were left out; the most frequent reason: {trade.refusal}."
     if trade.other_currency:
         yield (
             f"{trade.other_currency:,} orders are in another currency than {trade.currency}: they count as orders, not"

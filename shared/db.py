@@ -65,11 +65,14 @@ class Database:
         }
         if not prepare:  # pgbouncer in transaction mode
             arguments["prepare_threshold"] = None
-        sizes = {"pool_size": pool_size, "max_overflow": pool_size, "pool_timeout": 3}
-        self.engine: Engine = create_engine(url, connect_args=arguments, **sizes)
+        # Errors are logged, and values are people's names and what they buy.
+        common = {
+            "pool_size": pool_size, "max_overflow": pool_size, "pool_timeout": 3, "hide_parameters": True,
+        }  # fmt: skip
+        self.engine: Engine = create_engine(url, connect_args=arguments, **common)
         # Connections for single statements, opened when first used: nothing to begin, to commit or to reset.
         self._singles: Engine = create_engine(
-            url, connect_args=arguments, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **sizes
+            url, connect_args=arguments, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **common
         )
         for engine in (self.engine, self._singles):
             event.listen(engine, "handle_error", self._forget_connections)

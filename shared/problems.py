@@ -20,13 +20,18 @@ from shared.logs import request_id
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
 
-# The database is away or refuses more work: the client should come again. A wrong statement is not among them.
-DATABASE_AWAY: tuple[type[Exception], ...] = (
+DATABASE_ERRORS = (sqlalchemy.exc.DBAPIError, sqlalchemy.exc.TimeoutError, psycopg.Error)
+_AWAY = (
     sqlalchemy.exc.OperationalError,
     sqlalchemy.exc.InterfaceError,
     sqlalchemy.exc.TimeoutError,
     psycopg.OperationalError,
 )
+
+
+def asks_to_come_again(error: Exception) -> bool:
+    """Is the database away, read-only, or refusing more work? A wrong statement is no such error."""
+    return isinstance(error, _AWAY) or is_away(error)
 
 
 class Problem(Exception):
@@ -69,7 +74,7 @@ def register(app: APIFlask) -> None:
     app.register_error_handler(Problem, Problem.response)
     app.register_error_handler(HTTPException, _of_werkzeug)
     app.register_error_handler(HTTPError, _of_apiflask)
-    for failure in (sqlalchemy.exc.DBAPIError, sqlalchemy.exc.TimeoutError, psycopg.Error):
+    for failure in DATABASE_ERRORS:
         app.register_error_handler(failure, _of_database(app))
 
 
@@ -96,7 +101,7 @@ def _of_apiflask(error: HTTPError) -> Response:
 
 def _of_database(app: APIFlask) -> Callable[[Exception], Response]:
     def answer(error: Exception) -> Response:
-        if not isinstance(error, DATABASE_AWAY) and not is_away(error):
+        if not asks_to_come_again(error):
             raise error
         app.logger.warning("the database is away: %s", str(error).split("\n", 1)[0][:200])
         headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}

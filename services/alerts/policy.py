@@ -179,11 +179,8 @@ class Policy:
         return next(rule for rule in self.rules if rule.fits(candidate))
 
     def merits_message(self, candidate: Candidate) -> bool:
-        """Whether a signal is reason enough for a message: it brings what acting costs.
-
-        A mention takes what a call costs, and an order at hand: what was found of a day waits for another reason.
-        """
-        if candidate.action is Action.MENTION and candidate.order_id is None:
+        """Whether a signal is reason enough for a message: it brings what acting costs. A mention takes a call."""
+        if candidate.action is Action.TALKING_POINT:
             return False
         is_correction = candidate.action is Action.CORRECTION
         return candidate.value >= (self.correction_cost if is_correction else self.call_cost)

@@ -17,7 +17,7 @@ from services.ingest.source import InvalidOrder
 from services.ingest.store import Comparison, Event, OrderRevision, Stored, conflict, prepare
 from services.ingest.store_many import store_many
 from shared.faults import Fault
-from shared.problems import DATABASE_AWAY
+from shared.problems import DATABASE_ERRORS, asks_to_come_again
 from shared.web import BULK_MEDIA_TYPE, LARGEST_BODY, accept_any_length
 
 MEDIA_TYPE = BULK_MEDIA_TYPE
@@ -95,7 +95,9 @@ def store_lines(service: IngestService, source: str, batch: Sequence[NumberedLin
         stored = iter(
             store_many(service.database, [each for each in read if isinstance(each, OrderRevision)])
         )
-    except DATABASE_AWAY:
+    except DATABASE_ERRORS as error:
+        if not asks_to_come_again(error):
+            raise
         return [
             _problem(line.number, 503, "The database does not answer; send the line again.") for line in batch
         ]

@@ -218,7 +218,7 @@ def _print(found: backtest_report.Result) -> None:
             f"{each.a_rep_and_day:.2f}",
             f"{each.stayed.of:,}",
             "-" if share is None else f"{share:.0%}",
-            "-" if share is None else f"{each.stayed.low:.0%}–{each.stayed.high:.0%}",
+            "-" if share is None else f"{each.stayed.low:.0%}-{each.stayed.high:.0%}",
             "-" if each.expected is None else f"{each.expected:.0%}",
             f"{each.stake:,.0f}",
             f"{each.lost:,.0f}",

@@ -175,7 +175,7 @@ def row(
         "detail": signal.detail,
         "facts": signal.facts,
         "severity": signal.severity,
-        "action": Action.MENTION if signal.is_talking_point else kind.action,
+        "action": Action.TALKING_POINT if signal.is_talking_point else kind.action,
         "is_selling": kind.is_selling,
         "is_inbox_only": kind.is_inbox_only,
         "is_proven": unproven_reason is None,

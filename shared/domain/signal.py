@@ -26,11 +26,15 @@ class Severity(StrEnum):
 
 
 class Action(StrEnum):
-    """What a kind asks for, each at a cost of its own: a call, a correction of an order, or a word beside others."""
+    """What a kind asks for, each at a cost of its own: a call, a correction of an order, or a word beside others.
+
+    Of a single signal, a talking point: for a contact that takes place anyway, and never the reason for one.
+    """
 
     CALL = "call"
     CORRECTION = "correction"
     MENTION = "mention"
+    TALKING_POINT = "talking_point"
 
 
 @dataclass(frozen=True, slots=True)

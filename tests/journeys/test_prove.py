@@ -1,12 +1,14 @@
 """`tipoff prove`: from a company's own export to a report, with no database; what is wrong is one line and a hint."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner, Result
 
 from services.cli import main
+from services.ingest.imports.trade import Trade, read_trade
 
 HEAD = "order_id,ordered_at,customer_id,customer_name,sku,title,quantity,unit_price\n"
 
@@ -17,19 +19,46 @@ def prove(folder: Path, content: bytes, *options: str) -> Result:
     return CliRunner().invoke(main, ["prove", str(file), "--out", str(folder / "report.html"), *options])
 
 
-def test_an_export_becomes_a_report(tmp_path: Path) -> None:
+def an_export() -> str:
     first = date(2024, 1, 1)
     rows = [
-        f"{number}-{day},{first + timedelta(days=day)},C{number},Customer <{number}>,S1,Saw,10,200\n"
+        f"{number}-{day},{first + timedelta(days=day)},C{number},Bär <{number}>,S1,Saw,10,200\n"
         for number in range(12)
         for day in range(number, 300 if number % 3 else 200, 20 + number)
     ]
-    done = prove(tmp_path, (HEAD + "".join(rows)).encode(), "--weeks", "2")
+    return HEAD + "".join(rows)
+
+
+def test_an_export_becomes_a_report(tmp_path: Path) -> None:
+    left_out = "X,2024-05-01,C1,Bär,S1,Saw,many,200\n"
+    done = prove(tmp_path, (an_export() + left_out).encode("windows-1252"), "--weeks", "2")
     assert done.exit_code == 0, done.output
+    assert "it was read as Windows-1252" in done.output
+    assert "One row was left out" in done.output
     assert "orders of 12 customers" in done.output
     report = (tmp_path / "report.html").read_text()
     assert "Whom you would have been told of" in report
     assert "<script" not in report
+
+
+def trade(folder: Path, content: bytes) -> Trade:
+    file = folder / "orders.csv"
+    file.write_bytes(content)
+    return read_trade(file, None, ZoneInfo("UTC"), datetime.now(UTC), lambda _rows: None)
+
+
+def test_an_export_of_a_spreadsheet_is_read_in_its_own_letters(tmp_path: Path) -> None:
+    read = trade(tmp_path, an_export().encode("windows-1252"))
+    assert read.customers.names[1] == "Bär <0>"
+    assert (read.encoding, read.refused_rows) == ("windows-1252", 0)
+
+
+def test_one_row_of_other_letters_does_not_change_the_rest(tmp_path: Path) -> None:
+    row = "X,2024-05-01,C1,Bär,S1,Saw,1,200\n"
+    read = trade(tmp_path, an_export().encode() + row.encode("windows-1252"))
+    assert read.customers.names[1] == "Bär <0>"
+    assert (read.encoding, read.refused_rows) == ("utf-8", 1)
+    assert str(read.refusal).startswith("not UTF-8")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What the services answer while PostgreSQL is read-only or has crashed."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from deploy.devstack import DevStack
 from shared import migrations
@@ -67,10 +69,10 @@ def test_a_read_only_database_asks_to_come_again(database_url: str) -> None:
             assert (answer.status_code, answer.headers.get("Retry-After")) == (503, "5"), answer.text
         lines = ingest.client.post(
             "/v1/orders",
-            data=b'{"id":"o1"}',
+            data=json.dumps(an_order(id="bulk")).encode(),
             headers=writer | {"Content-Type": "application/x-ndjson"},
         )
-        assert lines.status_code == 200
+        assert (lines.status_code, json.loads(lines.text)["status"]) == (200, 503)
     finally:
         with read_only.autocommit() as connection:
             connection.execute(text("SET transaction_read_only = off"))
@@ -126,3 +128,10 @@ def test_a_database_ahead_is_ready_by_one_and_plainly_refused_by_more(database_u
     finally:
         stand_at(known)
         database.close()
+
+
+def test_an_error_of_a_statement_does_not_tell_its_values(database: Database) -> None:
+    with pytest.raises(DBAPIError) as caught, database.transaction() as connection:
+        connection.execute(text("INSERT INTO nowhere VALUES (:name)"), {"name": "Brightwater Ltd"})
+    assert "nowhere" in str(caught.value)
+    assert "Brightwater" not in str(caught.value)

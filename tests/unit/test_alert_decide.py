@@ -433,6 +433,17 @@ def test_mistakes_take_no_budget_and_are_never_held_out() -> None:
     assert verdicts(plan) == [(1, "notify", "first_time")]
 
 
+def test_a_talking_point_stands_beside_a_reason_to_call_and_is_none() -> None:
+    of_day = {"occasion": "customer:1:2011-02-28", "order_id": None, "customer_id": 1}
+    found = [
+        a_candidate(1, **of_day, value=Decimal(90), action=Action.TALKING_POINT),
+        a_candidate(2, **of_day, value=Decimal(30)),
+    ]
+    beside = decide(found, a_policy(), History(), NOW)
+    assert {each.candidate.signal_id: each.rank for each in beside.decisions} == {2: 1, 1: 2}
+    assert verdicts(decide(found[:1], a_policy(), History(), NOW)) == [(1, "inbox_only", "too_weak")]
+
+
 def test_prices_that_are_low_as_a_habit_stand_beside_others_within_the_budget() -> None:
     of_day = {"occasion": "customer:1:2011-02-28", "order_id": None, "customer_id": 1}
     found = [

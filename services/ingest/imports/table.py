@@ -4,7 +4,9 @@ DuckDB reads the whole of a sound CSV at once. A CSV with a line it cannot read 
 no row is kept with the reason, and every other row comes in.
 """
 
+import codecs
 import csv
+import re
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -26,6 +28,12 @@ LONGEST_LINE = 1 << 20
 MOST_LINES_IN_A_ROW = 100
 """A quote still open after so many lines was never meant to hold them."""
 
+SPREADSHEETS = "windows-1252"
+"""What spreadsheets of Western Europe write a CSV in that is not UTF-8."""
+BLOCK = 1 << 20
+# Bytes that are no UTF-8 are read as U+DC80 to U+DCFF.
+_BEYOND_ASCII = re.compile("[^\x00-\x7f\udc80-\udcff]")
+
 _BROKEN_PARQUET = ("magic bytes", "too small to be a Parquet file", "Failed to read file", "TProtocol")
 _NOT_UTF_8 = "is not UTF-8\nhint: save the file as UTF-8 (a spreadsheet calls it “CSV UTF-8”)"
 
@@ -43,6 +51,7 @@ class FileTable:
     path: Path
     connection: duckdb.DuckDBPyConnection
     columns: tuple[str, ...]
+    encoding: str = "utf-8"
 
     def stream(self, query: str) -> pa.RecordBatchReader:
         """Run a query, and hand its rows over in bounded batches."""
@@ -50,8 +59,11 @@ class FileTable:
 
 
 @contextmanager
-def open_table(path: Path) -> Iterator[FileTable]:
-    """Open a file as `file`. Values of a CSV are text, blank is NULL. Raises FileFault."""
+def open_table(path: Path, *, takes_spreadsheets: bool = False) -> Iterator[FileTable]:
+    """Open a file as `file`. Values of a CSV are text, blank is NULL. Raises FileFault.
+
+    A CSV is UTF-8. With `takes_spreadsheets`, one without a word of UTF-8 may be Windows-1252.
+    """
     with tempfile.TemporaryDirectory(prefix="tipoff-import-") as scratch:
         connection = duckdb.connect(
             f"{scratch}/file.duckdb",
@@ -59,12 +71,17 @@ def open_table(path: Path) -> Iterator[FileTable]:
         )
         try:
             connection.execute("SET TimeZone = 'UTC'")
+            encoding = "utf-8"
             if is_parquet(path):
                 _open_parquet(connection, path)
+            elif takes_spreadsheets and (written := _as_utf_8(path, Path(scratch) / path.name)):
+                encoding = SPREADSHEETS
+                _read_csv(connection, written)
             else:
                 _read_csv(connection, path)
             columns = [row[0] for row in connection.execute("DESCRIBE file").fetchall()]
-            yield FileTable(path, connection, tuple(each for each in columns if each not in OWN_COLUMNS))
+            names = tuple(each for each in columns if each not in OWN_COLUMNS)
+            yield FileTable(path, connection, names, encoding)
         except duckdb.Error as fault:
             raise FileFault(_in_short(path, str(fault))) from fault
         except OSError as fault:
@@ -74,6 +91,33 @@ def open_table(path: Path) -> Iterator[FileTable]:
             raise FileFault(_in_short(path, str(fault))) from fault
         finally:
             connection.close()
+
+
+def _as_utf_8(path: Path, copy: Path) -> Path | None:
+    """Write a Windows-1252 file once more as UTF-8, and return it; None for a file that is UTF-8, in part, or neither.
+
+    Where some of it is UTF-8, the rest are bad rows, and would become others' letters.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    is_other = False
+    with path.open("rb") as opened:
+        while block := opened.read(BLOCK):
+            text = decoder.decode(block)
+            if "\0" in text or _BEYOND_ASCII.search(text):
+                return None
+            is_other = is_other or not text.isascii()
+    if not is_other:
+        return None
+    try:
+        with (
+            path.open(encoding=SPREADSHEETS, newline="") as old,
+            copy.open("w", encoding="utf-8", newline="") as new,
+        ):
+            while text := old.read(BLOCK):
+                new.write(text)
+    except UnicodeDecodeError:
+        return None
+    return copy
 
 
 def is_parquet(path: Path) -> bool:

@@ -77,6 +77,7 @@ class Trade:
     refusal: str | None
     other_currency: int
     guests: int
+    encoding: str
 
 
 def fitting_map(table: FileTable, name: str | None) -> ColumnMap:
@@ -97,7 +98,7 @@ def read_trade(
     file: Path, columns: str | None, zone: ZoneInfo, now: datetime, advance: Callable[[int], None]
 ) -> Trade:
     """Read the orders of a CSV or Parquet file. Raises FileFault, MapFault and NoTrade."""
-    with open_table(file) as table:
+    with open_table(file, takes_spreadsheets=True) as table:
         mapped = fitting_map(table, columns)
         create_views(table, mapped)
         refusals: Counter[str] = Counter()
@@ -109,12 +110,13 @@ def read_trade(
         local = ZoneInfo(mapped.zone) if mapped.zone else zone
         context = ReadContext("file", local, mapped.currency or "", now)
         orders = list(_orders(table, context, refusals, advance))
+        encoding = table.encoding
     if not orders:
         reason = refusals.most_common(1)[0][0] if refusals else "it has no rows"
         raise NoTrade(
             f"no order in {file.name} can be read: {reason}\nhint: docs/imports.md names the columns"
         )
-    return _trade(orders, local, refusals)
+    return _trade(orders, local, refusals, encoding)
 
 
 def _orders(
@@ -131,7 +133,7 @@ def _orders(
             refusals[read.reason] += len(each.rows)
 
 
-def _trade(orders: list[Order], zone: ZoneInfo, refusals: Counter[str]) -> Trade:
+def _trade(orders: list[Order], zone: ZoneInfo, refusals: Counter[str], encoding: str) -> Trade:
     counted = [each for each in orders if _is_counted(each)]
     if not counted:
         raise NoTrade(
@@ -184,6 +186,7 @@ def _trade(orders: list[Order], zone: ZoneInfo, refusals: Counter[str]) -> Trade
         refusal=refusals.most_common(1)[0][0] if refusals else None,
         other_currency=sum(each.currency != currency for each in counted),
         guests=sum(each.customer is None for each in counted),
+        encoding=encoding,
     )
 
 

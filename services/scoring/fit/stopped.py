@@ -37,10 +37,11 @@ STILL_BOUGHT_BY = 5
 YEAR = A_YEAR.days
 HALF = 0.5
 WEEK = 7
+MOST_PACE = 4.0
 
 FEATURES = {
     "silent_days": -1, "gap": 0, "gaps_absent": -1, "days": 1, "orders_since": -1, "buyers": 0, "quarter": 0,
-    "customer_days": 0, "customer_silent": 0, "share": 0,
+    "customer_days": 0, "customer_silent": 0, "share": 0, "lasts": 0, "pace": 0,
 }  # fmt: skip
 
 
@@ -58,10 +59,20 @@ def learn_return(facts: Facts, key: str) -> Learnt | None:
 
 
 def rows_of(facts: Facts, key: str, table: str, learnt: Learnt | None) -> Iterator[Derived]:
-    """Yield customer and `key` of what is stopped this morning, with p0, revenue at stake and gain."""
+    """Yield customer and `key` of what is stopped this morning, with p0, revenue at stake and gain.
+
+    The chance is learnt from more: from all that was bought on five days, however close together, and then absent for
+    three times the mean gap of these days.
+    """
     if learnt is None:
         return
     now, keys = _standing(facts, _pair_days(facts, key), key, [facts.today])
+    is_told = (
+        (now["days"] >= FEWEST_PURCHASES)
+        & (now["silent_days"] >= GAPS_ABSENT * now["gap"] * now["lasts"])
+        & (now["pace"] >= HALF)
+    )
+    now, keys = rhythm.select(now, is_told), keys.filter(pa.array(is_told))
     back = learnt.predict(_features(now))
     revenue = np.maximum(now["quarter"], 0)
     inside = np.clip(back, 1e-6, 1 - 1e-6)
@@ -137,7 +148,7 @@ def _standing(
         & (whole.orders_since >= ORDERS_ABSENT)
         & (whole.buyers >= STILL_BOUGHT_BY)
     )
-    whole = _without_fallen(engine.keep("absent_still_sold", whole), pairs, key)
+    whole = _beside_others(engine.keep("absent_still_sold", whole), pairs, key)
     labelled = whole.left_join(again, pair).select(
         *(whole[name] for name in whole.columns), bought_again=again.bought_again.fill_null(0.0)
     )
@@ -154,7 +165,7 @@ def _standing(
 
 def _absent(facts: Facts, pairs: ibis.Table, key: str, moment: ibis.Table) -> ibis.Table:
     """Return what customers took often and have not taken for long, but for what a season or a substitute explains."""
-    often = pairs.group_by("customer_id", key).agg(times=pairs.is_new.sum())
+    often = pairs.group_by("customer_id", key).agg(times=pairs.count())
     regular = pairs.semi_join(often.filter(often.times >= FEWEST_PURCHASES), ["customer_id", key])
     known = regular.join(moment, regular.day < moment.moment)
     stood = known.group_by("moment", "customer_id", key).agg(
@@ -171,16 +182,17 @@ def _absent(facts: Facts, pairs: ibis.Table, key: str, moment: ibis.Table) -> ib
     times = stood.last_quantity / stood.usual_quantity
     stood = stood.mutate(
         silent_days=stood.moment - stood["last"],
-        gap=(stood["last"] - stood["first"]) / (stood.days - 1),
+        gap=(stood["last"] - stood["first"]) / ibis.greatest(stood.days - 1, 1),
+        day_gap=(stood["last"] - stood["first"]) / ibis.greatest(stood.own_days - 1, 1),
         # of a category, quantities of unlike goods say nothing
         lasts=ibis.ifelse((times >= STOCKED_UP) & (key == "product_id"), times, 1.0),
     )
     absent = facts.engine.keep(
         "absent",
         stood.filter(
-            (stood.days >= FEWEST_PURCHASES)
+            (stood.own_days >= FEWEST_PURCHASES)
             & stood.silent_days.between(*ABSENT_DAYS)
-            & (stood.silent_days >= GAPS_ABSENT * stood.gap * stood.lasts)
+            & (stood.silent_days >= GAPS_ABSENT * stood.day_gap)
         ),
     )
     stopped = _without_last_year(absent, pairs, key)
@@ -189,17 +201,21 @@ def _absent(facts: Facts, pairs: ibis.Table, key: str, moment: ibis.Table) -> ib
     return facts.engine.keep("absent_anew", stopped)
 
 
-def _without_fallen(absent: ibis.Table, pairs: ibis.Table, key: str) -> ibis.Table:
-    """Leave out what others now buy less than half as often as they did while the customer took it."""
+def _beside_others(absent: ibis.Table, pairs: ibis.Table, key: str) -> ibis.Table:
+    """Add `pace`: how often others buy it now, as a share of how often they did while the customer took it."""
     weekly = pairs.group_by(key, week=pairs.day // WEEK).agg(sold=pairs.count())
     then = absent.join(weekly, key)
     then = then.filter(then.week.between(then["first"] // WEEK, then["last"] // WEEK))
     pair = ["moment", "customer_id", key]
     of_others = then.group_by(*pair).agg(
-        pace=(then.sold.sum() - then.own_days.max()) / (then["last"] - then["first"] + 1).max(),
-        pace_now=then.sold_now.max() / LIVE_WITHIN_DAYS,
+        before=(then.sold.sum() - then.own_days.max()) / (then["last"] - then["first"] + 1).max(),
+        now=then.sold_now.max() / LIVE_WITHIN_DAYS,
     )
-    return absent.semi_join(of_others.filter(of_others.pace_now >= HALF * of_others.pace), pair)
+    pace = ibis.ifelse(
+        of_others.before > 0, ibis.least(of_others.now / of_others.before, MOST_PACE), MOST_PACE
+    )
+    joined = absent.join(of_others.select(*pair, pace=pace), pair)
+    return joined.select(*absent.columns, "pace")
 
 
 def _without_last_year(absent: ibis.Table, pairs: ibis.Table, key: str) -> ibis.Table:
