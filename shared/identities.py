@@ -74,6 +74,11 @@ def product_ids(connection: Connection, named: Mapping[Name, Line]) -> dict[Name
     return _find_or_make(connection, rows, _FIND_PRODUCTS, _MAKE_PRODUCTS)
 
 
+def known_products(connection: Connection, named: Collection[Name]) -> dict[Name, int]:
+    """Return our id for the products named that we know: it never changes."""
+    return _find(connection, _FIND_PRODUCTS, named)
+
+
 def lock_new_names(connection: Connection) -> None:
     """Let nobody else make customers or products until the transaction ends: none is made twice."""
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('new customers and products'))"))

@@ -112,7 +112,7 @@ def resolve(
         if each.order.customer and each.order.customer.parent_id
     }
     # All new names first: who holds the lock on them must not wait for customers that others hold.
-    customer_of, product_of = _our_ids(connection, revisions, parent_of.values())
+    customer_of, product_of = _our_ids(connection, revisions, parent_of.values(), catalogue)
     catalogue.load(connection, set(product_of.values()))
     catalogue.load_rates(
         connection, {(each.order.currency, day_of(each.order.ordered_at, zone)) for each in revisions}
@@ -132,7 +132,10 @@ def resolve(
 
 
 def _our_ids(
-    connection: Connection, revisions: Sequence[Revision], parents: Collection[identities.Name]
+    connection: Connection,
+    revisions: Sequence[Revision],
+    parents: Collection[identities.Name],
+    catalogue: Catalogue,
 ) -> tuple[dict[identities.Name, int], dict[identities.Name, int]]:
     """Return our ids of the customers (with their parents) and products that revisions name, by their names."""
     customers = {
@@ -149,7 +152,7 @@ def _our_ids(
     customer_of = identities.customer_ids(
         connection, {parent: CustomerRef(parent[1]) for parent in parents} | customers
     )
-    return customer_of, identities.product_ids(connection, products)
+    return customer_of, catalogue.product_ids(connection, products)
 
 
 def _resolve_lines(

@@ -8,7 +8,7 @@ from services.scoring.facts import CustomerFacts, FitFacts, OrderFacts
 from services.scoring.replay import made_from
 from services.scoring.value import is_worth_keeping, may_lead
 from shared.domain.order import LineKind, Order, OrderKind, OrderStatus
-from shared.domain.signal import Action, Episode, OrderSignalKind, Signal, SignalKind
+from shared.domain.signal import Action, Episode, OrderSignalKind, Signal, SignalKind, Untold, told
 
 Kinds = Mapping[str, SignalKind[OrderFacts]]
 Row = dict[str, object]
@@ -87,7 +87,7 @@ class Found:
 
     signals: tuple[Signal, ...] = ()
     dropped: tuple[str, ...] = ()
-    alone: tuple[Signal, ...] = ()
+    alone: tuple[Signal | Untold, ...] = ()
 
 
 NOTHING_FOUND = Found()
@@ -95,24 +95,24 @@ NOTHING_FOUND = Found()
 
 def detect(kinds: Kinds, facts: OrderFacts) -> Found:
     """Return everything the kinds find in one order. What brings less than acting on it costs is only counted."""
-    kept: list[tuple[Signal, Action]] = []
+    kept: list[tuple[Signal | Untold, Action]] = []
     dropped: list[str] = []
     for kind in kinds.values():
         if isinstance(kind, OrderSignalKind):
-            for signal in kind.detect(facts):
-                if signal is not None and is_worth_keeping(signal, kind.action, facts.assumptions):
-                    kept.append((signal, kind.action))
+            for finding in kind.detect(facts):
+                if finding is not None and is_worth_keeping(finding, kind.action, facts.assumptions):
+                    kept.append((finding, kind.action))
                 else:
                     dropped.append(kind.name)
-    if any(may_lead(signal, action, facts.assumptions) for signal, action in kept):
-        return Found(tuple(signal for signal, _ in kept), tuple(dropped))
+    if any(may_lead(finding, action, facts.assumptions) for finding, action in kept):
+        return Found(tuple(told(finding) for finding, _ in kept), tuple(dropped))
     alone = tuple(each for each, action in kept if action is Action.MENTION and not each.is_owed)
-    stored = tuple(each for each, action in kept if action is not Action.MENTION or each.is_owed)
+    stored = tuple(told(each) for each, action in kept if action is not Action.MENTION or each.is_owed)
     return Found(stored, (*dropped, *(each.kind for each in alone)), alone)
 
 
 def ended(
-    kinds: Kinds, facts: OrderFacts, found: Sequence[Signal], episodes: Iterable[tuple[int, Episode]]
+    kinds: Kinds, facts: OrderFacts, found: Sequence[Signal | Untold], episodes: Iterable[tuple[int, Episode]]
 ) -> dict[int, str]:
     """Return the reason for each open episode, by id, that this order ends: none that it gives new evidence for."""
     seen = {(signal.kind, signal.subject) for signal in found}

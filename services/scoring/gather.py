@@ -111,15 +111,15 @@ def _known_from_state(connection: Connection, sales: Sequence[ResolvedOrder]) ->
     histories: dict[int, items.History] = defaultdict(dict)
     last = {each.customer_id: each.order.ordered_at for each in sales}  # in time order: the latest stays
     first = {each.customer_id: each.order.ordered_at for each in reversed(sales)}
-    bought = items.bought(connection, {each: at - NEVER_BOUGHT for each, at in first.items()})
-    found = items.due(connection, last) | items.histories(connection, pairs)
-    for (customer_id, product_id), history in found.items():
+    bought = items.bought(connection, {each: at - NEVER_BOUGHT for each, at in first.items()}, last)
+    pairs |= {(customer_id, product_id) for customer_id, each in bought.items() for product_id in each.due}
+    for (customer_id, product_id), history in items.histories(connection, pairs).items():
         histories[customer_id][product_id] = history
     known: dict[items.Moment, _Known] = {}
     earlier: dict[int, list[ResolvedOrder]] = defaultdict(list)
     for each in sales:
         customer_id, as_of = each.customer_id, each.order.ordered_at
-        before = _Known(dict(histories[customer_id]), bought.get(customer_id, frozenset()))
+        before = _Known(dict(histories[customer_id]), bought.get(customer_id, items.Bought()).lately)
         for other in earlier[customer_id]:
             if other.order.ordered_at < as_of:
                 before.add(other)

@@ -152,7 +152,7 @@ def _again(kind: SignalKind[OrderFacts], stored: Stored) -> Signal | None:
     if not isinstance(kind, OrderSignalKind):
         raise TypeError("the kind looks at nothing that is stored")
     key = (stored["subject"], stored["cause"])
-    found = (each for each in kind.detect(order_facts(stored["facts"])) if each is not None)
+    found = kind.signals(order_facts(stored["facts"]))
     return next((each for each in found if (each.subject, each.cause) == key), None)
 
 

@@ -1,14 +1,13 @@
 """Score a batch of orders: apply them, gather what was known, detect, store signals and the tasks they cause.
 
-A batch is divided into two shards, each with its own connection: while PostgreSQL works for one, Python works for
-the other. All orders of a customer go to one shard, in time order, so neither waits for the other's customers.
+A large batch is divided into two shards: one is scored here, the other by a child process, each in a transaction of its
+own. All orders of a customer go to one shard, in time order, so neither waits for the other's customers.
 """
 
 import gc
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from zlib import crc32
@@ -22,61 +21,65 @@ from services.scoring.facts import Assumptions, OrderFacts
 from services.scoring.store import orders
 from services.scoring.store import signals as signal_store
 from services.scoring.store.catalogue import Catalogue
-from services.scoring.store.orders import Revision
 from shared import tasks
+from shared.child import KeptChild
 from shared.clock import Clock
 from shared.db import Database
 from shared.domain.signal import Severity
 from shared.tasks import Tally, Task
 
-SHARDS = 2
 WORTH_SHARDING = 40
-"""Fewer orders are done by one shard before a second one would have started."""
+"""Fewer orders are done by one shard before they would be divided."""
 
 Notify = Callable[[str], None]
-Share = tuple[list[Task], list[Revision]]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What scoring did, and whether there is anything for alerts to decide."""
+
+    tally: Tally
+    has_news: bool
 
 
 class Scorer:
-    """Scores batches. One per worker process: its shards keep the catalogue in memory."""
+    """Scores batches. One per worker process: each of its shards keeps a catalogue in memory."""
 
-    def __init__(self, database: Database, make_shard: Callable[[], "Shard"]) -> None:
+    def __init__(
+        self, database: Database, here: "Shard", there: KeptChild[Scored], clock: Clock, notify: Notify
+    ) -> None:
         self._database = database
-        self._shards = [make_shard() for _ in range(SHARDS)]
+        self._here = here
+        self._there = there
+        self._clock = clock
+        self._notify = notify
 
     def score(self, batch: Sequence[Task]) -> Tally:
         """Apply the orders behind these tasks, and store what was found. Safe to run twice, and in part."""
-        with self._database.transaction() as connection:
-            open_tasks = orders.not_done(connection, batch)
-            revisions = orders.current_revisions(connection, [task.key for task in open_tasks])
-        shares = [each for each in _shares(open_tasks, revisions) if each[0]]
-        if len(shares) == 1:
-            return self._shards[0].score(*shares[0])
-        gc.disable()  # a batch makes no cycles, and looking for them walks the whole catalogue time and again
+        business_now = self._clock()
+        if len(batch) < WORTH_SHARDING or not self._there.is_ready():
+            return self._told(self._here.score(batch, business_now))
+        ours, theirs = self._shares(batch)
+        other = self._there.start(theirs, business_now)
         try:
-            with ThreadPoolExecutor(SHARDS) as pool:
-                scored = [
-                    pool.submit(shard.score, *share)
-                    for shard, share in zip(self._shards, shares, strict=False)
-                ]
-        finally:
-            gc.enable()
-        return sum((each.result() for each in scored), Tally())
+            tally = self._told(self._here.score(ours, business_now))
+        finally:  # whoever runs the batch again must not meet the locks of this run
+            other.exception()
+        return tally + self._told(other.result())
 
+    def _shares(self, batch: Sequence[Task]) -> tuple[list[Task], list[Task]]:
+        """Divide the tasks by customer; a guest's order depends on no other and goes to any shard."""
+        with self._database.autocommit() as connection:
+            owners = orders.owners(connection, [task.key for task in batch])
+        shares: tuple[list[Task], list[Task]] = ([], [])
+        for task in batch:
+            shares[crc32(owners.get(task.key, task.key).encode()) % len(shares)].append(task)
+        return shares
 
-def _shares(batch: Sequence[Task], revisions: Mapping[str, Revision]) -> list[Share]:
-    """Divide the tasks by customer; a guest's order depends on no other and goes to any shard."""
-    shards = SHARDS if len(batch) >= WORTH_SHARDING else 1
-    shares: list[Share] = [([], []) for _ in range(shards)]
-    for task in batch:
-        revision = revisions.get(task.key)
-        customer = revision.order.customer if revision is not None else None
-        owner = f"{revision.order.source} {customer.id}" if revision is not None and customer else task.key
-        tasks_here, revisions_here = shares[crc32(owner.encode()) % shards]
-        tasks_here.append(task)
-        if revision is not None:
-            revisions_here.append(revision)
-    return shares
+    def _told(self, scored: Scored) -> Tally:
+        if scored.has_news:
+            self._notify("alerts")
+        return scored.tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,35 +92,38 @@ class Shard:
     assumptions: Assumptions
     zone: tzinfo
     group_wait: timedelta
-    clock: Clock
-    notify: Notify
 
-    def score(self, batch: Sequence[Task], revisions: Sequence[Revision]) -> Tally:
+    def score(self, batch: Sequence[Task], business_now: datetime) -> Scored:
         """Apply, gather, detect, store and complete, all or nothing."""
-        business_now = self.clock()
-        with self.database.transaction() as connection:
-            orders.look_up_by_key(connection)
-            current = orders.lock_current(connection, revisions)
-            self.catalogue.refresh(connection, self.database.breaks)
-            resolved = apply.write_orders(
-                connection, apply.resolve(connection, current, self.catalogue, self.zone)
-            )
-            states = gather.customer_states(connection, resolved)
-            apply.write_lines(connection, resolved, states.needs_rebuild, self.zone)
-            facts = gather.gather(connection, resolved, states, self.catalogue, self.assumptions, self.zone)
-            found = self._detect(connection, resolved, facts, business_now)
-            answered = self._close_episodes(connection, facts, found, business_now)
-            has_news = self._put_decisions(connection, resolved, found, answered)
-            applied = [each.revision.event_id for each in resolved]
-            orders.record_outcome(connection, [task.key for task in batch], applied)
-            tasks.complete(connection, batch)
-        if has_news:
-            self.notify("alerts")
+        gc.disable()  # a batch makes no cycles, and looking for them walks the whole catalogue time and again
+        try:
+            with self.database.transaction() as connection:
+                return self._score(connection, batch, business_now)
+        finally:
+            gc.enable()
+
+    def _score(self, connection: Connection, batch: Sequence[Task], business_now: datetime) -> Scored:
+        open_tasks = orders.not_done(connection, batch)
+        orders.look_up_by_key(connection)
+        current = orders.lock_current(connection, [task.key for task in open_tasks])
+        self.catalogue.refresh(connection, self.database.breaks)
+        resolved = apply.write_orders(
+            connection, apply.resolve(connection, current, self.catalogue, self.zone)
+        )
+        states = gather.customer_states(connection, resolved)
+        apply.write_lines(connection, resolved, states.needs_rebuild, self.zone)
+        facts = gather.gather(connection, resolved, states, self.catalogue, self.assumptions, self.zone)
+        found = self._detect(connection, resolved, facts, business_now)
+        answered = self._close_episodes(connection, facts, found, business_now)
+        has_news = self._put_decisions(connection, resolved, found, answered)
+        applied = [each.revision.event_id for each in resolved]
+        orders.record_outcome(connection, [task.key for task in open_tasks], applied)
+        tasks.complete(connection, open_tasks)
         tally = Tally(
             Counter(("signals", each.kind) for of_order in found.values() for each in of_order.signals)
         )
         tally.update(("dropped", kind) for of_order in found.values() for kind in of_order.dropped)
-        return tally
+        return Scored(tally, has_news)
 
     def _detect(
         self,

@@ -12,7 +12,7 @@ from math import ceil, hypot, sqrt
 
 from services.scoring.effects import EFFECTS, gain
 from services.scoring.facts import Assumptions, OrderFacts, ProductFacts, order_days
-from shared.domain.signal import Action, Signal
+from shared.domain.signal import Action, Signal, Untold
 
 HORIZON = timedelta(days=90)
 THIS_ORDER = timedelta(days=1)
@@ -80,6 +80,13 @@ def valuation(
     return Valuation(*(max(each, Decimal(0)).quantize(CENT, ROUND_HALF_UP) for each in amounts))
 
 
+def gain_of(kind: str, stake: Decimal, p0: Probability, assumptions: Assumptions) -> Decimal:
+    """Return the gain of a valuation alone: enough to know what is not worth acting on."""
+    effect = assumptions.effects.get(kind, EFFECTS[kind])
+    share, _, _ = gain_shares(p0, effect, KNOWN_SPREAD)
+    return max(stake * share, Decimal(0)).quantize(CENT, ROUND_HALF_UP)
+
+
 @lru_cache(CACHED)
 def gain_shares(p0: Probability, effect: float, spread: float) -> tuple[Decimal, Decimal, Decimal]:
     """Return p1 - p0, and its ends when all that is uncertain is: p0, the effect (half, double) and the stake.
@@ -104,17 +111,17 @@ def interval(probability: Probability) -> tuple[float, float]:
     return max(0.0, p - reach), min(1.0, p + reach)
 
 
-def is_worth_keeping(signal: Signal, action: Action, assumptions: Assumptions) -> bool:
+def is_worth_keeping(signal: Signal | Untold, action: Action, assumptions: Assumptions) -> bool:
     """Does acting on it bring what the action costs, or is it owed to the customer?"""
     return signal.is_owed or is_worth_acting(signal.value, action, assumptions)
 
 
 def is_worth_acting(gain: Decimal, action: Action, assumptions: Assumptions) -> bool:
     """Does acting bring what it costs, and enough to be mentioned?"""
-    return gain >= max(cost_of(action, assumptions), LEAST_GAIN)
+    return gain >= LEAST_GAIN and gain >= cost_of(action, assumptions)
 
 
-def may_lead(signal: Signal, action: Action, assumptions: Assumptions) -> bool:
+def may_lead(signal: Signal | Untold, action: Action, assumptions: Assumptions) -> bool:
     """Could it be the reason for a message? What is only mentioned beside one takes the gain of a call."""
     if action is Action.MENTION:
         action = Action.CALL
@@ -123,11 +130,9 @@ def may_lead(signal: Signal, action: Action, assumptions: Assumptions) -> bool:
 
 def cost_of(action: Action, assumptions: Assumptions) -> Decimal:
     """Return what an action costs us: a gain below it is not worth acting on."""
-    return {
-        Action.CALL: assumptions.call_cost,
-        Action.CORRECTION: assumptions.correction_cost,
-        Action.MENTION: assumptions.mention_cost,
-    }[action]
+    if action is Action.CALL:
+        return assumptions.call_cost
+    return assumptions.correction_cost if action is Action.CORRECTION else assumptions.mention_cost
 
 
 def capped(stake: Decimal, revenue: Decimal, most: Decimal | None) -> Decimal:

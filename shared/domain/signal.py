@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 Facts = TypeVar("Facts")
 
@@ -84,6 +84,28 @@ class Signal:
     facts: dict[str, Any] | None = None
 
 
+class Untold(NamedTuple):
+    """A finding that is not worded yet: `tell` returns its signal, which has this kind, subject and value.
+
+    For what is only mentioned beside a reason for a message, and mostly has none.
+    """
+
+    kind: str
+    subject: str
+    value: Decimal
+    tell: Callable[[], Signal]
+
+    @property
+    def is_owed(self) -> bool:
+        """What is owed to a customer is worded at once."""
+        return False
+
+
+def told(finding: Signal | Untold) -> Signal:
+    """Return the signal of a finding."""
+    return finding.tell() if isinstance(finding, Untold) else finding
+
+
 @dataclass(frozen=True, slots=True)
 class Episode:
     """An open question about one (customer, kind, subject), as a kind sees it when an order comes."""
@@ -134,10 +156,15 @@ class OrderSignalKind(SignalKind[Facts]):
     """A kind that looks at one order. `detect` is pure: facts in, signals out.
 
     It may yield None for a finding that acting on brings less than it costs: that is counted, and need not be worded.
+    What is only a mention may come untold.
     """
 
-    detect: Callable[[Facts], Iterable[Signal | None]]
+    detect: Callable[[Facts], Iterable[Signal | Untold | None]]
     trigger: Trigger = Trigger.ORDER
+
+    def signals(self, facts: Facts) -> list[Signal]:
+        """Return what it finds that acting on is worth its cost, all of it told."""
+        return [told(each) for each in self.detect(facts) if each is not None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

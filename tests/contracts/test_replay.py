@@ -54,8 +54,7 @@ FOUND = [
     pytest.param(kind, stored(kind, signal, made_from(given, signal)), id=f"{name} {number}")
     for name, kind in ORDER_KINDS.items()
     for number, given in enumerate(SITUATIONS)
-    for signal in kind.detect(given)
-    if signal is not None
+    for signal in kind.signals(given)
 ]
 
 
@@ -99,7 +98,7 @@ def test_a_day_kind_tells_it_again(kind: DaySignalKind[OrderFacts]) -> None:
 
 def test_a_difference_is_named() -> None:
     kind = ORDER_KINDS["price_error"]
-    (given, signal) = next((each, one) for each in SITUATIONS for one in kind.detect(each) if one)
+    (given, signal) = next((each, one) for each in SITUATIONS for one in kind.signals(each))
     kept = stored(kind, signal, made_from(given, signal)) | {"headline": "Another"}
     assert replayed(kind, kept).differences == {"headline": ("Another", signal.headline)}
 

@@ -1,8 +1,14 @@
 """Scoring batches: what each order may know, what is stored once, withdrawn, closed, and passed on to be decided."""
 
+import os
+import signal
+import time
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
@@ -12,6 +18,7 @@ from services.explain import explain
 from services.scoring import gather
 from services.scoring.facts import OrderFacts
 from services.scoring.store.signals import end_of_window
+from shared import tasks
 from shared.db import DRAIN, Database
 from shared.domain.order import LineKind, Order, OrderStatus
 from tests.scoring_orders import NOW, Worker, line, order, receive, rows, score
@@ -320,8 +327,73 @@ def test_a_worker_forgets_what_it_remembers_when_connections_broke(
         rows(database, "SELECT 1")
     receive(database, order("2", line("DRILL")))
     worker.work()
-    shard = worker.handlers["score"].run.__self__._shards[0]  # type: ignore[attr-defined]
+    shard = worker.handlers["score"].run.__self__._here  # type: ignore[attr-defined]
     assert [each.category for each in shard.catalogue.values()] == ["another"]
+
+
+CUSTOMERS = [f"customer-{number}" for number in range(12)]
+
+
+def mistakes(number: int) -> list[Order]:
+    """Four orders of each of twelve customers at the usual price, and one far below it."""
+    usual = [
+        order(f"{number}-{each}-{days}", line("DRILL", 40, 5), days_ago=days, customer=each)
+        for each in CUSTOMERS
+        for days in (30, 60, 90, 120)
+    ]
+    return usual + [order(f"{number}-{each}", line("DRILL", 40, 3), customer=each) for each in CUSTOMERS]
+
+
+def child_of(worker: Worker) -> Any:
+    """The child process of a worker, once it has begun."""
+    child = worker.handlers["score"].run.__self__._there  # type: ignore[attr-defined]
+    until = time.monotonic() + 60
+    while not child.is_ready():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    return child
+
+
+def test_a_large_batch_is_shared_with_a_process_that_knows_as_much(database: Database) -> None:
+    worker = Worker(database)
+    child_of(worker)
+    receive(database, *mistakes(1))
+    assert worker.work() == {("signals", "price_error"): len(CUSTOMERS)}
+    assert worker.notified == ["alerts", "alerts"]
+    assert rows(database, "SELECT DISTINCT state FROM task WHERE kind = 'score'") == [("done",)]
+
+
+def test_what_a_process_that_died_left_is_done_again_and_nothing_else(database: Database) -> None:
+    worker = Worker(database)
+    child = child_of(worker)
+    receive(database, *mistakes(1))
+    handler = worker.handlers["score"]
+    with database.autocommit() as connection:
+        batch = tasks.claim(connection, handler, uuid4())
+    for pid in child._pool._processes:
+        os.kill(pid, signal.SIGKILL)
+    for _ in range(2):
+        with suppress(BrokenProcessPool):
+            handler.run(batch)
+    handler.run(batch)
+    assert rows(database, "SELECT DISTINCT state, attempts FROM task WHERE kind = 'score'") == [("done", 1)]
+    assert rows(database, "SELECT count(*), count(DISTINCT order_id) FROM signal") == [(12, 12)]
+
+
+def test_a_product_made_by_a_transaction_that_failed_is_made_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Worker(database)
+    receive(database, order("1", line("DRILL")))
+    with monkeypatch.context() as broken, pytest.raises(ZeroDivisionError):
+        broken.setattr(gather, "gather", lambda *_: 1 / 0)
+        worker.work()
+    with database.transaction() as connection:
+        connection.execute(text("UPDATE task SET state = 'ready', lease_token = NULL, lease_until = NULL"))
+    worker.work()
+    assert rows(database, "SELECT DISTINCT product_id FROM order_line") == rows(
+        database, "SELECT product_id FROM product_ref WHERE external_id = 'DRILL'"
+    )
 
 
 def test_a_signal_keeps_the_facts_it_was_made_from(database: Database) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.child import Child
+from shared.child import Child, KeptChild
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,6 +30,11 @@ def made(base: int) -> Callable[[str], int]:
         return os.getpid() if what == "who" else base + int(what)
 
     return run
+
+
+def never_made() -> Callable[[str], int]:
+    """Fail in the child, before it runs anything."""
+    raise ValueError("nothing to begin with")
 
 
 def eventually(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
@@ -73,9 +78,34 @@ def test_one_that_dies_fails_and_the_next_does_not() -> None:
     assert child.run("2") == 42
 
 
-def test_dies_with_its_parent(tmp_path: Path) -> None:
+def test_one_that_is_kept_answers_each_call_and_begins_anew_after_it_died() -> None:
+    child = KeptChild(made, 0)
+    assert not child.is_ready()
+    eventually(child.is_ready, "the child begins")
+    first, second = child.start("who").result(), child.start("who").result()
+    assert first == second != os.getpid()
+    with pytest.raises(BrokenProcessPool):
+        child.start("die").result()
+    with pytest.raises(BrokenProcessPool):
+        child.start("who")
+    eventually(child.is_ready, "another begins")
+    assert child.start("who").result() not in (first, os.getpid())
+
+
+def test_one_that_cannot_begin_is_never_ready() -> None:
+    child = KeptChild(never_made)
+    child.is_ready()
+    eventually(child._begun.done, "it gave up")
+    assert not child.is_ready()
+
+
+@pytest.mark.parametrize("kind", ["Child", "KeptChild"])
+def test_dies_with_its_parent(tmp_path: Path, kind: str) -> None:
     note = tmp_path / "pid"
-    program = f"from tests.unit.test_child import *; Child(made, 0).run('stay {note}')"
+    call = "child.run" if kind == "Child" else "eventually(child.is_ready, 'it begins'); child.start"
+    program = (
+        f"from tests.unit.test_child import *; child = {kind}(made, 0); {call}('stay {note}'); time.sleep(60)"
+    )
     parent = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT)
     eventually(lambda: note.exists() and note.read_text().endswith(" "), "the child begins")
     pid = int(note.read_text())

@@ -10,7 +10,7 @@ import pytest
 from services.scoring.detect import detect as detect_all
 from services.scoring.facts import Neighbour, OrderFacts
 from services.scoring.signals.cross_sell import KIND, detect
-from shared.domain.signal import Signal
+from shared.domain.signal import Signal, told
 from tests.order_facts import (
     BIT,
     DRILL,
@@ -30,7 +30,7 @@ BITS = a_product(BIT, fitted=an_item(margin_rate=Decimal("0.60")))
 
 
 def offered(given: OrderFacts) -> list[Signal]:
-    return [each for each in detect(given) if each is not None]
+    return KIND.signals(given)
 
 
 def test_offers_what_accounts_with_this_order_buy_too() -> None:
@@ -104,9 +104,22 @@ def test_an_offer_not_worth_mentioning_is_only_counted_and_takes_nobodys_place()
     given = facts(
         a_line(), candidates=candidates, products=[replace(small, fitted=cheap), *others], fit=LIKELY
     )
-    assert [each and each.product_id for each in detect(given)] == [None, 10, 11, 12]
+    assert [each and each.subject for each in detect(given)] == [
+        None,
+        "product:10",
+        "product:11",
+        "product:12",
+    ]
     found = detect_all({"cross_sell": KIND}, given)
-    assert ([each.product_id for each in found.alone], found.dropped) == ([10, 11, 12], ("cross_sell",) * 4)
+    assert [each.subject for each in found.alone] == ["product:10", "product:11", "product:12"]
+    assert found.dropped == ("cross_sell",) * 4
+
+
+def test_what_is_told_later_is_what_was_found() -> None:
+    (offer,) = detect(facts(a_line(DRILL_WITH_BITS), products=[BITS]))
+    assert offer is not None
+    signal = told(offer)
+    assert (offer.kind, offer.subject, offer.value) == (signal.kind, signal.subject, signal.value)
 
 
 def test_an_item_bought_lately_adds_less_than_one_never_bought() -> None:

@@ -10,8 +10,7 @@ import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
-from functools import lru_cache
-from heapq import nlargest
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from services.scoring.facts import OrderFacts, ProductFacts
@@ -19,9 +18,9 @@ from services.scoring.outcomes import bought_again
 from services.scoring.value import (
     CACHED,
     Probability,
-    Valuation,
     capped,
     exact,
+    gain_of,
     headline,
     is_worth_acting,
     margin_of,
@@ -31,7 +30,7 @@ from services.scoring.value import (
     valuation,
     variant,
 )
-from shared.domain.signal import Action, Episode, Evidence, OrderSignalKind, Signal
+from shared.domain.signal import Action, Episode, Evidence, OrderSignalKind, Signal, Untold
 
 UNAIDED = Probability(0.05)
 """8-9 % of top-10 items were bought within 60 days at one wholesaler: a cautious start until measured here."""
@@ -65,14 +64,14 @@ REPEAT_SHARE = Decimal(HORIZON / REPEATS_KNOWN_FOR / 2)
 
 
 class _Offer(NamedTuple):
-    """A product that may be offered: what is typically ordered first, and what offering it is worth."""
+    """A product that may be offered: what is typically ordered first, and the margin at stake."""
 
     product: ProductFacts
     score: float
     first_quantity: Decimal
     unit_price: Decimal
     probability: Probability
-    worth: Valuation
+    stake: Decimal
     is_assumed: bool
 
 
@@ -86,14 +85,14 @@ class _Reason(NamedTuple):
     is_in_order: bool
 
 
-def detect(facts: OrderFacts) -> Iterator[Signal | None]:
+def detect(facts: OrderFacts) -> Iterator[Untold | None]:
     """Offer up to three products that were never bought, best score first."""
     if facts.fit is None or facts.products is None:
         return
     scores = _scores(facts)
     most = own_p90(facts, HORIZON)
     offered: set[str] = set()
-    for product_id in nlargest(4 * OFFERS, scores, key=scores.__getitem__):
+    for product_id in sorted(scores, key=scores.__getitem__, reverse=True)[: 4 * OFFERS]:
         product = facts.products.get(product_id)
         if product is None or not _may_be_offered(product, facts):
             continue
@@ -101,10 +100,11 @@ def detect(facts: OrderFacts) -> Iterator[Signal | None]:
         offer = None if thing in offered else _offer(facts, product, scores[product_id], most)
         if offer is None:
             continue
-        if not is_worth_acting(offer.worth.gain, KIND.action, facts.assumptions):
+        value = gain_of(KIND.name, offer.stake, offer.probability, facts.assumptions)
+        if not is_worth_acting(value, KIND.action, facts.assumptions):
             yield None
             continue
-        yield _signal(facts, offer)
+        yield Untold(KIND.name, f"product:{product_id}", value, partial(_signal, facts, offer))
         offered.add(thing)
         if len(offered) == OFFERS:
             return
@@ -127,7 +127,9 @@ def _scores(facts: OrderFacts) -> dict[int, float]:
         age = (facts.as_of - each.history[0].at) / HALF_LIFE if each.history else None
         weight = BASKET_WEIGHT if age is None else BASKET_WEIGHT - 0.5**age
         for product_id, near in each.product.neighbours.items():
-            scores[product_id] = scores.get(product_id, 0.0) + weight * near.score
+            scores[product_id] = (
+                scores.get(product_id, 0.0) + weight * near[0]
+            )  # its score: by name is slower
     for known in (facts.basket, scores.keys() & facts.bought):
         for product_id in known:
             scores.pop(product_id, None)
@@ -146,7 +148,7 @@ def _may_be_offered(product: ProductFacts, facts: OrderFacts) -> bool:
 
 
 def _offer(facts: OrderFacts, product: ProductFacts, score: float, most: Decimal | None) -> _Offer | None:
-    """Return what offering it is worth; None where no price is known. `most`: what the customer orders at most."""
+    """Return what is at stake; None where no price is known. `most`: what the customer orders at most."""
     fitted = product.fitted
     if fitted is None or fitted.unit_price is None or fitted.first_quantity is None:
         return None
@@ -158,12 +160,12 @@ def _offer(facts: OrderFacts, product: ProductFacts, score: float, most: Decimal
     probability = _unaided(facts, score)
     times = 1 + (fitted.repeats or Decimal(0)) * REPEAT_SHARE
     stake = capped(margin * times, first_order * times, most)
-    worth = valuation(KIND.name, stake, probability, facts.assumptions, is_assumed=is_assumed)
-    return _Offer(product, score, first_quantity, fitted.unit_price, probability, worth, is_assumed)
+    return _Offer(product, score, first_quantity, fitted.unit_price, probability, stake, is_assumed)
 
 
 def _signal(facts: OrderFacts, offer: _Offer) -> Signal:
-    product, probability, worth = offer.product, offer.probability, offer.worth
+    product, probability = offer.product, offer.probability
+    worth = valuation(KIND.name, offer.stake, probability, facts.assumptions, is_assumed=offer.is_assumed)
     reason = _reason(facts, product)
     title, question, links = _wording(product.name, reason)
     price = exact(offer.unit_price, facts.assumptions.base_currency)
@@ -199,9 +201,9 @@ def _unaided(facts: OrderFacts, score: float) -> Probability:
     """
     run = facts.fit.runs.get(MODEL) if facts.fit is not None else None
     bins = run.grade.get("calibration", ()) if run is not None else ()
-    reached = [(probability, n) for least, probability, n in bins if score >= least]
-    if reached:
-        return Probability(reached[-1][0], "measured", reached[-1][1])
+    for least, probability, n in reversed(bins):
+        if score >= least:
+            return Probability(probability, "measured", n)
     return Probability(min(bins[0][1], UNAIDED.value)) if bins else UNAIDED
 
 

@@ -26,7 +26,8 @@ from services.scoring.facts import (
     cost_on,
 )
 from services.scoring.value import readable
-from shared.domain.order import in_base
+from shared.domain.order import Line, in_base
+from shared.identities import Name, known_products, product_ids
 
 CANDIDATES_KEPT = 50_000
 """Customers whose candidates are kept; a company with more forgets and reads again."""
@@ -53,6 +54,7 @@ class Catalogue(Mapping[int, ProductFacts]):
     _runs: tuple[tuple[str, ModelRun], ...] = ()
     _fitted_at: datetime | None = None
     _earlier: dict[frozenset[int], "Catalogue"] = field(default_factory=dict)
+    _ids: dict[Name, int] = field(default_factory=dict)
     _products: dict[int, ProductFacts] = field(default_factory=dict)
     _rates: dict[tuple[str, date], Decimal | None] = field(default_factory=dict)
     _candidates: dict[int, tuple[tuple[int, float], ...]] = field(default_factory=dict)
@@ -78,7 +80,7 @@ class Catalogue(Mapping[int, ProductFacts]):
         version = _Version(tuple(row.runs), row.last_run, row.imported_at, breaks)
         if version == self._version:
             return
-        for cache in (self._products, self._rates, self._candidates):
+        for cache in (self._ids, self._products, self._rates, self._candidates):
             cache.clear()
         self._with_neighbours.clear()
         self._earlier.clear()
@@ -98,6 +100,16 @@ class Catalogue(Mapping[int, ProductFacts]):
         if key not in self._earlier:
             self._earlier[key] = Catalogue(self.base_currency, FitFacts(fitted) if fitted else None)
         return self._earlier[key]
+
+    def product_ids(self, connection: Connection, named: Mapping[Name, Line]) -> dict[Name, int]:
+        """Return our id for every product named, making those we do not know.
+
+        Kept are those of earlier transactions: one that is made now is not ours until this one has committed.
+        """
+        self._ids |= known_products(connection, [name for name in named if name not in self._ids])
+        new = {name: line for name, line in named.items() if name not in self._ids}
+        made = product_ids(connection, new) if new else {}
+        return {name: made[name] if name in made else self._ids[name] for name in named}
 
     def load(self, connection: Connection, product_ids: Collection[int]) -> None:
         """Read and keep these products, and the neighbours of each."""

@@ -8,6 +8,7 @@ same state.
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, tzinfo
 from decimal import Decimal
+from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, text
@@ -139,21 +140,20 @@ _STATE = text(
     " JOIN customer_item USING (customer_id, product_id)"
 )
 
-# What the customer takes time and again, and would be due for by then: `is_regular` of services.scoring.facts.
-_DUE = text("""
-SELECT customer_id, product_id, recent_at, recent_quantity, recent_price, recent_currency
-FROM unnest(CAST(:customers AS bigint[]), CAST(:moments AS timestamptz[])) AS asked (customer_id, moment)
-JOIN customer_item USING (customer_id)
-WHERE order_days >= :fewest AND cardinality(recent_at) >= :fewest AND last_at >= moment - CAST(:window AS interval)
-  AND moment + CAST(:soon AS interval)
-      >= last_at + :due * (last_at - recent_at[cardinality(recent_at)]) / (cardinality(recent_at) - 1)
+# One look at all items of a customer. `due` is what they take time and again, and would be due for by then:
+# `is_regular` of services.scoring.facts.
+_BOUGHT = text("""
+SELECT customer_id, array_agg(product_id) FILTER (WHERE last_at >= since) AS lately,
+       array_agg(product_id) FILTER (
+           WHERE order_days >= :fewest AND cardinality(recent_at) >= :fewest
+           AND last_at >= moment - CAST(:window AS interval)
+           AND moment + CAST(:soon AS interval)
+               >= last_at + :due * (last_at - recent_at[cardinality(recent_at)]) / (cardinality(recent_at) - 1)
+       ) AS due
+FROM unnest(CAST(:customers AS bigint[]), CAST(:since AS timestamptz[]), CAST(:moments AS timestamptz[]))
+     AS asked (customer_id, since, moment)
+JOIN customer_item USING (customer_id) GROUP BY customer_id
 """)
-
-_BOUGHT = text(
-    "SELECT customer_id, array_agg(product_id) FILTER (WHERE last_at >= since) AS products"
-    " FROM unnest(CAST(:customers AS bigint[]), CAST(:since AS timestamptz[])) AS asked (customer_id, since)"
-    " JOIN customer_item USING (customer_id) GROUP BY customer_id"
-)
 
 
 class NewPurchase(msgspec.Struct, frozen=True):
@@ -173,8 +173,12 @@ Moment = tuple[int, datetime]
 History = dict[int, tuple[Purchase, ...]]
 """Last purchases by product, newest first."""
 
-Bought = dict[int, frozenset[int]]
-"""By customer: the products bought lately."""
+
+class Bought(NamedTuple):
+    """The products a customer bought lately, and the regular ones that may be due."""
+
+    lately: frozenset[int] = frozenset()
+    due: tuple[int, ...] = ()
 
 
 def rebuild(connection: Connection, pairs: Collection[Pair], zone: tzinfo) -> None:
@@ -202,29 +206,23 @@ def histories(connection: Connection, pairs: Collection[Pair]) -> dict[Pair, tup
     return {(row[0], row[1]): tuple(map(Purchase, *row[2:])) for row in rows}
 
 
-def bought(connection: Connection, since: Mapping[int, datetime]) -> Bought:
-    """Return the products each customer bought since their moment."""
+def bought(
+    connection: Connection, since: Mapping[int, datetime], moments: Mapping[int, datetime]
+) -> dict[int, Bought]:
+    """Return what each customer bought: since one moment, and time and again, so that it may be due at another."""
     if not since:
         return {}
-    arguments = {"customers": as_array(since), "since": list(since.values())}
-    rows = connection.execute(_BOUGHT, arguments).all()
-    return {row.customer_id: frozenset(row.products or ()) for row in rows}
-
-
-def due(connection: Connection, moments: Mapping[int, datetime]) -> dict[Pair, tuple[Purchase, ...]]:
-    """Return the last purchases of each customer's regular products that are due at their moment, and may be more."""
-    if not moments:
-        return {}
     arguments = {
-        "customers": as_array(moments),
-        "moments": list(moments.values()),
+        "customers": as_array(since),
+        "since": list(since.values()),
+        "moments": [moments[each] for each in since],
         "fewest": FEW_PURCHASES,
         "window": REGULAR_WINDOW,
         "soon": DUE_SOON,
         "due": float(DUE),
     }
-    rows = connection.execute(_DUE, arguments).cursor.fetchall()
-    return {(row[0], row[1]): tuple(map(Purchase, *row[2:])) for row in rows}
+    rows = connection.execute(_BOUGHT, arguments).all()
+    return {row.customer_id: Bought(frozenset(row.lately or ()), tuple(row.due or ())) for row in rows}
 
 
 def histories_before(

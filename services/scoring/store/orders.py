@@ -79,19 +79,16 @@ def not_done(connection: Connection, batch: Sequence[Task]) -> list[Task]:
     return [task for task in batch if task.id in still]
 
 
-def current_revisions(connection: Connection, event_ids: Sequence[str]) -> dict[str, Revision]:
-    """Return the current revisions among these events, by event id. Nothing is locked yet."""
+def owners(connection: Connection, event_ids: Sequence[str]) -> dict[str, str]:
+    """Return the customer of each of these events, by event id, as its source names them; a guest has no name."""
     rows = connection.execute(
         text(
-            "SELECT id, entry_point, coalesce(revision, version) AS version, digest, normalized FROM event"
-            " WHERE id = ANY(CAST(:ids AS uuid[])) AND is_current AND normalized IS NOT NULL"
+            "SELECT id, source, CAST(normalized AS json) #>> '{customer,id}' AS customer FROM event"
+            " WHERE id = ANY(CAST(:ids AS uuid[])) AND is_current"
         ),
         {"ids": list(event_ids)},
-    ).all()
-    return {
-        str(row.id): Revision(row.id, row.entry_point, row.version, row.digest, decode(row.normalized))
-        for row in rows
-    }
+    )
+    return {str(row.id): f"{row.source} {row.customer}" for row in rows if row.customer is not None}
 
 
 def look_up_by_key(connection: Connection) -> None:
@@ -109,19 +106,22 @@ def look_up_by_key(connection: Connection) -> None:
     )
 
 
-def lock_current(connection: Connection, revisions: Sequence[Revision]) -> list[Revision]:
-    """Return the revisions that are still current, in business time, locked until commit.
+def lock_current(connection: Connection, event_ids: Sequence[str]) -> list[Revision]:
+    """Return the current revisions among these events, in business time, locked until commit.
 
     Ingest cannot take another revision of the order meanwhile: one order is never applied twice at once.
     """
     rows = connection.execute(
         text(
-            "SELECT id FROM event WHERE id = ANY(CAST(:ids AS uuid[])) AND is_current ORDER BY id FOR NO KEY UPDATE"
+            "SELECT id, entry_point, coalesce(revision, version) AS version, digest, normalized FROM event"
+            " WHERE id = ANY(CAST(:ids AS uuid[])) AND is_current AND normalized IS NOT NULL"
+            " ORDER BY id FOR NO KEY UPDATE"
         ),
-        {"ids": [str(each.event_id) for each in revisions]},
-    )
-    current = set(rows.scalars())
-    held = [each for each in revisions if each.event_id in current]
+        {"ids": list(event_ids)},
+    ).all()
+    held = [
+        Revision(row.id, row.entry_point, row.version, row.digest, decode(row.normalized)) for row in rows
+    ]
     return sorted(held, key=lambda revision: (revision.order.ordered_at, revision.identity))
 
 
