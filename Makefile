@@ -57,8 +57,8 @@ realday: $(READY)  ## Play one real day from import to mail; needs the reference
 month: $(READY)  ## Play a real month, nights and mornings too; writes docs/the-month.md; needs the reference data
 	@$(BIN)/python -m bench.month
 
-chaos: $(READY)  ## Kill workers, wipe Redis, crash PostgreSQL: nothing lost, nothing doubled
-	@$(BIN)/pytest -s tests/chaos
+chaos: $(READY)  ## What takes minutes: kill workers, wipe Redis, crash PostgreSQL; five mornings of the sample company
+	@$(BIN)/pytest -s tests/chaos tests/journeys/test_sample_week.py
 
 browser: $(READY)  ## Drive the pages in a real browser
 	@$(BIN)/pytest tests/browser
