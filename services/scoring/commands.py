@@ -231,6 +231,7 @@ def _print(found: backtest_report.Result) -> None:
             console.print(
                 f"{each.kind}, {example.day}, {example.customer}: {what}; then: {example.then}",
                 highlight=False,
+                soft_wrap=True,
             )
 
 
