@@ -84,7 +84,8 @@ def test_a_price_cut_is_everybodys(books: Books) -> None:
         line = books.reported_line(truth)
         assert line.price < Decimal("0.9") * books.of_subject(truth)[-1].price
         assert LAST_DAY - books.of_subject(truth)[-1].day >= timedelta(days=21)
-        before, lately = defaultdict(list), defaultdict(list)
+        before: dict[str, list[Decimal]] = defaultdict(list)
+        lately: dict[str, list[Decimal]] = defaultdict(list)
         for customer, row in books.customers.items():
             for each in books.by_customer[customer]:
                 if each.sku == truth["subject"]:
