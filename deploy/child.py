@@ -103,11 +103,11 @@ class Child:
                 start_new_session=True,
             )
 
-    def stop(self, patience: float = 10) -> None:
-        """Ask it to end in order; kill it when it does not within `patience` seconds."""
+    def stop(self, timeout: float = 10) -> None:
+        """Ask it to end in order; kill it when it does not within `timeout` seconds."""
         if self._process is None:
             return
-        for number, seconds in ((self._last_signal, patience), (signal.SIGQUIT, 1), (signal.SIGKILL, 1)):
+        for number, seconds in ((self._last_signal, timeout), (signal.SIGQUIT, 1), (signal.SIGKILL, 1)):
             if self._process.poll() is not None:
                 return
             self._process.send_signal(number)
@@ -127,7 +127,7 @@ class Child:
         return " / ".join(self.log.read_text(errors="replace").splitlines()[-3:])
 
 
-def stop_left_over(pid_file: Path, program: str, patience: float = 15) -> None:
+def stop_left_over(pid_file: Path, program: str, timeout: float = 15) -> None:
     """Stop the server that an earlier, killed run left on this data. Does nothing when there is none.
 
     A process id in a file may by now belong to a stranger: it is signalled only when it runs `program`.
@@ -136,7 +136,7 @@ def stop_left_over(pid_file: Path, program: str, patience: float = 15) -> None:
         pid = int(pid_file.read_text().split()[0])
     except (FileNotFoundError, IndexError, ValueError):
         return
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     while program in _command_of(pid):
         if time.monotonic() > deadline:
             raise StackError(f"Process {pid} ({program}) still uses this data and does not stop.")

@@ -8,14 +8,14 @@ import urllib.error
 import urllib.request
 from http import HTTPStatus
 
-PATIENCE_SECONDS = 3
+TIMEOUT_SECONDS = 3
 
 
 def answers(url: str) -> bool:
     """Whether this address answers 200. No proxy stands between a process and itself."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with direct.open(url, timeout=PATIENCE_SECONDS) as response:
+        with direct.open(url, timeout=TIMEOUT_SECONDS) as response:
             return bool(response.status == HTTPStatus.OK)
     except (urllib.error.URLError, OSError):
         return False

@@ -72,16 +72,16 @@ class Process:
         self._process.kill()
         self._process.wait()
 
-    def stop(self, patience: float = 15) -> float:
+    def stop(self, timeout: float = 15) -> float:
         """SIGTERM, and wait. Returns how many seconds it took."""
         begun = time.monotonic()
         self.signal(signal.SIGTERM)
-        self._process.wait(patience)
+        self._process.wait(timeout)
         return time.monotonic() - begun
 
-    def ended(self, patience: float = 15) -> int:
+    def ended(self, timeout: float = 15) -> int:
         """Wait until it ends by itself. Returns its status."""
-        return self._process.wait(patience)
+        return self._process.wait(timeout)
 
     def output(self) -> str:
         """What it printed; only after it ended."""

@@ -133,7 +133,7 @@ def test_a_stop_while_it_starts_is_heard(database_url: str, redis_url: str) -> N
     for wait in (0.9, 1.1, 1.3):
         with workers(1, database_url, redis_url) as (worker,):
             time.sleep(wait)
-            worker.stop(patience=5)
+            worker.stop(timeout=5)
 
 
 def test_a_batch_that_will_not_end_is_given_back_when_asked_to_stop(
