@@ -28,7 +28,7 @@ CONTENDED_DELAY = timedelta(seconds=1)
 """How long a batch waits that met somebody else's lock."""
 
 RECENT_TOKENS = 256
-"""More than a process uses in the second of commits that a crash of PostgreSQL may take back."""
+"""More batches than a process completes in the second of commits that a crash of PostgreSQL may take back."""
 
 
 class WorkerDied(RuntimeError):
@@ -148,11 +148,8 @@ class Drainer:
         running = _Running(handler)
         if self.is_stopping or self._running.setdefault(handler.kind, running) is not running:
             return 0  # another thread does this kind
-        self._recent.append(running.token)
         try:
-            at_most = self._at_most.get(handler.kind, handler.batch)
-            with self._database.autocommit() as connection:
-                claimed = claim(connection, replace(handler, batch=at_most), running.token)
+            claimed = self._claim(handler, claim, running.token)
             for task in claimed:
                 if task.attempts > handler.max_attempts:
                     died = WorkerDied(f"each of {handler.max_attempts} times")
@@ -162,6 +159,20 @@ class Drainer:
             return len(claimed)
         finally:
             del self._running[handler.kind]
+
+    def _claim(
+        self, handler: Handler, claim: Callable[[Connection, Handler, UUID], list[Task]], token: UUID
+    ) -> list[Task]:
+        at_most = self._at_most.get(handler.kind, handler.batch)
+        try:
+            with self._database.autocommit() as connection:
+                claimed = claim(connection, replace(handler, batch=at_most), token)
+        except DATABASE_ERRORS:  # the claim may be committed, and only its answer be lost
+            self._broken.add(token)
+            raise
+        if claimed:
+            self._recent.append(token)
+        return claimed
 
     def _run_batch(self, handler: Handler, batch: Sequence[Task]) -> None:
         try:
