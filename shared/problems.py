@@ -13,14 +13,13 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
-from shared.db import is_away
+from shared.db import DATABASE_ERRORS, is_away
 from shared.faults import Fault, faults_of
 from shared.logs import request_id
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
 
-DATABASE_ERRORS = (sqlalchemy.exc.DBAPIError, sqlalchemy.exc.TimeoutError, psycopg.Error)
 _AWAY = (
     sqlalchemy.exc.OperationalError,
     sqlalchemy.exc.InterfaceError,
@@ -29,8 +28,8 @@ _AWAY = (
 )
 
 
-def asks_to_come_again(error: Exception) -> bool:
-    """Is the database away, read-only, or refusing more work? A wrong statement is no such error."""
+def is_retryable(error: Exception) -> bool:
+    """Is the database away, read-only, or refusing more work, so that the client should come again?"""
     return isinstance(error, _AWAY) or is_away(error)
 
 
@@ -101,7 +100,7 @@ def _of_apiflask(error: HTTPError) -> Response:
 
 def _of_database(app: APIFlask) -> Callable[[Exception], Response]:
     def answer(error: Exception) -> Response:
-        if not asks_to_come_again(error):
+        if not is_retryable(error):
             raise error
         app.logger.warning("the database is away: %s", str(error).split("\n", 1)[0][:200])
         headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}

@@ -16,8 +16,9 @@ from services.ingest.normalise import read_order
 from services.ingest.source import InvalidOrder
 from services.ingest.store import Comparison, Event, OrderRevision, Stored, conflict, prepare
 from services.ingest.store_many import store_many
+from shared.db import DATABASE_ERRORS
 from shared.faults import Fault
-from shared.problems import DATABASE_ERRORS, asks_to_come_again
+from shared.problems import is_retryable
 from shared.web import BULK_MEDIA_TYPE, LARGEST_BODY, accept_any_length
 
 MEDIA_TYPE = BULK_MEDIA_TYPE
@@ -96,7 +97,7 @@ def store_lines(service: IngestService, source: str, batch: Sequence[NumberedLin
             store_many(service.database, [each for each in read if isinstance(each, OrderRevision)])
         )
     except DATABASE_ERRORS as error:
-        if not asks_to_come_again(error):
+        if not is_retryable(error):
             raise
         return [
             _problem(line.number, 503, "The database does not answer; send the line again.") for line in batch
