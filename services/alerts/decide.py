@@ -14,6 +14,9 @@ BUCKETS = 100
 FLAPPING = timedelta(days=14)
 """What a day kind finds again so soon after it was no longer so only crossed its threshold back and forth: no news."""
 
+KIND_LIMIT = timedelta(days=14)
+"""What days find of one kind about one customer is told once in this time, whatever it is about."""
+
 
 @dataclass(frozen=True, slots=True)
 class Episode:
@@ -52,8 +55,8 @@ class Episode:
 class History:
     """What went before: the newest episode of each key, the occasions somebody was notified of, today's messages.
 
-    `open_kinds`: (customer, kind) of open episodes that may hide what else is found of the customer. `told_lately`: of
-    what value somebody was notified of a customer and kind, whatever the subject, within `FLAPPING`.
+    `open_kinds`: (customer, kind) of open episodes that may hide what else is found of the customer. `notified_lately`:
+    the value somebody was notified of for a customer and kind, whatever the subject, within `KIND_LIMIT`.
     """
 
     episodes: Mapping[EpisodeKey, Episode] = field(default_factory=dict)
@@ -61,7 +64,7 @@ class History:
     occasions_notified: frozenset[str] = frozenset()
     messages_today: Mapping[int, int] = field(default_factory=dict)
     customers_sold_to_today: frozenset[int] = frozenset()
-    told_lately: Mapping[tuple[int | None, str], Decimal] = field(default_factory=dict)
+    notified_lately: Mapping[tuple[int | None, str], Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,9 +302,9 @@ def _kept_back(
     if episode.is_holdout:
         return Decision(candidate, Verdict.SUPPRESSED, Reason.HELD_OUT)
     if why is Reason.FIRST_TIME and candidate.order_id is None:  # one call asks about all of the kind
-        told = history.told_lately.get((candidate.customer_id, candidate.kind))
-        if told is not None and candidate.value < told * policy.resend_growth:
-            return Decision(candidate, Verdict.INBOX_ONLY, Reason.OVER_CUSTOMER_LIMIT)
+        notified = history.notified_lately.get((candidate.customer_id, candidate.kind))
+        if notified is not None and candidate.value < notified * policy.resend_growth:
+            return Decision(candidate, Verdict.INBOX_ONLY, Reason.OVER_KIND_LIMIT)
     return None
 
 

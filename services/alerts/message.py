@@ -38,9 +38,8 @@ WHY = {
     Reason.SHADOW_MODE: "Tipoff runs in shadow mode: it decides and shows, and sends nothing",
     Reason.BESIDE_A_MISTAKE: "a message about an error on an order carries no offers",
     Reason.NOT_IN_TOP_THREE: "a message holds the three points worth most",
-    Reason.OVER_CUSTOMER_LIMIT: (
-        "one selling message per customer and working day is enough, and one about the like in two weeks"
-    ),
+    Reason.OVER_CUSTOMER_LIMIT: "one selling message per customer and working day is enough",
+    Reason.OVER_KIND_LIMIT: "you were told of the like less than two weeks ago: one call asks about all",
     Reason.OVER_BUDGET: "your messages for the day went to alerts worth more",
     Reason.TOO_WEAK: "too little money is in it to call about it alone",
     Reason.UNPROVEN_MODEL: "this kind of hint has not yet proved itself on your own orders",

@@ -37,6 +37,7 @@ class Reason(StrEnum):
     BESIDE_A_MISTAKE = "beside_a_mistake"
     NOT_IN_TOP_THREE = "not_in_top_three"
     OVER_CUSTOMER_LIMIT = "over_customer_limit"
+    OVER_KIND_LIMIT = "over_kind_limit"
     OVER_BUDGET = "over_budget"
     TOO_WEAK = "too_weak"
     UNPROVEN_MODEL = "unproven_model"

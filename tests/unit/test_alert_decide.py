@@ -220,13 +220,13 @@ def verdicts(plan: Plan) -> list[tuple[int, str, str]]:
         ),
         pytest.param(
             {"order_id": None, "kind": "stopped_item", "value": Decimal(29)},
-            History(told_lately={(1, "stopped_item"): Decimal(20)}),
-            ("inbox_only", "over_customer_limit"),
+            History(notified_lately={(1, "stopped_item"): Decimal(20)}),
+            ("inbox_only", "over_kind_limit"),
             id="the next thing a customer stopped waits until two weeks after the first",
         ),
         pytest.param(
             {"order_id": None, "kind": "stopped_item", "value": Decimal(30)},
-            History(told_lately={(1, "stopped_item"): Decimal(20)}),
+            History(notified_lately={(1, "stopped_item"): Decimal(20)}),
             ("notify", "first_time"),
             id="unless it is about half as much money again",
         ),

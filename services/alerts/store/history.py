@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection, text
 
-from services.alerts.decide import FLAPPING, Episode, History
+from services.alerts.decide import KIND_LIMIT, Episode, History
 from services.alerts.policy import Candidate, Policy, next_morning, working_day
 from shared.domain.signal import Action, Severity
 
@@ -224,7 +224,7 @@ _OPEN_KINDS = text(
 )
 
 
-_TOLD_LATELY = text(
+_NOTIFIED_LATELY = text(
     "SELECT customer_id, kind, max(value) AS value FROM episode"
     " WHERE customer_id = ANY(:customers) AND kind = ANY(:kinds) AND notified_at > :since GROUP BY 1, 2"
 )
@@ -259,16 +259,16 @@ def load_history(
             "kinds": [each.by for each in policy.inhibitions],
         },
     )
-    told_lately = connection.execute(
-        _TOLD_LATELY,
+    notified_lately = connection.execute(
+        _NOTIFIED_LATELY,
         {
             "customers": sorted({customer for customer, _ in customer_days}),
             "kinds": sorted({each.kind for each in candidates if each.order_id is None}),
-            "since": now - FLAPPING,
+            "since": now - KIND_LIMIT,
         },
     )
     return History(
-        told_lately={(row.customer_id, row.kind): row.value for row in told_lately},
+        notified_lately={(row.customer_id, row.kind): row.value for row in notified_lately},
         open_kinds=frozenset((row.customer_id, row.kind) for row in open_kinds),
         episodes={each.key: each for each in (Episode(**row) for row in episodes.mappings())},
         occasions_notified=frozenset(notified),

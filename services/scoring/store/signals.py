@@ -132,7 +132,7 @@ class DayEpisode:
 _DAY_EPISODES = text(
     "SELECT DISTINCT ON (episode.id) episode.id, kind, episode.customer_id, episode.rep_id, subject, signal.value,"
     " EXISTS (SELECT FROM decision WHERE signal_id = signal.id"
-    "  AND reason IN ('over_budget', 'over_customer_limit')) AS is_waiting"
+    "  AND reason IN ('over_budget', 'over_customer_limit', 'over_kind_limit')) AS is_waiting"
     " FROM episode JOIN signal USING (kind, subject)"
     " WHERE episode.closed_at IS NULL AND kind = ANY(:kinds) AND (episode.customer_id = signal.customer_id"
     " OR signal.customer_id IS NULL AND episode.rep_id = signal.rep_id) ORDER BY episode.id, signal.id DESC"
