@@ -8,7 +8,7 @@ from services.scoring.facts import CustomerFacts, FitFacts, OrderFacts
 from services.scoring.replay import made_from
 from services.scoring.value import is_worth_keeping, may_lead
 from shared.domain.order import LineKind, Order, OrderKind, OrderStatus
-from shared.domain.signal import Action, Episode, OrderSignalKind, Signal, SignalKind, Untold, told
+from shared.domain.signal import Action, Episode, OrderSignalKind, Signal, SignalKind, UnwordedSignal, worded
 
 Kinds = Mapping[str, SignalKind[OrderFacts]]
 Row = dict[str, object]
@@ -87,7 +87,7 @@ class Found:
 
     signals: tuple[Signal, ...] = ()
     dropped: tuple[str, ...] = ()
-    alone: tuple[Signal | Untold, ...] = ()
+    alone: tuple[Signal | UnwordedSignal, ...] = ()
 
 
 NOTHING_FOUND = Found()
@@ -95,7 +95,7 @@ NOTHING_FOUND = Found()
 
 def detect(kinds: Kinds, facts: OrderFacts) -> Found:
     """Return everything the kinds find in one order. What brings less than acting on it costs is only counted."""
-    kept: list[tuple[Signal | Untold, Action]] = []
+    kept: list[tuple[Signal | UnwordedSignal, Action]] = []
     dropped: list[str] = []
     for kind in kinds.values():
         if isinstance(kind, OrderSignalKind):
@@ -105,14 +105,17 @@ def detect(kinds: Kinds, facts: OrderFacts) -> Found:
                 else:
                     dropped.append(kind.name)
     if any(may_lead(finding, action, facts.assumptions) for finding, action in kept):
-        return Found(tuple(told(finding) for finding, _ in kept), tuple(dropped))
+        return Found(tuple(worded(finding) for finding, _ in kept), tuple(dropped))
     alone = tuple(each for each, action in kept if action is Action.MENTION and not each.is_owed)
-    stored = tuple(told(each) for each, action in kept if action is not Action.MENTION or each.is_owed)
+    stored = tuple(worded(each) for each, action in kept if action is not Action.MENTION or each.is_owed)
     return Found(stored, (*dropped, *(each.kind for each in alone)), alone)
 
 
 def ended(
-    kinds: Kinds, facts: OrderFacts, found: Sequence[Signal | Untold], episodes: Iterable[tuple[int, Episode]]
+    kinds: Kinds,
+    facts: OrderFacts,
+    found: Sequence[Signal | UnwordedSignal],
+    episodes: Iterable[tuple[int, Episode]],
 ) -> dict[int, str]:
     """Return the reason for each open episode, by id, that this order ends: none that it gives new evidence for."""
     seen = {(signal.kind, signal.subject) for signal in found}

@@ -24,7 +24,7 @@ from services.scoring.fit.publish import sql_type
 from services.scoring.outcomes import Seen, looked_up
 from services.scoring.store import orders, sales
 from services.scoring.store.catalogue import MODELS, Catalogue
-from shared.domain.signal import Episode, OrderSignalKind, Signal, told
+from shared.domain.signal import Episode, OrderSignalKind, Signal, worded
 
 OrderKinds = Mapping[str, OrderSignalKind[OrderFacts]]
 _EpisodeKey = tuple[str, int | None, str]
@@ -78,7 +78,7 @@ class PastOrders:
         """Return the signals of an order worth keeping, and whether each opens an episode; close those it answers."""
         reason = detect.skip_reason(order.order, order.customer, facts.as_of, has_rate=order.rate is not None)
         seen = detect.NOTHING_FOUND if reason is not None else detect.detect(self.kinds, facts)
-        signals = (*seen.signals, *map(told, seen.alone if self.with_alone else ()))
+        signals = (*seen.signals, *map(worded, seen.alone if self.with_alone else ()))
         mine = {key: each for key, each in self._open.items() if key[1] == facts.customer.id}
         keys = dict(enumerate(mine))
         ended = detect.ended(

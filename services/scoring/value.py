@@ -12,7 +12,7 @@ from math import ceil, hypot, sqrt
 
 from services.scoring.effects import EFFECTS, gain
 from services.scoring.facts import Assumptions, OrderFacts, ProductFacts, order_days
-from shared.domain.signal import Action, Signal, Untold
+from shared.domain.signal import Action, Signal, UnwordedSignal
 
 HORIZON = timedelta(days=90)
 THIS_ORDER = timedelta(days=1)
@@ -111,7 +111,7 @@ def interval(probability: Probability) -> tuple[float, float]:
     return max(0.0, p - reach), min(1.0, p + reach)
 
 
-def is_worth_keeping(signal: Signal | Untold, action: Action, assumptions: Assumptions) -> bool:
+def is_worth_keeping(signal: Signal | UnwordedSignal, action: Action, assumptions: Assumptions) -> bool:
     """Does acting on it bring what the action costs, or is it owed to the customer?"""
     return signal.is_owed or is_worth_acting(signal.value, action, assumptions)
 
@@ -121,7 +121,7 @@ def is_worth_acting(gain: Decimal, action: Action, assumptions: Assumptions) -> 
     return gain >= LEAST_GAIN and gain >= cost_of(action, assumptions)
 
 
-def may_lead(signal: Signal | Untold, action: Action, assumptions: Assumptions) -> bool:
+def may_lead(signal: Signal | UnwordedSignal, action: Action, assumptions: Assumptions) -> bool:
     """Could it be the reason for a message? What is only mentioned beside one takes the gain of a call."""
     if action is Action.MENTION:
         action = Action.CALL

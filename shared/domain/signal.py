@@ -84,8 +84,8 @@ class Signal:
     facts: dict[str, Any] | None = None
 
 
-class Untold(NamedTuple):
-    """A finding that is not worded yet: `tell` returns its signal, which has this kind, subject and value.
+class UnwordedSignal(NamedTuple):
+    """A signal that is not worded yet: `word` returns the signal, which has this kind, subject and value.
 
     For what is only mentioned beside a reason for a message, and mostly has none.
     """
@@ -93,7 +93,7 @@ class Untold(NamedTuple):
     kind: str
     subject: str
     value: Decimal
-    tell: Callable[[], Signal]
+    word: Callable[[], Signal]
 
     @property
     def is_owed(self) -> bool:
@@ -101,9 +101,9 @@ class Untold(NamedTuple):
         return False
 
 
-def told(finding: Signal | Untold) -> Signal:
-    """Return the signal of a finding."""
-    return finding.tell() if isinstance(finding, Untold) else finding
+def worded(finding: Signal | UnwordedSignal) -> Signal:
+    """Return a signal with its words."""
+    return finding.word() if isinstance(finding, UnwordedSignal) else finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,15 +156,15 @@ class OrderSignalKind(SignalKind[Facts]):
     """A kind that looks at one order. `detect` is pure: facts in, signals out.
 
     It may yield None for a finding that acting on brings less than it costs: that is counted, and need not be worded.
-    What is only a mention may come untold.
+    What is only a mention may come unworded.
     """
 
-    detect: Callable[[Facts], Iterable[Signal | Untold | None]]
+    detect: Callable[[Facts], Iterable[Signal | UnwordedSignal | None]]
     trigger: Trigger = Trigger.ORDER
 
     def signals(self, facts: Facts) -> list[Signal]:
-        """Return what it finds that acting on is worth its cost, all of it told."""
-        return [told(each) for each in self.detect(facts) if each is not None]
+        """Return what it finds that acting on is worth its cost, all of it worded."""
+        return [worded(each) for each in self.detect(facts) if each is not None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ import pytest
 from services.scoring.detect import detect as detect_all
 from services.scoring.facts import Neighbour, OrderFacts
 from services.scoring.signals.cross_sell import KIND, detect
-from shared.domain.signal import Signal, told
+from shared.domain.signal import Signal, worded
 from tests.order_facts import (
     BIT,
     DRILL,
@@ -118,7 +118,7 @@ def test_an_offer_not_worth_mentioning_is_only_counted_and_takes_nobodys_place()
 def test_what_is_told_later_is_what_was_found() -> None:
     (offer,) = detect(facts(a_line(DRILL_WITH_BITS), products=[BITS]))
     assert offer is not None
-    signal = told(offer)
+    signal = worded(offer)
     assert (offer.kind, offer.subject, offer.value) == (signal.kind, signal.subject, signal.value)
 
 

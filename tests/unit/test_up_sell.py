@@ -9,7 +9,7 @@ from services.scoring.detect import detect as detect_all
 from services.scoring.detect import ended
 from services.scoring.signals.up_sell import KIND, detect
 from services.scoring.value import THIS_ORDER
-from shared.domain.signal import told
+from shared.domain.signal import worded
 from tests.order_facts import a_break, a_line, a_product, a_purchase, an_episode, facts
 
 LIST = (a_break(1, 5), a_break(12, 4.8))
@@ -112,7 +112,7 @@ def test_ends(quantity: float, reason: str | None) -> None:
 def test_the_order_that_asks_a_question_does_not_end_it() -> None:
     """Dozen by dozen: the order that reaches one break is short of the next, and asks about it."""
     order = facts(a_line(a_product(breaks=(*LIST, a_break(16, 4.5))), quantity=12, price=4.8, cost=1))
-    found = [told(each) for each in detect_all({"up_sell": KIND}, order).alone]
+    found = [worded(each) for each in detect_all({"up_sell": KIND}, order).alone]
     assert [each.cause for each in found] == ["break:16"]
     assert KIND.ends(order, an_episode("up_sell")) is not None
     assert ended({"up_sell": KIND}, order, found, [(1, an_episode("up_sell"))]) == {}

@@ -30,7 +30,7 @@ from services.scoring.value import (
     valuation,
     variant,
 )
-from shared.domain.signal import Action, Episode, Evidence, OrderSignalKind, Signal, Untold
+from shared.domain.signal import Action, Episode, Evidence, OrderSignalKind, Signal, UnwordedSignal
 
 UNAIDED = Probability(0.05)
 """8-9 % of top-10 items were bought within 60 days at one wholesaler: a cautious start until measured here."""
@@ -85,7 +85,7 @@ class _Reason(NamedTuple):
     is_in_order: bool
 
 
-def detect(facts: OrderFacts) -> Iterator[Untold | None]:
+def detect(facts: OrderFacts) -> Iterator[UnwordedSignal | None]:
     """Offer up to three products that were never bought, best score first."""
     if facts.fit is None or facts.products is None:
         return
@@ -104,7 +104,7 @@ def detect(facts: OrderFacts) -> Iterator[Untold | None]:
         if not is_worth_acting(value, KIND.action, facts.assumptions):
             yield None
             continue
-        yield Untold(KIND.name, f"product:{product_id}", value, partial(_signal, facts, offer))
+        yield UnwordedSignal(KIND.name, f"product:{product_id}", value, partial(_signal, facts, offer))
         offered.add(thing)
         if len(offered) == OFFERS:
             return
@@ -127,9 +127,8 @@ def _scores(facts: OrderFacts) -> dict[int, float]:
         age = (facts.as_of - each.history[0].at) / HALF_LIFE if each.history else None
         weight = BASKET_WEIGHT if age is None else BASKET_WEIGHT - 0.5**age
         for product_id, near in each.product.neighbours.items():
-            scores[product_id] = (
-                scores.get(product_id, 0.0) + weight * near[0]
-            )  # its score: by name is slower
+            # near[0] is its score: by name it takes longer
+            scores[product_id] = scores.get(product_id, 0.0) + weight * near[0]
     for known in (facts.basket, scores.keys() & facts.bought):
         for product_id in known:
             scores.pop(product_id, None)
