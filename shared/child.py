@@ -60,7 +60,10 @@ class Child(Generic[Answer]):
 
 
 class KeptChild(Child[Answer]):
-    """The same in one process that is kept, and begun anew after it died. Calls are made by one thread at a time."""
+    """The same in one process that is kept, and begun anew after it died; one that could not begin is not tried again.
+
+    Calls are made by one thread at a time.
+    """
 
     def __init__(self, make: Callable[..., Callable[..., Answer]], *made_with: object) -> None:
         super().__init__(make, *made_with)

@@ -58,14 +58,14 @@ class Scorer:
         """Apply the orders behind these tasks, and store what was found. Safe to run twice, and in part."""
         business_now = self._clock()
         if len(batch) < WORTH_SHARDING or not self._there.is_ready():
-            return self._told(self._here.score(batch, business_now))
+            return self._notified(self._here.score(batch, business_now))
         ours, theirs = self._shares(batch)
         other = self._there.start(theirs, business_now)
         try:
-            tally = self._told(self._here.score(ours, business_now))
+            tally = self._notified(self._here.score(ours, business_now))
         finally:  # whoever runs the batch again must not meet the locks of this run
             other.exception()
-        return tally + self._told(other.result())
+        return tally + self._notified(other.result())
 
     def _shares(self, batch: Sequence[Task]) -> tuple[list[Task], list[Task]]:
         """Divide the tasks by customer; a guest's order depends on no other and goes to any shard."""
@@ -76,7 +76,7 @@ class Scorer:
             shares[crc32(owners.get(task.key, task.key).encode()) % len(shares)].append(task)
         return shares
 
-    def _told(self, scored: Scored) -> Tally:
+    def _notified(self, scored: Scored) -> Tally:
         if scored.has_news:
             self._notify("alerts")
         return scored.tally

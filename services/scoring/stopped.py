@@ -9,6 +9,7 @@ import ibis
 from services.scoring.day_signals import Wording, estimated, signal
 from services.scoring.effects import in_ten
 from services.scoring.model_rows import at_own_margin, still_silent
+from services.scoring.price_gaps import QUARTER
 from services.scoring.value import readable, shortened
 from shared.domain.signal import Evidence, Signal
 
@@ -22,7 +23,6 @@ wholesaler seven in ten such items were taken again by themselves, of larger one
 """
 
 TRADE_DAYS = 270
-QUARTER_DAYS = 90
 
 SHOWS_FOR = timedelta(days=14)
 LONGEST_NAME = 36
@@ -43,7 +43,7 @@ def candidates(facts: Any, table: str, key: str) -> ibis.Table | None:  # noqa: 
 def _beside_their_trade(facts: Any, rows: ibis.Table) -> ibis.Table:  # noqa: ANN401 - of any of our facts
     """Add `share`, how much of the customer's trade of a quarter it was."""
     lately = facts.order_days.filter(facts.order_days.day >= facts.today - timedelta(days=TRADE_DAYS))
-    trade = lately.group_by("customer_id").agg(trade=lately.net.sum() * QUARTER_DAYS / TRADE_DAYS)
+    trade = lately.group_by("customer_id").agg(trade=lately.net.sum() * QUARTER / TRADE_DAYS)
     both = rows.left_join(trade, "customer_id").drop("customer_id_right")
     return both.mutate(share=ibis.ifelse(both.trade > 0, both.revenue / both.trade, 1.0)).drop("trade")
 
