@@ -63,12 +63,12 @@ FROM (SELECT *, CASE WHEN customer_id IN ({customers}) AND day >= DATE '{as_of}'
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """Means over the seeds: precision, recall, customers named, and those of them whose money is worth a correction."""
+    """Means over the seeds: precision, recall, customers named, and those of them whose gain is worth a call."""
 
     precision: float
     recall: float
     named: float
-    fired: float
+    worth_a_call: float
     regular: int
 
 
@@ -109,7 +109,7 @@ def measure(
     """Inject the creep, once a seed, into all items (`halves` 2) or half of them (1), and judge."""
     with open_engine(threads=2, memory="900MB") as engine:
         regular = load(engine, lines, as_of.date())
-        precisions, recalls, counts, fired = [], [], [], []
+        precisions, recalls, counts, worth = [], [], [], []
         for seed in seeds:
             leaking = set(random.Random(seed).sample(regular, LEAKING))
             engine.database.execute(
@@ -118,13 +118,13 @@ def measure(
                 )
             )
             rows = margin_erosion.candidates(facts_of(engine), as_of)
-            named = engine.rows(rows.filter(rows.found).select("customer_id", "fires"))
+            named = engine.rows(rows.filter(rows.found).select("customer_id", "gain"))
             found = {row["customer_id"] for row in named}
             precisions.append(len(found & leaking) / len(found) if found else 1.0)
             recalls.append(len(found & leaking) / LEAKING)
             counts.append(len(found))
-            fired.append(sum(row["fires"] for row in named))
-    return Quality(fmean(precisions), fmean(recalls), fmean(counts), fmean(fired), len(regular))
+            worth.append(sum(row["gain"] >= Assumptions().call_cost for row in named))
+    return Quality(fmean(precisions), fmean(recalls), fmean(counts), fmean(worth), len(regular))
 
 
 def figures(lines: Path, *, seeds: int = SEEDS) -> list[Figure]:
@@ -137,7 +137,7 @@ def figures(lines: Path, *, seeds: int = SEEDS) -> list[Figure]:
             Figure(
                 what=f"Margin creep, {what} items leak: {who}",
                 ours=f"precision {quality.precision:.2f}, recall {quality.recall:.2f}; {quality.named:.0f} named,"
-                f" {quality.fired:.0f} of them worth a correction",
+                f" {quality.worth_a_call:.0f} of them worth a call",
                 goals=(
                     Goal(f"precision at least {least_precision}", quality.precision >= least_precision),
                     Goal(f"recall at least {least_recall}", quality.recall >= least_recall),
