@@ -165,8 +165,46 @@ endpoint = Table(
     Column("secret_number", Integer, nullable=False, server_default=text("1")),
     Column("state", Text, nullable=False, server_default=text("'on'"), comment="on, or off with a reason"),
     Column("state_reason", Text),
+    Column(
+        "on_unknown",
+        Text,
+        nullable=False,
+        server_default=text("'retry'"),
+        comment="what becomes of a delivery that may have arrived: retry, or hold until somebody decides",
+    ),
+    Column(
+        "is_for_operators",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="hears what goes wrong with deliveries; no alerts go there",
+    ),
     Column("created_at", Moment, nullable=False, server_default=text("now()")),
     UniqueConstraint("channel", "address"),
+    CheckConstraint("on_unknown IN ('retry', 'hold')", name="on_unknown"),
+)
+
+endpoint_health = Table(
+    "endpoint_health",
+    metadata,
+    Column("channel", Text, primary_key=True),
+    Column("address", Text, primary_key=True, comment="empty: whatever serves a channel to users"),
+    Column("failing_since", Moment, nullable=False, comment="the first failure after the last success"),
+    Column("failures", Integer, nullable=False, comment="attempts that failed since then"),
+    Column("last_error", Text, nullable=False),
+    Column("open_until", Moment, comment="nothing is sent before; then one message asks. NULL: closed"),
+    Column("noticed", Text, comment="the last thing operators were told: refused, 1 h, 24 h, disabled"),
+    comment="endpoints that fail now: the breaker of each. One that answers has no row",
+)
+
+suppressed_address = Table(
+    "suppressed_address",
+    metadata,
+    Column("channel", Text, primary_key=True),
+    Column("address", Text, primary_key=True, comment="in lower case"),
+    Column("reason", Text, nullable=False),
+    Column("since", Moment, nullable=False, server_default=text("now()")),
+    comment="addresses that do not exist: nothing is sent there until somebody takes them off",
 )
 
 delivery = Table(
@@ -177,7 +215,10 @@ delivery = Table(
     Column("recipient", Text, nullable=False),
     Column("endpoint_id", PublicId, ForeignKey("endpoint.id")),
     Column(
-        "state", Text, nullable=False, comment="ready, sent, dead, expired, withdrawn, shadow, not_allowed"
+        "state",
+        Text,
+        nullable=False,
+        comment="ready, sent, dead, expired, held, withdrawn, shadow, not_allowed",
     ),
     Column("reason", Text),
     Column("created_at", Moment, nullable=False, server_default=text("now()")),
@@ -185,6 +226,14 @@ delivery = Table(
     Column("expires_at", Moment, nullable=False, comment="database clock"),
     Column("sent_at", Moment),
     Column("receipt", Json, comment="what the channel answered, such as the id of a task it made"),
+    Column("resent_at", Moment, comment="somebody had it sent again: attempts before do not count"),
+    Column("operator_notice", Json, comment="what operators are told, in place of alerts"),
+    Index(
+        "ix_delivery_unsent",
+        "channel",
+        "state",
+        postgresql_where=text("state IN ('ready', 'dead', 'expired', 'held')"),
+    ),
 )
 
 delivery_item = Table(
@@ -211,7 +260,9 @@ attempt = Table(
     Column("started_at", Moment, nullable=False, server_default=text("now()")),
     Column("finished_at", Moment),
     Column(
-        "outcome", Text, comment="sent, rejected, unavailable, unknown; NULL: the process died in between"
+        "outcome",
+        Text,
+        comment="sent, rejected, refused, unavailable, unknown; NULL: on its way, or the process died",
     ),
     Column("detail", Text),
 )

@@ -100,6 +100,14 @@ INSERT INTO hold (customer_id, kind, valid_from) VALUES (1, 'complaint', '2011-0
 """
 
 
+FILLED_AT_0004 = """
+INSERT INTO outcome (signal_id, kind, customer_id, subject, as_of, horizon_days, is_notified, reason, probability, basis,
+    stake, value, observed_at)
+    VALUES (5, 'going_quiet', 1, 'orders', '2011-03-02', 90, false, 'held_out', 0.3, 'measured', 125, 25, '2011-06-01');
+INSERT INTO evaluation (kind, as_of, seen_until) VALUES ('going_quiet', '2011-03-02', '2011-03-02');
+"""
+
+
 @contextmanager
 def fresh_database(servers: Servers, name: str) -> Iterator[str]:
     """Create an empty database and drop it in the end."""
@@ -115,7 +123,12 @@ def fresh_database(servers: Servers, name: str) -> Iterator[str]:
 def upgraded(servers: Servers) -> Iterator[Database]:
     """A database that was filled at each landed revision, and upgraded."""
     with fresh_database(servers, NAME) as url:
-        for revision, fill in (("0001", FILLED), ("0002", FILLED_AT_0002), ("0003", FILLED_AT_0003)):
+        for revision, fill in (
+            ("0001", FILLED),
+            ("0002", FILLED_AT_0002),
+            ("0003", FILLED_AT_0003),
+            ("0004", FILLED_AT_0004),
+        ):
             migrations.upgrade(url, revision)
             with psycopg.connect(conninfo(url)) as connection:
                 connection.execute(fill)

@@ -1,0 +1,117 @@
+"""Deliveries that cannot be lost: the health of endpoints, addresses that do not exist, resending, operators' notices.
+
+Revision ID: 0005
+Revises: 0004
+"""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+UNSENT = sa.text("state IN ('ready', 'dead', 'expired', 'held')")
+
+
+def upgrade() -> None:
+    """Add tables, columns and an index. The release before this one still runs on them."""
+    op.create_table(
+        "endpoint_health",
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=False, comment="empty: whatever serves a channel to users"),
+        sa.Column(
+            "failing_since",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            comment="the first failure after the last success",
+        ),
+        sa.Column("failures", sa.Integer(), nullable=False, comment="attempts that failed since then"),
+        sa.Column("last_error", sa.Text(), nullable=False),
+        sa.Column(
+            "open_until",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="nothing is sent before; then one message asks. NULL: closed",
+        ),
+        sa.Column(
+            "noticed",
+            sa.Text(),
+            nullable=True,
+            comment="the last thing operators were told: refused, 1 h, 24 h, disabled",
+        ),
+        sa.PrimaryKeyConstraint("channel", "address", name=op.f("pk_endpoint_health")),
+        comment="endpoints that fail now: the breaker of each. One that answers has no row",
+    )
+    op.create_table(
+        "suppressed_address",
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=False, comment="in lower case"),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False, server_default=sa.text("now()")),
+        sa.PrimaryKeyConstraint("channel", "address", name=op.f("pk_suppressed_address")),
+        comment="addresses that do not exist: nothing is sent there until somebody takes them off",
+    )
+    _extend_endpoint()
+    _extend_delivery()
+
+
+def _extend_endpoint() -> None:
+    op.add_column(
+        "endpoint",
+        sa.Column(
+            "on_unknown",
+            sa.Text(),
+            nullable=False,
+            server_default=sa.text("'retry'"),
+            comment="what becomes of a delivery that may have arrived: retry, or hold until somebody decides",
+        ),
+    )
+    op.add_column(
+        "endpoint",
+        sa.Column(
+            "is_for_operators",
+            sa.Boolean(),
+            nullable=False,
+            server_default=sa.text("false"),
+            comment="hears what goes wrong with deliveries; no alerts go there",
+        ),
+    )
+    op.create_check_constraint("on_unknown", "endpoint", "on_unknown IN ('retry', 'hold')")
+
+
+def _extend_delivery() -> None:
+    op.add_column(
+        "delivery",
+        sa.Column(
+            "resent_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="somebody had it sent again: attempts before do not count",
+        ),
+    )
+    op.add_column(
+        "delivery",
+        sa.Column(
+            "operator_notice",
+            postgresql.JSONB(astext_type=sa.Text()),
+            nullable=True,
+            comment="what operators are told, in place of alerts",
+        ),
+    )
+    op.alter_column(
+        "delivery", "state", comment="ready, sent, dead, expired, held, withdrawn, shadow, not_allowed"
+    )
+    op.alter_column(
+        "attempt",
+        "outcome",
+        comment="sent, rejected, refused, unavailable, unknown; NULL: on its way, or the process died",
+    )
+    op.create_index("ix_delivery_unsent", "delivery", ["channel", "state"], postgresql_where=UNSENT)
+
+
+def downgrade() -> None:
+    """Not offered: restore the backup taken before the upgrade."""
+    raise NotImplementedError
