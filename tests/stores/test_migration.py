@@ -247,8 +247,13 @@ def test_the_migrations_make_the_tables_of_the_code(upgraded: Database, created:
         ),
         pytest.param(
             "SELECT (SELECT count(*) FROM outcome), (SELECT count(*) FROM evaluation), old FROM first_evaluation",
-            [(0, 0, 3)],
-            id="outcomes come with the next night",
+            [(1, 1, 3)],
+            id="outcomes, evaluations and first evaluations stand",
+        ),
+        pytest.param(
+            "SELECT on_unknown, is_for_operators FROM endpoint",
+            [("retry", False)],
+            id="endpoints hear of alerts and are tried again",
         ),
         pytest.param("SELECT name, source FROM api_token", [("till", "standard")], id="tokens stand"),
         pytest.param("SELECT name, value FROM control", [("sending_paused", True)], id="a pause still holds"),
