@@ -188,12 +188,14 @@ endpoint_health = Table(
     "endpoint_health",
     metadata,
     Column("channel", Text, primary_key=True),
-    Column("address", Text, primary_key=True, comment="empty: whatever serves a channel to users"),
+    Column("endpoint", Text, primary_key=True, comment="its id; empty: whatever serves a channel to users"),
     Column("failing_since", Moment, nullable=False, comment="the first failure after the last success"),
     Column("failures", Integer, nullable=False, comment="attempts that failed since then"),
     Column("last_error", Text, nullable=False),
     Column("open_until", Moment, comment="nothing is sent before; then one message asks. NULL: closed"),
-    Column("noticed", Text, comment="the last thing operators were told: refused, 1 h, 24 h, disabled"),
+    Column(
+        "noticed", Text, comment="for how long it had failed when operators were told last: 1 h, 24 h, 5 days"
+    ),
     comment="endpoints that fail now: the breaker of each. One that answers has no row",
 )
 
@@ -223,6 +225,13 @@ delivery = Table(
     Column("reason", Text),
     Column("created_at", Moment, nullable=False, server_default=text("now()")),
     Column("send_after", Moment, comment="business time; NULL: at once"),
+    Column(
+        "due_at",
+        Moment,
+        nullable=False,
+        server_default=text("now()"),
+        comment="database clock: when it is to be sent",
+    ),
     Column("expires_at", Moment, nullable=False, comment="database clock"),
     Column("sent_at", Moment),
     Column("receipt", Json, comment="what the channel answered, such as the id of a task it made"),

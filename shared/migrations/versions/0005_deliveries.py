@@ -21,7 +21,12 @@ def upgrade() -> None:
     op.create_table(
         "endpoint_health",
         sa.Column("channel", sa.Text(), nullable=False),
-        sa.Column("address", sa.Text(), nullable=False, comment="empty: whatever serves a channel to users"),
+        sa.Column(
+            "endpoint",
+            sa.Text(),
+            nullable=False,
+            comment="its id; empty: whatever serves a channel to users",
+        ),
         sa.Column(
             "failing_since",
             sa.DateTime(timezone=True),
@@ -40,9 +45,9 @@ def upgrade() -> None:
             "noticed",
             sa.Text(),
             nullable=True,
-            comment="the last thing operators were told: refused, 1 h, 24 h, disabled",
+            comment="for how long it had failed when operators were told last: 1 h, 24 h, 5 days",
         ),
-        sa.PrimaryKeyConstraint("channel", "address", name=op.f("pk_endpoint_health")),
+        sa.PrimaryKeyConstraint("channel", "endpoint", name=op.f("pk_endpoint_health")),
         comment="endpoints that fail now: the breaker of each. One that answers has no row",
     )
     op.create_table(
@@ -83,6 +88,16 @@ def _extend_endpoint() -> None:
 
 
 def _extend_delivery() -> None:
+    op.add_column(
+        "delivery",
+        sa.Column(
+            "due_at",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            server_default=sa.text("now()"),
+            comment="database clock: when it is to be sent",
+        ),
+    )
     op.add_column(
         "delivery",
         sa.Column(
