@@ -90,6 +90,10 @@ class Settings(BaseSettings):
         default=(),
         description="who may be mailed: addresses, @domains, or * for everyone; others are recorded",
     )
+    operators: Words = Field(
+        default=(),
+        description="mail addresses told of deliveries that fail, where another channel than mail fails",
+    )
     smtp_url: SecretStr | None = Field(
         default=None, description="smtp://user:password@host:587?starttls=required, or smtps://"
     )
@@ -147,7 +151,7 @@ class Settings(BaseSettings):
     )
     json_logs: bool | None = Field(default=None, description="JSON log lines; default: unless on a terminal")
 
-    @field_validator("recipients", "loopback_origins", mode="before")
+    @field_validator("recipients", "operators", "loopback_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return rules.words(value)
@@ -174,6 +178,13 @@ class Settings(BaseSettings):
         if value is None or not value.get_secret_value().strip():
             return None
         _CHECKS[info.field_name or ""](value.get_secret_value())
+        return value
+
+    @field_validator("operators")
+    @classmethod
+    def _check_operators(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            rules.check_address(each)
         return value
 
     @field_validator("recipients")

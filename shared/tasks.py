@@ -7,7 +7,7 @@ and again is dead-lettered. RQ only wakes workers up (see shared.notify and docs
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
@@ -51,6 +51,9 @@ class Handler:
     retry: Schedule = PROMPTLY
     hung_after: timedelta | None = timedelta(minutes=30)
     """A batch that runs longer counts as hung, and its lease is not renewed. None: renewed while the process lives."""
+
+    also_leased: Callable[[], Iterable[UUID]] = tuple
+    """Tokens of batches that are over but for some tasks, which are still done beside the next: renewed as well."""
 
     is_slow: bool = False
     """Done beside the others, in a thread of its own: nobody waits for it."""

@@ -14,7 +14,7 @@ from babel.numbers import format_currency
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from services.alerts.channel import AlertView, Point
+from services.alerts.channel import AlertView, OperatorNotice, Point
 from services.alerts.policy import Reason
 
 LONGEST_SUBJECT = 50
@@ -106,6 +106,17 @@ def write(shown: Sequence[tuple[AlertView, str]]) -> RenderedMessage:
         plain=_templates().get_template(f"{template}.txt").render(values),
         html=_templates().get_template(f"{template}.html").render(values),
         thread=thread,
+    )
+
+
+def write_notice(notice: OperatorNotice) -> RenderedMessage:
+    """Return the mail that tells an operator what goes wrong with deliveries."""
+    values = {"notice": notice}
+    return RenderedMessage(
+        subject=notice.subject,
+        plain=notice.text,
+        html=_templates().get_template("notice.html").render(values),
+        thread="operators",
     )
 
 
@@ -221,6 +232,11 @@ def alert_of(secret_key: str, token: str) -> UUID | None:
         return UUID(_serializer(secret_key).loads(token, max_age=int(LINK_LIFETIME.total_seconds())))
     except (BadSignature, ValueError, TypeError, AttributeError):
         return None
+
+
+def page_of(public_url: str, alert_id: UUID) -> str:
+    """Return the address of an alert's page in the inbox, for those who may open it."""
+    return f"{public_url.rstrip('/')}/inbox/{alert_id}"
 
 
 def link_of(public_url: str, secret_key: str, alert_id: UUID) -> str:

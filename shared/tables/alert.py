@@ -243,6 +243,7 @@ delivery = Table(
         "state",
         postgresql_where=text("state IN ('ready', 'dead', 'expired', 'held')"),
     ),
+    Index("ix_delivery_notice", "created_at", postgresql_where=text("operator_notice IS NOT NULL")),
 )
 
 delivery_item = Table(

@@ -125,6 +125,12 @@ def _extend_delivery() -> None:
         comment="sent, rejected, refused, unavailable, unknown; NULL: on its way, or the process died",
     )
     op.create_index("ix_delivery_unsent", "delivery", ["channel", "state"], postgresql_where=UNSENT)
+    op.create_index(
+        "ix_delivery_notice",
+        "delivery",
+        ["created_at"],
+        postgresql_where=sa.text("operator_notice IS NOT NULL"),
+    )
 
 
 def downgrade() -> None:
