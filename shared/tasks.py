@@ -76,6 +76,18 @@ def put(
     )
 
 
+def put_again(connection: Connection, queue: str, kind: str, keys: Sequence[str]) -> None:
+    """Make tasks due now as if they had never been tried, done, dead or deleted ones too; not those a worker holds."""
+    connection.execute(
+        text(
+            "INSERT INTO task (queue, kind, key) SELECT :queue, :kind, key FROM unnest(CAST(:keys AS text[])) key"
+            " ON CONFLICT (kind, key) DO UPDATE SET state = 'ready', run_at = now(), attempts = 0, error = NULL,"
+            " finished_at = NULL WHERE task.state <> 'leased'"
+        ),
+        {"queue": queue, "kind": kind, "keys": sorted(keys)},
+    )
+
+
 _CLAIM_DUE = text(
     "WITH due AS (SELECT id FROM task WHERE state = 'ready' AND kind = :kind AND run_at <= now()"
     " ORDER BY run_at, id LIMIT :batch FOR UPDATE SKIP LOCKED)"

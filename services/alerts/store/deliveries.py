@@ -273,17 +273,6 @@ def switch_off(connection: Connection, endpoint_id: UUID, reason: str) -> None:
     )
 
 
-def suppress(connection: Connection, held: Held, reason: str) -> None:
-    """Send nothing more to an address that does not exist."""
-    connection.execute(
-        text(
-            "INSERT INTO suppressed_address (channel, address, reason) VALUES (:channel, lower(:address), :reason)"
-            " ON CONFLICT (channel, address) DO UPDATE SET reason = excluded.reason, since = now()"
-        ),
-        {"channel": held.channel, "address": held.recipient, "reason": reason},
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One try to deliver. No outcome: the process died in between, it may have arrived."""
@@ -292,6 +281,15 @@ class Attempt:
     started_at: datetime
     outcome: str | None
     detail: str | None
+
+
+def attempts_of(connection: Connection, delivery_id: UUID) -> list[Attempt]:
+    """Return every attempt of a delivery, the first first."""
+    rows = connection.execute(
+        text("SELECT n, started_at, outcome, detail FROM attempt WHERE delivery_id = :id ORDER BY n"),
+        {"id": delivery_id},
+    )
+    return [Attempt(**row) for row in rows.mappings()]
 
 
 @dataclass(frozen=True, slots=True)
