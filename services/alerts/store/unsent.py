@@ -1,15 +1,21 @@
 """Deliveries for an operator: looking them up, having them sent again, and discarding what nobody needs any more."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from services.alerts.store.deliveries import is_paused
 from shared import tasks
+from shared.metrics import DeliveryBacklog
 
 UNSENT = ("dead", "expired", "held", "not_allowed")
 """States in which a delivery ended unsent, and may be sent after all."""
+
+COUNTED_UNSENT = ("dead", "expired", "held")
+"""Those that were to be sent, and somebody has to look at: resent or discarded, they no longer count."""
 
 RESENDABLE = (*UNSENT, "ready", "sent")
 """What may be sent again. What was withdrawn may not: it is no longer true."""
@@ -114,6 +120,30 @@ def resend_to_endpoint(connection: Connection, endpoint_id: UUID) -> int:
         {"endpoint": endpoint_id},
     ).all()
     return resend(connection, Which(ids=tuple(ids)))
+
+
+_BACKLOG = text(
+    "SELECT channel, state, count(*) FILTER (WHERE state <> 'ready' OR due_at <= now()) AS number,"
+    " coalesce(extract(epoch FROM now() - min(due_at) FILTER (WHERE due_at <= now())), 0)::float8 AS oldest_seconds"
+    " FROM delivery WHERE state IN ('ready', 'dead', 'expired', 'held') GROUP BY channel, state"
+)
+
+_FAILING = text("SELECT channel, count(*) AS number FROM endpoint_health GROUP BY channel")
+
+
+def delivery_backlog(connection: Connection, channels: Iterable[str]) -> DeliveryBacklog:
+    """Read what waits and what ended unsent; the partial index of what is unsent serves it."""
+    rows = connection.execute(_BACKLOG).all()
+    failing = connection.execute(_FAILING).all()
+    none = dict.fromkeys(channels, 0)
+    return DeliveryBacklog(
+        waiting=none | {row.channel: row.number for row in rows if row.state == "ready"},
+        oldest_seconds=none | {row.channel: row.oldest_seconds for row in rows if row.state == "ready"},
+        unsent={(channel, state): 0 for channel in none for state in COUNTED_UNSENT}
+        | {(row.channel, row.state): row.number for row in rows if row.state != "ready"},
+        failing=none | {row.channel: row.number for row in failing},
+        is_paused=is_paused(connection),
+    )
 
 
 def note(connection: Connection, action: str, number: int) -> None:
