@@ -112,7 +112,7 @@ def resend(context: "Context", which: Which, ids: tuple[UUID, ...]) -> None:
 @click.pass_obj
 def discard(context: "Context", which: Which, ids: tuple[UUID, ...]) -> None:
     """Give deliveries up for good that ended unsent, so that they are no longer counted. Their alerts stay."""
-    meant = _in_states(_named(which, ids), UNSENT)
+    meant = _in_states(_named(which, ids), (*UNSENT, "ready") if ids else UNSENT)
     with context.database.transaction() as connection:
         number = unsent.discard(connection, meant)
         unsent.note(connection, "discard deliveries", number)

@@ -21,6 +21,9 @@ RESENDABLE = (*UNSENT, "ready", "sent")
 """What may be sent again. What was withdrawn may not: it is no longer true."""
 
 
+DISCARDABLE = (*UNSENT, "ready")
+
+
 @dataclass(frozen=True, slots=True)
 class Which:
     """Which deliveries are meant; what is None says nothing. `cause` is part of the reason or of the last error."""
@@ -97,16 +100,14 @@ def find(connection: Connection, which: Which, most: int) -> list[ListedDelivery
 
 def resend(connection: Connection, which: Which) -> int:
     """Send these once more, under the ids they have, for four days at least. Returns how many."""
-    asked = which.states or RESENDABLE
-    states = tuple(each for each in asked if each in RESENDABLE)
-    ids = connection.scalars(_RESEND, _values(replace(which, states=states))).all()
+    ids = connection.scalars(_RESEND, _values(_within(which, RESENDABLE))).all()
     tasks.put_again(connection, "alerts", "deliver", [str(each) for each in ids])
     return len(ids)
 
 
 def discard(connection: Connection, which: Which) -> int:
     """Give these up for good: they are no longer counted as unsent. Returns how many."""
-    return len(connection.scalars(_DISCARD, _values(which)).all())
+    return len(connection.scalars(_DISCARD, _values(_within(which, DISCARDABLE))).all())
 
 
 def resend_to_endpoint(connection: Connection, endpoint_id: UUID) -> int:
@@ -152,6 +153,11 @@ def note(connection: Connection, action: str, number: int) -> None:
         text("INSERT INTO audit (actor, action, object) VALUES ('command', :action, :object)"),
         {"action": action, "object": f"{number} deliveries"},
     )
+
+
+def _within(which: Which, states: tuple[str, ...]) -> Which:
+    """Leave out states in which a delivery is not touched."""
+    return replace(which, states=tuple(each for each in which.states or states if each in states))
 
 
 def _values(which: Which) -> dict[str, object]:
