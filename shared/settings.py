@@ -123,7 +123,13 @@ class Settings(BaseSettings):
         default=5, ge=0, description="messages a rep may get a day; urgent ones not counted"
     )
     holdout_percent: int = Field(
-        default=10, ge=0, le=50, description="share of episodes left alone on purpose"
+        default=10,
+        ge=0,
+        le=50,
+        description="share of customers left alone on purpose, each for a quarter of a year",
+    )
+    holdout_exempt: Words = Field(
+        default=("key",), description="segments of customers of which nobody is left alone on purpose"
     )
     assumed_margin: Decimal = Field(
         default=Decimal("0.30"),
@@ -151,7 +157,7 @@ class Settings(BaseSettings):
     )
     json_logs: bool | None = Field(default=None, description="JSON log lines; default: unless on a terminal")
 
-    @field_validator("recipients", "operators", "loopback_origins", mode="before")
+    @field_validator("recipients", "operators", "loopback_origins", "holdout_exempt", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return rules.words(value)

@@ -28,7 +28,6 @@ from services.alerts.store import deliveries, health, views
 from services.alerts.store.deliveries import Ending, Held
 from services.alerts.store.health import Endpoint, Failing
 from services.alerts.store.notices import save_notice
-from services.alerts.store.suppressions import suppress
 from shared import tasks
 from shared.db import Database
 from shared.tasks import LeaseLost, Tally, Task
@@ -281,7 +280,7 @@ class DeliveryBatch:
         if isinstance(failure, Rejected) and failure.disables and delivery.endpoint_id is not None:
             deliveries.switch_off(connection, delivery.endpoint_id, reason)
         if isinstance(failure, Rejected) and failure.suppresses:
-            suppress(connection, delivery.channel, delivery.recipient, reason)
+            health.suppress(connection, delivery.channel, delivery.recipient, reason)
         return Ending(delivery, failure.outcome, reason, "dead", step.reason)
 
     def _tell_unsent(self, connection: Connection, ended: Iterable[tuple[Held, str, str | None]]) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import click
 
-from services.alerts.store import deliveries, suppressions, unsent
+from services.alerts.store import deliveries, health, unsent
 from services.alerts.store.unsent import RESENDABLE, UNSENT, Which
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def suppression_commands() -> None:
 def list_suppressions(context: "Context") -> None:
     """List them, with what the mail server said."""
     with context.database.transaction() as connection:
-        for each in suppressions.all_suppressions(connection):
+        for each in health.all_suppressions(connection):
             click.echo(
                 f"{each.channel}  {each.address}  since {each.since:%Y-%m-%d %H:%M} UTC: {each.reason}"
             )
@@ -151,7 +151,7 @@ def list_suppressions(context: "Context") -> None:
 def remove_suppression(context: "Context", address: str) -> None:
     """Send to ADDRESS again: it exists after all."""
     with context.database.transaction() as connection:
-        if not suppressions.remove(connection, address):
+        if not health.unsuppress(connection, address):
             raise click.ClickException(f"{address} is not suppressed\nhint: `tipoff suppressions list`")
     click.echo(
         f"{address} is sent to again; what ended meanwhile: tipoff deliveries resend --cause 'no such address'"

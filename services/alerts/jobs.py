@@ -93,6 +93,7 @@ def policy_of(settings: Settings) -> Policy:
         call_cost=settings.call_cost,
         correction_cost=settings.correction_cost,
         holdout_percent=settings.holdout_percent,
+        holdout_exempt=settings.holdout_exempt,
         is_shadow=settings.sending == "shadow",
     )
 

@@ -1,11 +1,11 @@
-"""The health of endpoints: the breaker of each that fails, and for how long it has failed.
+"""The health of endpoints and addresses: the breaker of each endpoint that fails, and addresses that do not exist.
 
 A breaker opens when an endpoint is down, or after ten failures in succession. While it is open nothing is sent there;
 then one message asks (half-open), once a minute for a day and every ten minutes after that. The first success closes it
 and lets everything go that waited. All workers share it, and a restart forgets nothing.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -94,6 +94,44 @@ def note_successes(connection: Connection, endpoints: Collection[Endpoint]) -> N
     """Forget the failures of endpoints that answer again, and let go what waited for a breaker to close."""
     if endpoints:
         connection.execute(_SUCCEED, _columns(endpoints))
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """One address, and what the mail server said of it."""
+
+    channel: str
+    address: str
+    reason: str
+    since: datetime
+
+
+def suppress(connection: Connection, channel: str, address: str, reason: str) -> None:
+    """Send nothing more to an address that does not exist."""
+    connection.execute(
+        text(
+            "INSERT INTO suppressed_address (channel, address, reason) VALUES (:channel, lower(:address), :reason)"
+            " ON CONFLICT (channel, address) DO UPDATE SET reason = excluded.reason, since = now()"
+        ),
+        {"channel": channel, "address": address, "reason": reason},
+    )
+
+
+def all_suppressions(connection: Connection) -> Sequence[Suppression]:
+    """Return the list, by address."""
+    rows = connection.execute(
+        text("SELECT channel, address, reason, since FROM suppressed_address ORDER BY address, channel")
+    )
+    return [Suppression(**row) for row in rows.mappings()]
+
+
+def unsuppress(connection: Connection, address: str) -> bool:
+    """Take an address off the list. False when it is not on it."""
+    removed = connection.execute(
+        text("DELETE FROM suppressed_address WHERE address = lower(:address) RETURNING address"),
+        {"address": address},
+    )
+    return bool(removed.all())
 
 
 def _columns(endpoints: Iterable[Endpoint]) -> dict[str, list[object]]:

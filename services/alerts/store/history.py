@@ -115,6 +115,7 @@ def lock(connection: Connection, recipients: Recipients) -> None:
 _WAITING = text(
     "SELECT signal.id AS signal_id, signal.kind, signal.customer_id, signal.occasion,"
     " CASE WHEN signal.customer_id IS NULL THEN signal.rep_id END AS rep_id, signal.subject, signal.order_id,"
+    " customer.segment,"
     " signal.value, signal.stake, signal.quiet_days, signal.as_of, signal.expires_at, signal.severity, signal.action,"
     " signal.is_selling,"
     " signal.is_proven, signal.is_inbox_only, signal.product_id, signal.withdrawn_at IS NOT NULL AS is_withdrawn,"

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import insert
 
 from services.alerts.channel import Sending
-from services.alerts.decide import Plan
+from services.alerts.decide import Plan, bucket
 from services.alerts.policy import EpisodeKey, Policy, Reason, Verdict, real_delay
 from services.alerts.store.deliveries import Notice, save_deliveries
 from shared import tasks
@@ -155,7 +155,8 @@ _UPDATE_EPISODES = text(
     f"WITH given AS (SELECT * FROM {_given(_EPISODE)}),"  # noqa: S608
     " held AS (SELECT id FROM episode WHERE id IN (SELECT id FROM given) ORDER BY id FOR NO KEY UPDATE)"
     " UPDATE episode SET last_seen_at = given.last_seen_at, quiet_after = given.quiet_after, value = given.value,"
-    " notified_at = given.notified_at FROM held JOIN given USING (id) WHERE episode.id = held.id"
+    " notified_at = given.notified_at, is_holdout = given.is_holdout"
+    " FROM held JOIN given USING (id) WHERE episode.id = held.id"
 )
 
 _CLOSE_EPISODES = text(
@@ -266,7 +267,6 @@ def _save_decisions(
     policy: Policy,
 ) -> None:
     """Store a decision for every signal: none is without a row that says why."""
-    buckets = {each.key: each.holdout_bucket for each in plan.episodes}
     rows = [
         _DecisionRow(
             signal_id=each.candidate.signal_id,
@@ -278,7 +278,7 @@ def _save_decisions(
             verdict=each.verdict.value,
             reason=each.reason.value,
             inhibited_by=each.inhibited_by,
-            holdout_bucket=buckets.get(each.candidate.key),
+            holdout_bucket=bucket(each.candidate),
         )
         for each in plan.decisions
     ]
