@@ -119,6 +119,11 @@ class Settings(BaseSettings):
         ge=timedelta(0),
         description="how long signals gather before they are ranked and sent",
     )
+    group_interval: timedelta = Field(
+        default=timedelta(minutes=30),
+        ge=timedelta(0),
+        description="how long more of one cause waits, as one product mispriced on many orders; 0: each is told",
+    )
     budget_per_rep: int = Field(
         default=5, ge=0, description="messages a rep may get a day; urgent ones not counted"
     )

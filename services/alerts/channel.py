@@ -214,6 +214,11 @@ class AlertView:
         return self.severity == Severity.URGENT
 
     @property
+    def is_fix(self) -> bool:
+        """Whether it is a mistake on an order, to be put right before anything is sold."""
+        return self.order_ref is not None and not self.best.is_selling
+
+    @property
     def best(self) -> Point:
         """The point the alert is named after."""
         return self.points[0]
@@ -291,7 +296,8 @@ class Channel:
 class Sending:
     """How this installation sends: to nobody yet (shadow), or to those on the list of recipients; by which channels.
 
-    `operators`: the mail addresses of who hears what goes wrong with deliveries.
+    `operators`: the mail addresses of who hears what goes wrong with deliveries. `group_interval`: a recipient is told
+    again of one cause after so long at the earliest; none at all where it is 0.
     """
 
     is_shadow: bool
@@ -299,6 +305,7 @@ class Sending:
     config: ChannelConfig
     channels: Mapping[str, Channel]
     operators: tuple[str, ...] = ()
+    group_interval: timedelta = timedelta(0)
     clock_pace: float = 1.0
     """Whether a setting fixes the business clock, to replay history: then nothing waits for a business time."""
 

@@ -94,7 +94,7 @@ class DeliveryBatch:
         deferred: defaultdict[NotSent, list[Task]] = defaultdict(list)
         rooms = self._rooms(connection, held.values())
         for delivery in held.values():
-            if end := self._end_of(delivery, has_alerts=any(each in shown for each in delivery.alert_ids)):
+            if end := self._end_of(delivery, has_alerts=bool(self._still_open(delivery, shown))):
                 ended[delivery.id] = end
             elif rooms[delivery.endpoint] > 0:
                 rooms[delivery.endpoint] -= 1
@@ -145,7 +145,7 @@ class DeliveryBatch:
         return None if state == "ready" else (state, reason)
 
     def _message(self, delivery: Held, shown: dict[int, AlertView]) -> OutboundMessage:
-        views_of_it = [shown[each] for each in delivery.alert_ids if each in shown]
+        views_of_it = self._still_open(delivery, shown)
         is_for_user = self._shared.sending.channels[delivery.channel].is_for_users
         return OutboundMessage(
             delivery_id=delivery.id,
@@ -155,6 +155,12 @@ class DeliveryBatch:
             secret_number=delivery.secret_number,
             notice=delivery.notice,
         )
+
+    @staticmethod
+    def _still_open(delivery: Held, shown: dict[int, AlertView]) -> list[AlertView]:
+        """What a delivery is about and nobody has dealt with meanwhile, the best first."""
+        still = [shown[each] for each in delivery.alert_ids if each in shown and shown[each].state == "open"]
+        return sorted(still, key=lambda each: (not each.is_urgent, -each.value))
 
     def _link(self, view: AlertView, *, is_for_user: bool) -> str:
         """The page of an alert: to its recipient one that opens without sign-in, to endpoints the inbox's."""

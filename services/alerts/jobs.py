@@ -106,6 +106,7 @@ def sending_of(settings: Settings) -> Sending:
         config=config_of(settings),
         channels=installed_channels(),
         operators=settings.operators,
+        group_interval=settings.group_interval,
         clock_pace=settings.clock_pace,
     )
 

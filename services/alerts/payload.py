@@ -4,6 +4,9 @@ from typing import Any
 
 from services.alerts.channel import AlertView, OutboundMessage, Point
 
+MOST = 100
+"""A list holds so many alerts, and counts the rest: some receivers take no larger bodies."""
+
 
 def payload(message: OutboundMessage) -> dict[str, Any]:
     """Return the event about one alert, or about several, each with the link that opens it; or an operator's notice."""
@@ -14,7 +17,10 @@ def payload(message: OutboundMessage) -> dict[str, Any]:
     shown = message.alerts
     timestamp = shown[0][0].created_at.isoformat()
     if len(shown) > 1:
-        data = {"alerts": [_raised(view, link) for view, link in shown]} | delivery
+        data = {
+            "alerts": [_raised(view, link) for view, link in shown[:MOST]],
+            "more": len(shown[MOST:]),
+        } | delivery
         return {"type": "alerts.raised", "timestamp": timestamp, "data": data}
     return {"type": "alert.raised", "timestamp": timestamp, "data": _raised(*shown[0]) | delivery}
 

@@ -236,12 +236,22 @@ delivery = Table(
     Column("sent_at", Moment),
     Column("receipt", Json, comment="what the channel answered, such as the id of a task it made"),
     Column("resent_at", Moment, comment="somebody had it sent again: attempts before do not count"),
+    Column(
+        "group_key", Text, comment="deliveries to one address that gather alerts: a morning, a cause, a storm"
+    ),
     Column("operator_notice", Json, comment="what operators are told, in place of alerts"),
     Index(
         "ix_delivery_unsent",
         "channel",
         "state",
         postgresql_where=text("state IN ('ready', 'dead', 'expired', 'held')"),
+    ),
+    Index(
+        "ix_delivery_group",
+        "channel",
+        "recipient",
+        "due_at",
+        postgresql_where=text("group_key IS NOT NULL"),
     ),
     Index("ix_delivery_notice", "created_at", postgresql_where=text("operator_notice IS NOT NULL")),
 )

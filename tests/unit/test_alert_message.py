@@ -284,7 +284,7 @@ def test_several_alerts_are_one_mail_and_one_event_each_with_its_link() -> None:
     mail = message.write(both)
     event = payload(outbound(*both))
 
-    assert mail.subject.endswith("(and 1 more alert)")
+    assert mail.subject == "2 to call: Acme Tools first"
     for name, link in (("Acme Tools", LINK), ("Bolts Ltd", f"{LINK}2")):
         assert name in mail.plain
         assert link in mail.plain

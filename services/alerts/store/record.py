@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from services.alerts.channel import Sending
 from services.alerts.decide import Plan, bucket
 from services.alerts.policy import EpisodeKey, Policy, Reason, Verdict, real_delay
-from services.alerts.store.deliveries import Notice, save_deliveries
+from services.alerts.store.outbox import Notice, save_deliveries
 from shared import tasks
 from shared.clock import real_now
 from shared.tables.alert import policy_version
@@ -94,6 +94,7 @@ def record(connection: Connection, plan: Plan, policy: Policy, sending: Sending,
             send_after=each.send_after,
             wait=real_delay(each.send_after, now, sending.clock_pace),
             lasts=(each.expires_at - now) / (sending.clock_pace or 1.0),
+            cause=each.group_key if sending.group_interval and not each.is_selling else None,
         )
         for each in plan.alerts
         if each.notified_at is not None

@@ -110,6 +110,15 @@ def _extend_delivery() -> None:
     op.add_column(
         "delivery",
         sa.Column(
+            "group_key",
+            sa.Text(),
+            nullable=True,
+            comment="deliveries to one address that gather alerts: a morning, a cause, a storm",
+        ),
+    )
+    op.add_column(
+        "delivery",
+        sa.Column(
             "operator_notice",
             postgresql.JSONB(astext_type=sa.Text()),
             nullable=True,
@@ -125,6 +134,12 @@ def _extend_delivery() -> None:
         comment="sent, rejected, refused, unavailable, unknown; NULL: on its way, or the process died",
     )
     op.create_index("ix_delivery_unsent", "delivery", ["channel", "state"], postgresql_where=UNSENT)
+    op.create_index(
+        "ix_delivery_group",
+        "delivery",
+        ["channel", "recipient", "due_at"],
+        postgresql_where=sa.text("group_key IS NOT NULL"),
+    )
     op.create_index(
         "ix_delivery_notice",
         "delivery",
