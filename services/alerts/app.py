@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from apiflask import APIFlask
 
-from services.alerts.jobs import installed_channels
+from services.alerts.jobs import installed_channels, sending_of
 from services.alerts.store.unsent import delivery_backlog
 from services.alerts.web.api import add_api
 from services.alerts.web.guard import Access
@@ -46,6 +46,6 @@ def create_app(
         public_url=settings.public_url,
         is_open_to_anyone=settings.pages_without_sign_in == "for_anyone_who_reaches_this_address",
     )
-    add_pages(app, Pages(settings, database, clock, access))
+    add_pages(app, Pages(settings, database, clock, access, sending_of(settings)))
     add_api(app, database, settings.base_currency)
     return app

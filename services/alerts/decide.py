@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
 
+from services.alerts.dismissals import Dismissal
 from services.alerts.policy import WHY_HELD, Candidate, EpisodeKey, Policy, Reason, Verdict
 from shared.domain.signal import Severity
 
@@ -41,7 +42,7 @@ class Episode:
     id: int | None = None
     is_open: bool = True
     closed_at: datetime | None = None
-    is_dismissed: bool = False
+    was_dismissed: bool = False
     snoozed_until: datetime | None = None
     stake: Decimal | None = None
 
@@ -65,6 +66,7 @@ class History:
     messages_today: Mapping[int, int] = field(default_factory=dict)
     customers_sold_to_today: frozenset[int] = frozenset()
     notified_lately: Mapping[tuple[int | None, str], Decimal] = field(default_factory=dict)
+    dismissals: tuple[Dismissal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,7 @@ def _inhibited(
     found = {
         (each.customer_id, each.kind)
         for each in candidates
-        if each.is_proven and _falls_away(each, now) is None and not _is_dismissed(each, history)
+        if each.is_proven and _falls_away(each, now) is None and not _is_dismissed(each, history, now)
     }
     graver = found | history.open_kinds
     hidden: dict[int, Decision] = {}
@@ -177,9 +179,8 @@ def _inhibited(
     return hidden
 
 
-def _is_dismissed(candidate: Candidate, history: History) -> bool:
-    past = history.episodes.get(candidate.key)
-    return past is not None and past.is_open and past.is_dismissed
+def _is_dismissed(candidate: Candidate, history: History, now: datetime) -> bool:
+    return any(each.covers(candidate, now) for each in history.dismissals)
 
 
 def _episodes(candidates: Iterable[Candidate], history: History, now: datetime) -> dict[EpisodeKey, Episode]:
@@ -221,7 +222,9 @@ def episode_of(candidate: Candidate, past: Episode | None, now: datetime) -> Epi
 
 
 def _is_flapping(candidate: Candidate, past: Episode, now: datetime) -> bool:
-    return candidate.order_id is None and past.closed_at is not None and now - past.closed_at < FLAPPING
+    if past.closed_at is None or past.was_dismissed:
+        return False
+    return candidate.order_id is None and now - past.closed_at < FLAPPING
 
 
 def may_notify(episode: Episode, candidate: Candidate, growth: Decimal) -> Reason | None:
@@ -275,7 +278,7 @@ def _decide_alone(
     is_news = candidate.is_urgent and episode.notified_at is None
     if candidate.occasion in history.occasions_notified and not is_news:
         return Decision(candidate, Verdict.INBOX_ONLY, Reason.AMENDED)
-    if episode.is_dismissed:
+    if _is_dismissed(candidate, history, now):
         return Decision(candidate, Verdict.SUPPRESSED, Reason.DISMISSED_BY_REP)
     if episode.snoozed_until is not None and now < episode.snoozed_until:
         return Decision(candidate, Verdict.SUPPRESSED, Reason.SNOOZED_BY_REP)

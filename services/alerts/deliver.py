@@ -158,8 +158,16 @@ class DeliveryBatch:
 
     @staticmethod
     def _still_open(delivery: Held, shown: dict[int, AlertView]) -> list[AlertView]:
-        """What a delivery is about and nobody has dealt with meanwhile, the best first."""
-        still = [shown[each] for each in delivery.alert_ids if each in shown and shown[each].state == "open"]
+        """What a delivery is about and nobody has dealt with meanwhile, the best first.
+
+        What was put off is in the list of the morning it was put off to.
+        """
+        still = [
+            shown[each]
+            for each in delivery.alert_ids
+            if each in shown
+            and (shown[each].state == "open" or shown[each].snoozed_until == delivery.send_after is not None)
+        ]
         return sorted(still, key=lambda each: (not each.is_urgent, -each.value))
 
     def _link(self, view: AlertView, *, is_for_user: bool) -> str:

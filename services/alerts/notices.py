@@ -63,6 +63,17 @@ def failing(channel: str, how_long: str, error: str, waiting: int) -> Notice:
     )
 
 
+def customer_gone(who: str, customer: str, words: str) -> Notice:
+    """A rep says that a customer has closed or left: whoever keeps the data is asked."""
+    return Notice(
+        cause=f"{customer} has left",
+        apart=timedelta(days=30),
+        subject=f"Tipoff: {who} says that {customer} has closed or left",
+        text=f"{words}\n\nPlease set its status where customers are kept: nothing is told about it until then, for 90\n"
+        "days at most, or until it orders.",
+    )
+
+
 def disabled(channel: str, error: str, waiting: int) -> Notice:
     """An endpoint was switched off."""
     return Notice(

@@ -287,6 +287,27 @@ attempt = Table(
     Column("detail", Text),
 )
 
+dismissal = Table(
+    "dismissal",
+    metadata,
+    Column("id", Id, Identity(always=True), primary_key=True),
+    Column("alert_id", Id, ForeignKey("alert.id"), nullable=False),
+    Column("episode_id", Id, ForeignKey("episode.id"), nullable=False),
+    Column("customer_id", Id),
+    Column("rep_id", Id, comment="where it is about no customer"),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("reason", Text, nullable=False, comment="knew, not_worth_it, price_agreed ..."),
+    Column("stake", Amount, nullable=False, comment="what the dismissed alert was about, base currency"),
+    Column("since", Moment, nullable=False, comment="business time"),
+    Column("until", Moment, nullable=False, comment="business time; its effect ends then"),
+    Column("ended_at", Moment, comment="business time; it was undone"),
+    Index("ix_dismissal_alert_id", "alert_id"),
+    Index("ix_dismissal_customer_id", "customer_id", postgresql_where=text("ended_at IS NULL")),
+    Index("ix_dismissal_rep_id", "rep_id", postgresql_where=text("ended_at IS NULL")),
+    comment="alerts a rep waved away, with what is not told because of it",
+)
+
 feedback = Table(
     "feedback",
     metadata,

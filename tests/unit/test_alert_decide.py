@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.alerts.decide import Episode, History, Plan, decide
+from services.alerts.dismissals import Dismissal
 from services.alerts.policy import Candidate, Policy, Reason, Verdict, standard_policy
 from shared.domain.signal import Action, Severity
 
@@ -65,6 +66,11 @@ def an_episode(**given: Any) -> Episode:
         "notified_at": NOW - timedelta(days=1),
     }
     return Episode(**(values | given))
+
+
+A_DISMISSAL = Dismissal(
+    1, None, "cross_sell", "product:1", "not_worth_it", NOW + timedelta(days=1), Decimal(90)
+)
 
 
 def history_of(episode: Episode) -> History:
@@ -160,7 +166,7 @@ def verdicts(plan: Plan) -> list[tuple[int, str, str]]:
         ),
         pytest.param(
             {"value": Decimal(90)},
-            history_of(an_episode(is_dismissed=True)),
+            History(dismissals=(A_DISMISSAL,)),
             ("suppressed", "dismissed_by_rep"),
             id="what the rep dismissed stays away",
         ),

@@ -29,6 +29,7 @@ class Held:
     recipient: str
     endpoint_id: UUID | None
     expires_at: datetime
+    send_after: datetime | None = None
     secret_number: int = 1
     is_endpoint_on: bool = True
     holds_unknown: bool = False
@@ -55,6 +56,7 @@ def is_paused(connection: Connection) -> bool:
 
 _HOLD = text(
     "SELECT delivery.id, delivery.channel, delivery.recipient, delivery.endpoint_id, delivery.expires_at,"
+    " delivery.send_after,"
     " delivery.expires_at <= now() AS is_expired, coalesce(endpoint.secret_number, 1) AS secret_number,"
     " coalesce(endpoint.state, 'on') = 'on' AS is_endpoint_on,"
     " coalesce(endpoint.on_unknown = 'hold', false) AS holds_unknown, tried.attempts, tried.is_cut,"

@@ -4,7 +4,7 @@ What a day found is one list at seven in the recipient's morning. Of a storm, su
 of orders, the first alert goes at once; those that follow wait together, and are one message when the interval is over.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,7 +14,11 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, text
 
 from services.alerts.channel import Sending
+from services.alerts.policy import real_delay
+from shared import tasks
+from shared.clock import real_now
 
+REMINDER_LASTS = timedelta(days=4)
 AT_ONCE = 5
 """So many causes a recipient is told of at once within an interval; what follows waits together, whatever its cause."""
 
@@ -133,6 +137,34 @@ def save_deliveries(
         for each, (state, _) in zip(drafts, states, strict=True)
         if state == "ready" and each.is_new
     }
+
+
+def remind(connection: Connection, alert_id: int, at: datetime, sending: Sending, now: datetime) -> None:
+    """Tell of an alert again on the morning it was put off to, in that morning's list."""
+    wait = real_delay(at, now, sending.clock_pace)
+    notice = Notice(alert_id, send_after=at, wait=wait, lasts=wait + REMINDER_LASTS)
+    put_tasks(connection, save_deliveries(connection, [notice], sending))
+
+
+def put_tasks(connection: Connection, waits: Mapping[UUID, timedelta]) -> None:
+    """Put the tasks that send deliveries, each after its time."""
+    by_wait: defaultdict[timedelta, list[str]] = defaultdict(list)
+    for delivery_id, wait in waits.items():
+        by_wait[wait].append(str(delivery_id))
+    for wait, keys in by_wait.items():
+        tasks.put(connection, "alerts", "deliver", keys, run_at=real_now() + wait if wait else None)
+
+
+def withdraw_reminders(connection: Connection, alert_id: int) -> None:
+    """Take an alert out of what waits for a morning and was not begun; a list without alerts is not sent."""
+    connection.execute(
+        text(
+            "DELETE FROM delivery_item USING delivery WHERE delivery.id = delivery_id AND alert_id = :alert"
+            " AND notice > 1 AND delivery.state = 'ready' AND delivery.send_after IS NOT NULL"
+            " AND NOT EXISTS (SELECT FROM attempt WHERE attempt.delivery_id = delivery.id)"
+        ),
+        {"alert": alert_id},
+    )
 
 
 def _save(connection: Connection, drafts: Sequence[_Draft], states: Sequence[tuple[str, str | None]]) -> None:

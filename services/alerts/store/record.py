@@ -1,6 +1,5 @@
 """Storing a plan: episodes and their history, alerts, a decision for every signal, and the deliveries they cause."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -12,9 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from services.alerts.channel import Sending
 from services.alerts.decide import Plan, bucket
 from services.alerts.policy import EpisodeKey, Policy, Reason, Verdict, real_delay
-from services.alerts.store.outbox import Notice, save_deliveries
-from shared import tasks
-from shared.clock import real_now
+from services.alerts.store.outbox import Notice, put_tasks, save_deliveries
 from shared.tables.alert import policy_version
 
 RECORD_CLOSED = (
@@ -100,12 +97,8 @@ def record(connection: Connection, plan: Plan, policy: Policy, sending: Sending,
         if each.notified_at is not None
     ]
     waits = save_deliveries(connection, notices, sending)
-    by_wait: defaultdict[timedelta, list[str]] = defaultdict(list)
-    for delivery_id, wait in waits.items():
-        by_wait[wait].append(str(delivery_id))
-    for wait, keys in by_wait.items():
-        tasks.put(connection, "alerts", "deliver", keys, run_at=real_now() + wait if wait else None)
-    return timedelta(0) in by_wait
+    put_tasks(connection, waits)
+    return timedelta(0) in waits.values()
 
 
 # Of a day: alerts nobody was notified of, all of whose questions these later alerts show as they stand now.
