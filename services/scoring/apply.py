@@ -17,7 +17,7 @@ from services.scoring.store import items, orders
 from services.scoring.store.catalogue import Catalogue
 from services.scoring.store.orders import Revision
 from shared import identities
-from shared.domain.order import CustomerRef, Line, LineKind, Order, OrderKind, OrderStatus, in_base
+from shared.domain.order import PRODUCT, CustomerRef, Line, Order, OrderKind, OrderStatus, in_base
 
 STORED = Decimal("0.0001")
 """Prices are kept to so much."""
@@ -147,7 +147,7 @@ def _our_ids(
         (each.order.source, line.sku): line
         for each in revisions
         for line in each.order.lines
-        if line.kind == LineKind.PRODUCT and line.sku
+        if line.kind is PRODUCT and line.sku
     }
     customer_of = identities.customer_ids(
         connection, {parent: CustomerRef(parent[1]) for parent in parents} | customers
@@ -164,10 +164,9 @@ def _resolve_lines(
     catalogue: Catalogue,
 ) -> tuple[ResolvedLine, ...]:
     """Join lines with their products. A line's own cost, in the order's currency, goes before the master's."""
-    resolved = []
+    resolved, known = [], catalogue.known
     for number, line in enumerate(order.lines, start=1):
-        is_product = line.kind == LineKind.PRODUCT and line.sku
-        product = catalogue[product_of[order.source, line.sku]] if is_product and line.sku else None
+        product = known[product_of[order.source, line.sku]] if line.kind is PRODUCT and line.sku else None
         cost: Decimal | None = None
         if line.unit_cost is not None:
             cost = in_base(line.unit_cost, rate)

@@ -69,6 +69,11 @@ class Catalogue(Mapping[int, ProductFacts]):
     def __len__(self) -> int:
         return len(self._products)
 
+    @property
+    def known(self) -> Mapping[int, ProductFacts]:
+        """The same as a plain dictionary, which answers faster."""
+        return self._products
+
     def refresh(self, connection: Connection, breaks: int = 0) -> None:
         """Forget everything when a fit or an import has finished since, or connections to the database broke."""
         row = connection.execute(
