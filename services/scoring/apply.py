@@ -88,9 +88,11 @@ class ResolvedOrder:
         """What a sale that gives nothing back bought of each product, as `store.items` defines it."""
         sums: dict[int, tuple[Decimal, Decimal]] = {}
         for each in self.lines if self.is_sale else ():
-            if each.product is not None and (each.line.net or each.line.quantity < 0):
-                quantity, paid = sums.get(each.product.id, (Decimal(0), Decimal(0)))
-                sums[each.product.id] = quantity + each.line.quantity, paid + each.line.net
+            product, quantity, paid = each.product, each.line.quantity, each.line.net
+            if product is not None and (paid or quantity < 0):
+                if product.id in sums:
+                    quantity, paid = quantity + sums[product.id][0], paid + sums[product.id][1]
+                sums[product.id] = quantity, paid
         at, currency = self.order.ordered_at, self.order.currency
         return {
             product_id: Purchase(at, quantity, (paid / quantity).quantize(STORED, ROUND_HALF_UP), currency)
