@@ -234,7 +234,7 @@ RECEIVED = """
 """What an import brought was history already; what came live was known from the moment it was received."""
 
 _NEWEST = """
-    SELECT asked.nr, past.moments, past.nets
+    SELECT asked.nr, CAST(json_build_array(past.moments, past.nets) AS text)
     FROM unnest(CAST(:customers AS bigint[]), CAST(:moments AS timestamptz[])) WITH ORDINALITY
          AS asked (customer_id, moment, nr)
     CROSS JOIN LATERAL (SELECT array_agg(ordered_at) AS moments, array_agg(base_net) AS nets FROM (
@@ -244,6 +244,7 @@ _NEWEST = """
         ORDER BY ordered_at DESC, source, external_id LIMIT :most) newest) past
     WHERE past.moments IS NOT NULL
 """
+_MOMENTS_AND_NETS = msgspec.json.Decoder(tuple[list[datetime], list[Decimal]])
 _PAST = text(_NEWEST.format(received=""))
 _PAST_AS_RECEIVED = text(_NEWEST.format(received=RECEIVED.format(by="asked.moment")))
 
@@ -258,10 +259,8 @@ def past_orders(
         "window": PAST_WINDOW,
         "most": PAST_ORDERS,
     }
-    return {
-        moments[row.nr - 1]: tuple(map(PastOrder, row.moments, row.nets))
-        for row in connection.execute(_PAST_AS_RECEIVED if as_received else _PAST, arguments).all()
-    }
+    rows = connection.execute(_PAST_AS_RECEIVED if as_received else _PAST, arguments).all()
+    return {moments[nr - 1]: tuple(map(PastOrder, *_MOMENTS_AND_NETS.decode(past))) for nr, past in rows}
 
 
 _NOT_LATEST = text(
