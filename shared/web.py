@@ -6,7 +6,7 @@ What runs for every request is kept small: two methods, one log line.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from secrets import token_hex
+from random import getrandbits
 from sys import maxsize
 from time import perf_counter
 from typing import Any, NoReturn, cast
@@ -112,7 +112,7 @@ class _Service(APIFlask):
         environment = request.environ
         environment["tipoff.began"] = perf_counter()
         asked = environment.get("HTTP_X_REQUEST_ID")
-        request_id.set(asked if asked and _REQUEST_ID.fullmatch(asked) else token_hex(8))
+        request_id.set(asked if asked and _REQUEST_ID.fullmatch(asked) else f"{getrandbits(64):016x}")
         if environment.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
             raise UnsupportedMediaType("Send the body without Content-Encoding.")
         # PostgreSQL keeps no NUL in text, so no identifier and no search can hold one.
