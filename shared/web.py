@@ -20,7 +20,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from shared import api_docs, health, problems
-from shared.faults import load_json
+from shared.faults import Fault, load_json
 from shared.health import Check
 from shared.logs import access_log, request_id
 from shared.metrics import Metrics
@@ -32,7 +32,9 @@ __all__ = [
     "PAGE_HEADERS",
     "Check",
     "accept_any_length",
+    "asked_limit",
     "create_service",
+    "wrong_parameter",
 ]
 
 LARGEST_BODY = 1024 * 1024
@@ -51,6 +53,7 @@ PAGE_HEADERS = {
 }
 """What every HTML page carries unless its view set the same header itself."""
 
+_NUMBER = re.compile("[0-9]{1,9}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
 
 
@@ -87,6 +90,19 @@ def create_service(
 def accept_any_length() -> None:
     """Lift the body limit for the request at hand; its view must read the stream piece by piece."""
     request.max_content_length = maxsize  # None would mean the limit of the configuration
+
+
+def asked_limit(*, default: int, most: int) -> int:
+    """Return the `limit` of the request at hand. Raises a Problem that names the parameter."""
+    limit = request.args.get("limit", str(default))
+    if not _NUMBER.fullmatch(limit) or not 1 <= int(limit) <= most:
+        raise wrong_parameter("limit", f"limit is a whole number from 1 to {most}")
+    return int(limit)
+
+
+def wrong_parameter(name: str, detail: str) -> Problem:
+    """Return the problem of one parameter of the address."""
+    return Problem(422, detail, faults=[Fault(detail, None, parameter=name)])
 
 
 @dataclass(frozen=True, slots=True)
