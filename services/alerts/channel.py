@@ -205,6 +205,7 @@ class OutboundMessage:
     """One delivery to send: the same id on every try, signed or dated afresh with `now`.
 
     `alerts`: one alert or several, each with the link that opens it. The channel renders them.
+    `buttons_of`: the endpoint whose buttons come back to us; None where nothing could verify what comes.
     """
 
     delivery_id: UUID
@@ -212,6 +213,7 @@ class OutboundMessage:
     alerts: tuple[tuple[AlertView, str], ...]
     now: datetime
     secret_number: int = 1
+    buttons_of: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
