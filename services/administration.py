@@ -112,6 +112,8 @@ def settings_table() -> str:
 def _shown(value: object) -> str:
     if isinstance(value, timedelta):
         return f"PT{int(value.total_seconds() // 60)}M"
+    if isinstance(value, tuple) and value:
+        return " ".join(map(str, value))
     return "(none)" if value in (None, (), {}) else str(value)
 
 

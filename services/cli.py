@@ -15,6 +15,7 @@ from shared.settings import Settings, SettingsFault
 COMMANDS = {
     "alerts": "services.alerts.commands",
     "backtest": "services.scoring.commands",
+    "deliveries": "services.alerts.delivery_commands",
     "endpoints": "services.alerts.commands",
     "explain": "services.explain",
     "fit": "services.scoring.commands",
@@ -29,6 +30,7 @@ COMMANDS = {
     "serve": "services.processes",
     "settings": "services.administration",
     "signals": "services.scoring.commands",
+    "suppressions": "services.alerts.delivery_commands",
     "token": "services.administration",
     "work": "services.processes",
 }

@@ -90,6 +90,10 @@ class Settings(BaseSettings):
         default=(),
         description="who may be mailed: addresses, @domains, or * for everyone; others are recorded",
     )
+    operators: Words = Field(
+        default=(),
+        description="mail addresses told of deliveries that fail, where another channel than mail fails",
+    )
     smtp_url: SecretStr | None = Field(
         default=None, description="smtp://user:password@host:587?starttls=required, or smtps://"
     )
@@ -115,11 +119,22 @@ class Settings(BaseSettings):
         ge=timedelta(0),
         description="how long signals gather before they are ranked and sent",
     )
+    group_interval: timedelta = Field(
+        default=timedelta(minutes=30),
+        ge=timedelta(0),
+        description="how long more of one cause waits, as one product mispriced on many orders; 0: each is told",
+    )
     budget_per_rep: int = Field(
         default=5, ge=0, description="messages a rep may get a day; urgent ones not counted"
     )
     holdout_percent: int = Field(
-        default=10, ge=0, le=50, description="share of episodes left alone on purpose"
+        default=10,
+        ge=0,
+        le=50,
+        description="share of customers left alone on purpose, each for a quarter of a year",
+    )
+    holdout_exempt: Words = Field(
+        default=("key",), description="segments of customers of which nobody is left alone on purpose"
     )
     assumed_margin: Decimal = Field(
         default=Decimal("0.30"),
@@ -147,7 +162,7 @@ class Settings(BaseSettings):
     )
     json_logs: bool | None = Field(default=None, description="JSON log lines; default: unless on a terminal")
 
-    @field_validator("recipients", "loopback_origins", mode="before")
+    @field_validator("recipients", "operators", "loopback_origins", "holdout_exempt", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return rules.words(value)
@@ -174,6 +189,13 @@ class Settings(BaseSettings):
         if value is None or not value.get_secret_value().strip():
             return None
         _CHECKS[info.field_name or ""](value.get_secret_value())
+        return value
+
+    @field_validator("operators")
+    @classmethod
+    def _check_operators(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            rules.check_address(each)
         return value
 
     @field_validator("recipients")

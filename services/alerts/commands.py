@@ -8,7 +8,7 @@ from services.alerts import message
 from services.alerts.channel import Channel
 from services.alerts.jobs import config_of, installed_channels
 from services.alerts.store import deliveries, endpoints, inbox, views
-from services.alerts.store.endpoints import Endpoint
+from services.alerts.store.endpoints import Endpoint, Use
 
 if TYPE_CHECKING:
     from services.cli import Context
@@ -59,8 +59,26 @@ def endpoint_commands() -> None:
 @click.argument("url")
 @click.option("--rep", help="only this rep's alerts (its id in the import file)")
 @click.option("--channel", help="by which channel, where more than one sends to endpoints")
+@click.option(
+    "--for-operators", is_flag=True, help="it hears what goes wrong with deliveries, and of no alerts"
+)
+@click.option(
+    "--on-unknown",
+    type=click.Choice(["retry", "hold"]),
+    default="retry",
+    show_default=True,
+    help="what becomes of a message that may have arrived",
+)
 @click.pass_obj
-def add_endpoint(context: "Context", url: str, rep: str | None, channel: str | None) -> None:
+def add_endpoint(
+    context: "Context",
+    url: str,
+    rep: str | None,
+    channel: str | None,
+    *,
+    for_operators: bool,
+    on_unknown: str,
+) -> None:
     """Send every alert to URL, signed as Standard Webhooks asks; prints the secret to verify with."""
     chosen = _endpoint_channel(channel)
     if fault := chosen.check(url, config_of(context.settings)):
@@ -68,7 +86,7 @@ def add_endpoint(context: "Context", url: str, rep: str | None, channel: str | N
             f"{url} cannot be called: {fault}\nhint: https on port 443, or an origin in TIPOFF_LOOPBACK_ORIGINS"
         )
     with context.database.transaction() as connection:
-        if not endpoints.add(connection, chosen.name, url, rep):
+        if not endpoints.add(connection, chosen.name, url, rep, Use(on_unknown, for_operators)):
             raise click.ClickException(f"there is no rep {rep!r}")
         endpoint = endpoints.by_address(connection, url)
     if endpoint is not None:

@@ -213,13 +213,13 @@ def write_lines(
     }
     items.rebuild(connection, lost | touched, zone)
     added = [each for each in resolved if each.is_sale and each.customer_id not in needs_rebuild]
-    by_identity = sorted(added, key=lambda each: each.revision.identity)
-    newest_first = sorted(by_identity, key=lambda each: each.order.ordered_at, reverse=True)
+    # The batch is in time order; of two at one moment, the first counts as the newest.
+    newest_first = sorted(added, key=lambda each: each.order.ordered_at, reverse=True)
     items.add(
         connection,
         [
-            items.NewPurchase(rank, each.customer_id, product_id, *purchase)
-            for rank, each in enumerate(newest_first)
+            items.NewPurchase(each.customer_id, product_id, *purchase)
+            for each in reversed(newest_first)
             for product_id, purchase in each.purchases().items()
         ],
         zone,

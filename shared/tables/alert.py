@@ -188,12 +188,14 @@ endpoint_health = Table(
     "endpoint_health",
     metadata,
     Column("channel", Text, primary_key=True),
-    Column("address", Text, primary_key=True, comment="empty: whatever serves a channel to users"),
+    Column("endpoint", Text, primary_key=True, comment="its id; empty: whatever serves a channel to users"),
     Column("failing_since", Moment, nullable=False, comment="the first failure after the last success"),
     Column("failures", Integer, nullable=False, comment="attempts that failed since then"),
     Column("last_error", Text, nullable=False),
     Column("open_until", Moment, comment="nothing is sent before; then one message asks. NULL: closed"),
-    Column("noticed", Text, comment="the last thing operators were told: refused, 1 h, 24 h, disabled"),
+    Column(
+        "noticed", Text, comment="for how long it had failed when operators were told last: 1 h, 24 h, 5 days"
+    ),
     comment="endpoints that fail now: the breaker of each. One that answers has no row",
 )
 
@@ -223,10 +225,20 @@ delivery = Table(
     Column("reason", Text),
     Column("created_at", Moment, nullable=False, server_default=text("now()")),
     Column("send_after", Moment, comment="business time; NULL: at once"),
+    Column(
+        "due_at",
+        Moment,
+        nullable=False,
+        server_default=text("now()"),
+        comment="database clock: when it is to be sent",
+    ),
     Column("expires_at", Moment, nullable=False, comment="database clock"),
     Column("sent_at", Moment),
     Column("receipt", Json, comment="what the channel answered, such as the id of a task it made"),
     Column("resent_at", Moment, comment="somebody had it sent again: attempts before do not count"),
+    Column(
+        "group_key", Text, comment="deliveries to one address that gather alerts: a morning, a cause, a storm"
+    ),
     Column("operator_notice", Json, comment="what operators are told, in place of alerts"),
     Index(
         "ix_delivery_unsent",
@@ -234,6 +246,14 @@ delivery = Table(
         "state",
         postgresql_where=text("state IN ('ready', 'dead', 'expired', 'held')"),
     ),
+    Index(
+        "ix_delivery_group",
+        "channel",
+        "recipient",
+        "due_at",
+        postgresql_where=text("group_key IS NOT NULL"),
+    ),
+    Index("ix_delivery_notice", "created_at", postgresql_where=text("operator_notice IS NOT NULL")),
 )
 
 delivery_item = Table(
@@ -265,6 +285,27 @@ attempt = Table(
         comment="sent, rejected, refused, unavailable, unknown; NULL: on its way, or the process died",
     ),
     Column("detail", Text),
+)
+
+dismissal = Table(
+    "dismissal",
+    metadata,
+    Column("id", Id, Identity(always=True), primary_key=True),
+    Column("alert_id", Id, ForeignKey("alert.id"), nullable=False),
+    Column("episode_id", Id, ForeignKey("episode.id"), nullable=False),
+    Column("customer_id", Id),
+    Column("rep_id", Id, comment="where it is about no customer"),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("reason", Text, nullable=False, comment="knew, not_worth_it, price_agreed ..."),
+    Column("stake", Amount, nullable=False, comment="what the dismissed alert was about, base currency"),
+    Column("since", Moment, nullable=False, comment="business time"),
+    Column("until", Moment, nullable=False, comment="business time; its effect ends then"),
+    Column("ended_at", Moment, comment="business time; it was undone"),
+    Index("ix_dismissal_alert_id", "alert_id"),
+    Index("ix_dismissal_customer_id", "customer_id", postgresql_where=text("ended_at IS NULL")),
+    Index("ix_dismissal_rep_id", "rep_id", postgresql_where=text("ended_at IS NULL")),
+    comment="alerts a rep waved away, with what is not told because of it",
 )
 
 feedback = Table(

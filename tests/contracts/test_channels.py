@@ -58,7 +58,7 @@ def email_rig(stack: ExitStack) -> Rig:
     sink = stack.enter_context(mail_sink.running())
     answers = {
         "refuse for now": "451 later",
-        "refuse for ever": "550 no such user",
+        "refuse for ever": "550 5.1.1 no such user",
         "break down": "421 going away",
     }
     return Rig(
@@ -246,16 +246,104 @@ def test_a_relay_without_tls_is_not_used_unless_told_to() -> None:
         assert sink.mails == []
 
 
-def test_a_refused_recipient_is_rejected_with_the_relays_words() -> None:
-    with mail_sink.running() as sink:
-        sink.rcpt_answers = ["550 5.1.1 unknown user"]
-        setup = ChannelConfig(KEY, "t@example.com", smtp_url=sink.url)
+def mail_outcome(sink: mail_sink.Sink, recipient: str = "ruth@example.com") -> Rejected | Unavailable:
+    """How one mail failed."""
+    setup = ChannelConfig(KEY, "t@example.com", smtp_url=sink.url)
+    with (
+        pytest.raises((Rejected, Unavailable)) as failure,
+        installed_channels()["email"].open(setup) as send,
+    ):
+        send(a_message(uuid4(), recipient))
+    assert isinstance(failure.value, Rejected | Unavailable)
+    return failure.value
 
-        with (
-            pytest.raises(Rejected, match=r"550 5\.1\.1 unknown user"),
-            installed_channels()["email"].open(setup) as s,
-        ):
-            s(a_message(uuid4(), "nobody@example.com"))
+
+@pytest.mark.parametrize(
+    "answer",
+    ["550 5.1.1 unknown user", "553 5.1.2 no such domain", "551 5.1.6 moved away", "556 5.1.10 null MX"],
+)
+def test_an_address_that_does_not_exist_is_rejected_and_suppressed(answer: str) -> None:
+    with mail_sink.running() as sink:
+        sink.rcpt_answers = [answer]
+
+        failure = mail_outcome(sink)
+
+    assert isinstance(failure, Rejected)
+    assert failure.suppresses
+    assert answer in str(failure)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "552 5.2.2 mailbox full",
+        "550 mailbox unavailable",
+        "550 5.7.1 policy",
+        "530 5.7.0 authentication required",
+        "554 5.1.8 bad sender",
+        "554 no",
+    ],
+)
+@pytest.mark.parametrize("at", ["recipient", "text"])
+def test_any_other_refusal_of_a_relay_waits_until_it_is_repaired(answer: str, at: str) -> None:
+    with mail_sink.running() as sink:
+        (sink.rcpt_answers if at == "recipient" else sink.data_answers).append(answer)
+
+        failure = mail_outcome(sink)
+
+    assert isinstance(failure, Unavailable)
+    assert failure.is_refusal
+    assert not failure.is_unknown
+    assert answer in str(failure)
+
+
+def test_an_address_in_another_script_says_nothing_about_the_relay() -> None:
+    with mail_sink.running(takes_other_scripts=False) as sink:
+        failure = mail_outcome(sink, "почта@пример.example")
+
+        assert isinstance(failure, Unavailable)
+        assert failure.is_refusal
+        assert not failure.is_down
+        assert not failure.is_unknown
+
+
+@pytest.mark.parametrize(
+    ("address", "to"),
+    [("ruth@пример.example", "ruth@xn--e1afmkfd.example"), ("почта@example.com", "почта@example.com")],
+)
+def test_an_address_in_another_script_is_mailed(address: str, to: str) -> None:
+    with mail_sink.running() as sink:
+        setup = ChannelConfig(KEY, "t@example.com", smtp_url=sink.url)
+        with installed_channels()["email"].open(setup) as send:
+            send(a_message(uuid4(), address))
+
+        assert sink.recipients == [to]
+
+
+def test_a_relay_that_thinks_about_a_mail_for_long_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.alerts.channels.email.COMMAND_SECONDS", 0.5)
+    with mail_sink.running() as sink:
+        sink.seconds = 1.5
+        setup = ChannelConfig(KEY, "t@example.com", smtp_url=sink.url)
+        with installed_channels()["email"].open(setup) as send:
+            send(a_message(uuid4(), "ruth@example.com"))
+
+        assert len(sink.mails) == 1
+
+
+def test_a_relay_that_hangs_before_it_has_the_text_has_not_taken_the_mail(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.alerts.channels.email.COMMAND_SECONDS", 0.3)
+    with mail_sink.running() as sink:
+        sink.rcpt_seconds = 2.0
+
+        failure = mail_outcome(sink)
+
+        assert isinstance(failure, Unavailable)
+        assert failure.is_down
+        assert not failure.is_unknown
+        assert sink.mails == []
 
 
 ANSWERS = [

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from services.alerts import chat
-from services.alerts.channel import AlertView, ChannelConfig, OutboundMessage, Rejected
+from services.alerts.channel import AlertView, ChannelConfig, OperatorNotice, OutboundMessage, Rejected
 from services.alerts.channels import slack
 from shared.outbound import Response
 from tests.unit.test_alert_message import LINK, POINT, VIEW
@@ -114,6 +114,15 @@ def test_a_rep_reads_what_whom_to_call_and_the_money_with_its_period() -> None:
         "• *Buys drills, never drill bits*: £25 margin to win over 90 days\n"
         "   Bought together: 31 of 40 accounts that buy one buy both"
     )
+
+
+def test_operators_are_told_in_the_same_form() -> None:
+    notice = OperatorNotice("2 messages were not sent", "Look:\n\ntipoff deliveries list <id>")
+
+    body = slack.payload(OutboundMessage(DELIVERY, "", (), NOW, notice=notice), KEY)
+
+    assert faults(body) == []
+    assert words(body) == "2 messages were not sent\nLook:\n\ntipoff deliveries list &lt;id&gt;"
 
 
 def test_several_alerts_are_one_message_with_a_link_each() -> None:

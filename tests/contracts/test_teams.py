@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from services.alerts.channel import AlertView, ChannelConfig, OutboundMessage
+from services.alerts.channel import AlertView, ChannelConfig, OperatorNotice, OutboundMessage
 from services.alerts.channels import teams
 from tests.unit.test_alert_message import LINK, POINT, VIEW
 
@@ -116,6 +116,16 @@ def test_a_rep_reads_what_whom_to_call_and_the_money_with_its_period() -> None:
     ]
     (opens,) = [each["actions"] for each in card(sent(VIEW))["body"] if each["type"] == "ActionSet"]
     assert opens == [{"type": "Action.OpenUrl", "title": "Open", "url": LINK}]
+
+
+def test_operators_are_told_in_the_same_form() -> None:
+    notice = OperatorNotice("2 messages were not sent", "Look:\n\n" + "tipoff deliveries list\n" * 900)
+
+    body = teams.payload(OutboundMessage(DELIVERY, "", (), NOW, notice=notice))
+
+    assert faults(card(body)) == []
+    assert len(body) < 28_000
+    assert lines(body)[:3] == ["2 messages were not sent", "Look:", "tipoff deliveries list"]
 
 
 def test_what_does_not_fit_is_said_facts_first() -> None:

@@ -101,8 +101,8 @@ INSERT INTO hold (customer_id, kind, valid_from) VALUES (1, 'complaint', '2011-0
 
 
 FILLED_AT_0004 = """
-INSERT INTO outcome (signal_id, kind, customer_id, subject, as_of, horizon_days, is_notified, reason, probability, basis,
-    stake, value, observed_at)
+INSERT INTO outcome (signal_id, kind, customer_id, subject, as_of, horizon_days, is_notified, reason, probability,
+    basis, stake, value, observed_at)
     VALUES (5, 'going_quiet', 1, 'orders', '2011-03-02', 90, false, 'held_out', 0.3, 'measured', 125, 25, '2011-06-01');
 INSERT INTO evaluation (kind, as_of, seen_until) VALUES ('going_quiet', '2011-03-02', '2011-03-02');
 """

@@ -91,30 +91,31 @@ def failure_of(answer: outbound.Response, now: datetime) -> Rejected | Unavailab
 
 def payload(outgoing: OutboundMessage, secret_key: str) -> dict[str, Any]:
     """Return the message: each alert with a link, and with buttons where the endpoint has a signing secret."""
-    title = chat.title_of(outgoing.alerts)
-    alerts = [
-        _alert(view, link, _value(view, outgoing, secret_key), is_alone=len(outgoing.alerts) == 1)
-        for view, link in outgoing.alerts
-    ]
+    if outgoing.notice is not None:
+        title, parts = outgoing.notice.subject, [[_section(*_lines(outgoing.notice.text))]]
+        closing = "Written by Tipoff for its operators."
+    else:
+        title, closing = chat.title_of(outgoing.alerts), chat.reason(outgoing.alerts)
+        is_alone = len(outgoing.alerts) == 1
+        parts = [
+            _alert(view, link, _value(view, outgoing, secret_key), is_alone=is_alone)
+            for view, link in outgoing.alerts
+        ]
     header = {"type": "plain_text", "text": escaped(title, LONGEST_HEADER), "emoji": False}
     blocks: list[dict[str, Any]] = [{"type": "header", "text": header}]
-    shown = 0
-    for each in alerts:
-        if len(blocks) + len(each) > MOST_BLOCKS - BLOCKS_AROUND:
+    for shown, part in enumerate(parts):
+        if len(blocks) + len(part) > MOST_BLOCKS - BLOCKS_AROUND:
+            blocks.append(_section(f"{len(parts) - shown} more alerts did not fit: they are in the inbox."))
             break
-        blocks += each
-        shown += 1
-    if left_out := len(alerts) - shown:
-        blocks.append(_section(f"{left_out} more alerts did not fit: they are in the inbox."))
-    last = {"type": "mrkdwn", "text": escaped(chat.reason(outgoing.alerts)), "verbatim": True}
+        blocks += part
+    last = {"type": "mrkdwn", "text": escaped(closing), "verbatim": True}
     # Receivers can tell a repeat by it: the same on every try.
     blocks.append({"type": "context", "block_id": str(outgoing.delivery_id), "elements": [last]})
-    return {
-        "text": escaped(title),
-        "blocks": blocks,
-        "unfurl_links": False,
-        "unfurl_media": False,
-    }
+    return {"text": escaped(title), "blocks": blocks, "unfurl_links": False, "unfurl_media": False}
+
+
+def _lines(text: str) -> list[str]:
+    return [escaped(chat.plain(line)) for line in text.splitlines()]
 
 
 def _value(view: AlertView, outgoing: OutboundMessage, secret_key: str) -> str | None:

@@ -33,6 +33,9 @@ RETIRED_FAULT = (
 LARGEST = 28_000
 """Bytes: Teams posts no card over 28 KB."""
 
+MOST_LINES = 20
+"""Of a notice to operators, so that it fits."""
+
 CARD_TYPE = "application/vnd.microsoft.card.adaptive"
 GONE = frozenset({404, 410})
 ABOUT_THE_MESSAGE = {400: "the card is not one it takes", 413: "the card is too large"}
@@ -105,10 +108,12 @@ def _body(outgoing: OutboundMessage, shown: int, *, has_facts: bool) -> bytes:
 
 
 def _card_body(outgoing: OutboundMessage, shown: int, *, has_facts: bool) -> list[dict[str, Any]]:
+    if outgoing.notice is not None:
+        lines = [chat.plain(line) for line in outgoing.notice.text.splitlines()]
+        parts = [_text(each) for each in lines[:MOST_LINES] if each]
+        return [_title(outgoing, outgoing.notice.subject), *parts]
+    parts = [_title(outgoing, chat.title_of(outgoing.alerts))]
     is_alone = len(outgoing.alerts) == 1
-    # A workflow can tell a repeat by the id of the title: the same on every try.
-    title = _text(chat.title_of(outgoing.alerts), weight="Bolder", size="Medium")
-    parts = [title | {"id": str(outgoing.delivery_id)}]
     for view, link in outgoing.alerts[:shown]:
         parts += _alert(view, link, is_alone=is_alone, has_facts=has_facts)
     if left_out := len(outgoing.alerts) - shown:
@@ -116,6 +121,12 @@ def _card_body(outgoing: OutboundMessage, shown: int, *, has_facts: bool) -> lis
     if not has_facts:
         parts.append(_text("What was seen did not fit: it stands on the page of each alert.", is_subtle=True))
     return [*parts, _text(chat.reason(outgoing.alerts), is_subtle=True)]
+
+
+def _title(outgoing: OutboundMessage, title: str) -> dict[str, Any]:
+    """The first line. A workflow can tell a repeat by its id: the same on every try."""
+    line = _text(chat.plain(title), weight="Bolder", size="Medium")
+    return line | {"id": str(outgoing.delivery_id)}
 
 
 def _alert(view: AlertView, link: str, *, is_alone: bool, has_facts: bool) -> list[dict[str, Any]]:

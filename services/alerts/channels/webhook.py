@@ -44,7 +44,7 @@ def open_channel(config: ChannelConfig) -> Iterator[Send]:
 
 
 def _send(message: OutboundMessage, config: ChannelConfig, session: outbound.Session) -> Receipt:
-    event = payload.payload(message.alerts, message.delivery_id)
+    event = payload.payload(message)
     body = json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode()
     secrets = active_secrets(config.secret_key, message.recipient, message.secret_number)
     headers = signing.sign(str(message.delivery_id), message.now, body, secrets)

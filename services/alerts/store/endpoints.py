@@ -1,12 +1,13 @@
 """Endpoints webhooks go to, and pausing all sending; every change leaves an audit row."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
 from services.alerts.store.deliveries import PAUSED
+from services.alerts.store.unsent import resend_to_endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,19 @@ class Endpoint:
     state: str
     state_reason: str | None
 
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What an endpoint is for. `on_unknown`: a delivery that may have arrived is tried again (retry), or held (hold).
+
+    `is_for_operators`: it hears what goes wrong with deliveries, and of no alerts.
+    """
+
+    on_unknown: str = "retry"
+    is_for_operators: bool = False
+
+
+DEFAULT_USE = Use()
 
 _COLUMNS = (
     "SELECT endpoint.id, channel, address, rep.external_id AS rep, secret_number, state, state_reason"
@@ -43,20 +57,26 @@ def by_address(connection: Connection, address: str) -> Endpoint | None:
     return Endpoint(**found) if found else None
 
 
-def add(connection: Connection, channel: str, address: str, rep: str | None) -> bool:
-    """Store an endpoint, or switch a known one on again. False when there is no such rep."""
+def add(connection: Connection, channel: str, address: str, rep: str | None, use: Use = DEFAULT_USE) -> bool:
+    """Store an endpoint, or switch a known one on again and send what it missed. False when there is no such rep."""
     rep_id = None
     if rep is not None:
         rep_id = connection.scalar(text("SELECT id FROM rep WHERE external_id = :rep"), {"rep": rep})
         if rep_id is None:
             return False
-    connection.execute(
+    endpoint_id = connection.execute(
         text(
-            "INSERT INTO endpoint (channel, address, rep_id) VALUES (:channel, :address, :rep)"
-            " ON CONFLICT (channel, address) DO UPDATE SET state = 'on', state_reason = NULL, rep_id = excluded.rep_id"
+            "INSERT INTO endpoint (channel, address, rep_id, on_unknown, is_for_operators)"
+            " VALUES (:channel, :address, :rep, :on_unknown, :is_for_operators)"
+            " ON CONFLICT (channel, address) DO UPDATE SET state = 'on', state_reason = NULL, rep_id = excluded.rep_id,"
+            " on_unknown = excluded.on_unknown, is_for_operators = excluded.is_for_operators RETURNING id"
         ),
-        {"channel": channel, "address": address, "rep": rep_id},
+        {"channel": channel, "address": address, "rep": rep_id} | asdict(use),
+    ).scalar_one()
+    connection.execute(
+        text("DELETE FROM endpoint_health WHERE endpoint = CAST(:id AS text)"), {"id": str(endpoint_id)}
     )
+    resend_to_endpoint(connection, endpoint_id)
     _note(connection, "add endpoint", f"{channel} {address}")
     return True
 

@@ -3,17 +3,12 @@
 from collections.abc import Mapping
 from datetime import datetime
 
+from services.alerts.dismissals import EFFECTS
 from services.alerts.policy import next_monday_morning, tomorrow_morning
 from services.alerts.store.inbox import AlertAction
 
 LONGEST_REASON = 200
-DISMISSALS = {
-    "knew": "I knew this already",
-    "does_not_fit": "It does not fit this customer",
-    "customer_gone": "The customer has closed or left",
-    "not_worth_it": "Not worth a call",
-    "wrong_figures": "The figures are wrong",
-}
+DISMISSALS = {name: effect.words for name, effect in EFFECTS.items()}
 """Why a rep may wave an alert away. The word is stored, so that kinds can be graded by it."""
 
 
@@ -35,8 +30,8 @@ def action_of(form: Mapping[str, str], now: datetime, time_zone: str) -> AlertAc
     if asked == "dismiss":
         chosen = DISMISSALS.get(form.get("reason", ""))
         if chosen is None:
-            raise UnknownAction("Say why it was not useful: it makes the next ones better.")
+            raise UnknownAction("Say why it was not useful: what follows depends on it.")
         words = "".join(letter for letter in form.get("words", "") if letter.isprintable()).strip()
         reason = f"{chosen}: {words[:LONGEST_REASON]}" if words else chosen
-        return AlertAction("dismiss", "dismissed", reason=reason)
+        return AlertAction("dismiss", "dismissed", reason=reason, dismissal=form["reason"])
     raise UnknownAction("Choose what to do with the alert.")

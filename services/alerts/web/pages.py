@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from apiflask import APIFlask
@@ -9,9 +10,11 @@ from flask import Response, redirect, request
 from sqlalchemy import Connection
 from werkzeug.wrappers import Response as AnyResponse
 
-from services.alerts import message
-from services.alerts.channel import AlertView
-from services.alerts.store import deliveries, inbox, views
+from services.alerts import message, notices
+from services.alerts.channel import AlertView, Sending
+from services.alerts.store import deliveries, inbox, outbox, views
+from services.alerts.store.inbox import AlertAction, Found
+from services.alerts.store.notices import save_notice
 from services.alerts.web import guard
 from services.alerts.web.actions import DISMISSALS, UnknownAction, action_of
 from services.alerts.web.guard import Access
@@ -33,6 +36,7 @@ DELIVERY_STATES = {
     "sent": "sent",
     "dead": "given up",
     "expired": "too old to send",
+    "held": "it may have arrived",
     "withdrawn": "withdrawn",
     "shadow": "not sent: shadow mode",
     "not_allowed": "not sent",
@@ -68,11 +72,14 @@ class Refused(Exception):
 class Pages:
     """The pages of one service."""
 
-    def __init__(self, settings: Settings, database: Database, clock: Clock, access: Access) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, clock: Clock, access: Access, sending: Sending
+    ) -> None:
         self._settings = settings
         self._database = database
         self._clock = clock
         self._access = access
+        self._sending = sending
         self._secret_key = settings.secret_key.get_secret_value()
         self._templates = message.templates_of("services.alerts.web", delivery_states=DELIVERY_STATES)
 
@@ -199,7 +206,17 @@ class Pages:
             if wanted.state != found.state or wanted.action == "snooze":
                 actor = found.recipient_id if is_recipient else None
                 inbox.act(connection, found.id, wanted, now, by=by, actor_id=actor)
+                self._follow_up(connection, found, wanted, now)
         return wanted.action
+
+    def _follow_up(self, connection: Connection, found: Found, done: AlertAction, now: datetime) -> None:
+        """Remind of what was put off, on the morning it was put off to; ask whoever keeps the data of who has left."""
+        outbox.withdraw_reminders(connection, found.id)
+        if done.until is not None:
+            outbox.remind(connection, found.id, done.until, self._sending, now)
+        if done.dismissal == "customer_gone":
+            notice = notices.customer_gone(found.recipient, found.customer, done.reason or "")
+            save_notice(connection, notice, ("", ""), self._sending)
 
     def _undo(self, connection: Connection) -> dict[str, str] | None:
         """What the rep did a moment ago, and the form that takes it back."""
