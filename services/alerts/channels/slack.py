@@ -192,4 +192,11 @@ def _escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-CHANNEL = Channel("slack", open=open_channel, check=check, concurrency=1)
+CHANNEL = Channel(
+    "slack",
+    open=open_channel,
+    check=check,
+    claims=lambda address: http_post.is_at(address, HOSTS),
+    has_buttons=True,
+    concurrency=1,
+)

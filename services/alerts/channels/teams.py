@@ -152,4 +152,9 @@ def _text(text: str, *, is_subtle: bool = False, spacing: str | None = None, **l
     return {"type": "RichTextBlock", "inlines": [run]} | ({"spacing": spacing} if spacing else {})
 
 
-CHANNEL = Channel("teams", open=open_channel, check=check, concurrency=2)
+def claims(address: str) -> bool:
+    """Whether an address is a workflow's, or a retired connector's."""
+    return http_post.is_at(address, HOSTS) or _is_retired(address)
+
+
+CHANNEL = Channel("teams", open=open_channel, check=check, claims=claims, concurrency=2)

@@ -46,7 +46,8 @@ def open_channel(config: ChannelConfig) -> Iterator[Send]:
 def _send(message: OutboundMessage, config: ChannelConfig, session: outbound.Session) -> Receipt:
     event = payload.payload(message)
     body = json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode()
-    secrets = active_secrets(config.secret_key, message.recipient, message.secret_number)
+    number = message.secret_number
+    secrets = [each for key in config.secret_keys for each in active_secrets(key, message.recipient, number)]
     headers = signing.sign(str(message.delivery_id), message.now, body, secrets)
     answer = http_post.post(session, message.recipient, body, headers, config)
     if failure := failure_of(answer, message.now):
