@@ -66,8 +66,8 @@ def test_an_endpoint_is_known_by_its_name_and_its_address_is_never_shown(databas
     assert again.output == added.output
     assert "slack  Sales Slack  for every rep  on" in listed.output
     assert removed.output == "Sales Slack is switched off\n"
-    stored = str(rows(database, "SELECT * FROM endpoint") + rows(database, "SELECT * FROM audit"))
-    assert receiver.url not in stored + listed.output + added.output
+    stored = [rows(database, f"SELECT * FROM {table}") for table in ("endpoint", "audit")]
+    assert receiver.url not in f"{stored}{listed.output}{added.output}"
 
 
 def test_endpoints_without_a_name_are_named_by_channel_and_host(database: Database) -> None:
