@@ -194,6 +194,11 @@ class Settings(BaseSettings):
     def _with_driver(cls, value: SecretStr) -> SecretStr:
         return SecretStr(rules.database_url(value.get_secret_value()))
 
+    @field_validator("previous_secret_key")
+    @classmethod
+    def _check_previous(cls, value: SecretStr | None) -> SecretStr | None:
+        return value if value is not None and value.get_secret_value().strip() else None
+
     @field_validator("redis_url", "smtp_url")
     @classmethod
     def _check_server(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
