@@ -16,7 +16,7 @@ COMMANDS = {
     "alerts": "services.alerts.commands",
     "backtest": "services.scoring.commands",
     "deliveries": "services.alerts.delivery_commands",
-    "endpoints": "services.alerts.commands",
+    "endpoints": "services.alerts.endpoint_commands",
     "explain": "services.explain",
     "fit": "services.scoring.commands",
     "import": "services.ingest.commands",

@@ -63,7 +63,12 @@ class Settings(BaseSettings):
     )
     prepare_statements: bool = Field(default=True, description="off behind pgbouncer in transaction mode")
     secret_key: SecretStr = Field(
-        min_length=32, description="signs links and derives endpoint secrets; 32 characters or more"
+        min_length=32,
+        description="signs links, derives endpoint secrets and seals addresses; 32 characters or more",
+    )
+    previous_secret_key: SecretStr | None = Field(
+        default=None,
+        description="the secret key before: what it sealed and signed is still read, until rotate-keys",
     )
     base_currency: str = Field(
         default="EUR", pattern="^[A-Z]{3}$", description="the one currency values rank in"
@@ -172,6 +177,12 @@ class Settings(BaseSettings):
     def _read_table(cls, value: object) -> object:
         return rules.table(value)
 
+    @property
+    def secret_keys(self) -> tuple[str, ...]:
+        """The secret key, and the one before where one is set."""
+        keys = (self.secret_key, self.previous_secret_key)
+        return tuple(each.get_secret_value() for each in keys if each is not None)
+
     @field_validator("time_zone", "public_url", "mail_from")
     @classmethod
     def _check(cls, value: str, info: ValidationInfo) -> str:
@@ -182,6 +193,11 @@ class Settings(BaseSettings):
     @classmethod
     def _with_driver(cls, value: SecretStr) -> SecretStr:
         return SecretStr(rules.database_url(value.get_secret_value()))
+
+    @field_validator("previous_secret_key")
+    @classmethod
+    def _check_previous(cls, value: SecretStr | None) -> SecretStr | None:
+        return value if value is not None and value.get_secret_value().strip() else None
 
     @field_validator("redis_url", "smtp_url")
     @classmethod

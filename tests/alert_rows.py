@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, text
 
 from services.alerts.jobs import handlers
+from services.alerts.store import endpoints
+from services.alerts.store.endpoints import NewEndpoint
 from shared import tasks
 from shared.db import Database
 from shared.drainer import Drainer
 from shared.metrics import Metrics
+from shared.sealing import sealer_of
 from shared.settings import Settings
 
 NOW = datetime(2011, 2, 28, 12, tzinfo=UTC)  # a Monday
@@ -99,6 +103,12 @@ def an_order(connection: Connection, customer_id: int, number: str, **given: Any
         {"order": order_id, "at": values["at"], "customer": customer_id},
     )
     return int(order_id)
+
+
+def an_endpoint(connection: Connection, address: str, channel: str = "webhook", **given: Any) -> UUID:
+    """An endpoint that hears every alert, stored as `tipoff endpoints add` stores it."""
+    key = settings().secret_key.get_secret_value()
+    return endpoints.add(connection, NewEndpoint(channel, address, **given), sealer_of(key))
 
 
 def a_signal(connection: Connection, customer_id: int, order_id: int | None, **given: Any) -> int:

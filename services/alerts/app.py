@@ -10,6 +10,7 @@ from services.alerts.store.unsent import delivery_backlog
 from services.alerts.web.api import add_api
 from services.alerts.web.guard import Access
 from services.alerts.web.pages import Pages, add_pages
+from services.alerts.web.slack import SlackButtons, add_slack
 from shared import migrations
 from shared.clock import Clock
 from shared.db import Database
@@ -46,6 +47,8 @@ def create_app(
         public_url=settings.public_url,
         is_open_to_anyone=settings.pages_without_sign_in == "for_anyone_who_reaches_this_address",
     )
-    add_pages(app, Pages(settings, database, clock, access, sending_of(settings)))
+    sending = sending_of(settings)
+    add_pages(app, Pages(settings, database, clock, access, sending))
+    add_slack(app, SlackButtons(database, sending, clock))
     add_api(app, database, settings.base_currency)
     return app

@@ -242,15 +242,16 @@ class OutboundMessage:
     """One delivery to send: the same id on every try, signed or dated afresh with `now`.
 
     `alerts`: one alert or several, each with the link that opens it. The channel renders them, or the `notice` that
-    stands in their place.
+    stands in their place. `buttons_of`: the endpoint whose buttons come back to us; None: nothing could verify them.
     """
 
     delivery_id: UUID
-    recipient: str
+    recipient: str = field(repr=False)
     alerts: tuple[tuple[AlertView, str], ...]
     now: datetime
     secret_number: int = 1
     notice: OperatorNotice | None = None
+    buttons_of: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +263,12 @@ class ChannelConfig:
     smtp_url: str | None = field(default=None, repr=False)
     loopback_origins: frozenset[str] = frozenset()
     deadline_seconds: float = 15.0
+    previous_secret_key: str | None = field(default=None, repr=False)
+
+    @property
+    def secret_keys(self) -> tuple[str, ...]:
+        """The secret key, and the one before where one is set."""
+        return tuple(each for each in (self.secret_key, self.previous_secret_key) if each is not None)
 
 
 Receipt = dict[str, Any] | None
@@ -280,6 +287,8 @@ class Channel:
     `needs_permission`: only addresses on the list of recipients are sent to; the others were added by an operator.
     `is_for_users`: it reaches a user at the user's own mail address, the others reach endpoints.
     `secret` returns what the receiver at an address verifies messages with, by the number of the secret.
+    `claims` says whether an address is plainly this channel's. `has_buttons`: they come back to us, and are verified
+    with a signing secret of the receiver.
     """
 
     name: str
@@ -287,6 +296,8 @@ class Channel:
     check: Callable[[str, ChannelConfig], str | None]
     missing: Callable[[ChannelConfig], str | None] = lambda _config: None
     secret: Callable[[ChannelConfig, str, int], str] | None = None
+    claims: Callable[[str], bool] = lambda _address: False
+    has_buttons: bool = False
     needs_permission: bool = False
     is_for_users: bool = False
     concurrency: int = 4

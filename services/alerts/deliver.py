@@ -30,10 +30,14 @@ from services.alerts.store.health import Endpoint, Failing
 from services.alerts.store.notices import save_notice
 from shared import tasks
 from shared.db import Database
+from shared.sealing import Unsealable, sealer_of
 from shared.tasks import LeaseLost, Tally, Task
 
 log = logging.getLogger(__name__)
 
+UNREADABLE = NotSent(
+    "its endpoint's address was sealed under another TIPOFF_SECRET_KEY", timedelta(minutes=10)
+)
 LEASE = timedelta(seconds=30)
 PAUSED = timedelta(seconds=15)
 
@@ -92,10 +96,14 @@ class DeliveryBatch:
         ready: list[Held] = []
         ended: dict[UUID, tuple[str, str | None]] = {}
         deferred: defaultdict[NotSent, list[Task]] = defaultdict(list)
+        addresses = {each.id: self._address(each) for each in held.values()}
+        unreadable = {each for each, address in addresses.items() if address is None}
         rooms = self._rooms(connection, held.values())
         for delivery in held.values():
             if end := self._end_of(delivery, has_alerts=bool(self._still_open(delivery, shown))):
                 ended[delivery.id] = end
+            elif delivery.id in unreadable:
+                deferred[UNREADABLE].append(self._tasks[delivery.id])
             elif rooms[delivery.endpoint] > 0:
                 rooms[delivery.endpoint] -= 1
                 ready.append(delivery)
@@ -116,7 +124,18 @@ class DeliveryBatch:
             tasks.defer(connection, waiting, why.delay, why.reason)
         if ready:
             deliveries.start_attempts(connection, ready)
-        return [(each, self._message(each, shown)) for each in ready]
+        return [(each, self._message(each, shown, addresses[each.id] or "")) for each in ready]
+
+    def _address(self, delivery: Held) -> str | None:
+        """Where a delivery goes, read from the endpoint it is for; None where no key of ours reads it."""
+        if delivery.endpoint_id is None or delivery.sealed_address is None:
+            return delivery.recipient
+        sealer = sealer_of(*self._shared.sending.config.secret_keys)
+        try:
+            return sealer.open(delivery.sealed_address, deliveries.address_place(delivery.endpoint_id))
+        except Unsealable as fault:
+            log.error("the address of endpoint %s cannot be read: %s", delivery.endpoint_id, fault)  # noqa: TRY400
+            return None
 
     def _rooms(self, connection: Connection, held: Iterable[Held]) -> dict[Endpoint, int]:
         """How many messages each endpoint may be sent now: none while its breaker is open, one when it is half-open."""
@@ -144,16 +163,17 @@ class DeliveryBatch:
         state, reason = self._shared.sending.state_of(delivery.channel, delivery.recipient)
         return None if state == "ready" else (state, reason)
 
-    def _message(self, delivery: Held, shown: dict[int, AlertView]) -> OutboundMessage:
+    def _message(self, delivery: Held, shown: dict[int, AlertView], address: str) -> OutboundMessage:
         views_of_it = self._still_open(delivery, shown)
-        is_for_user = self._shared.sending.channels[delivery.channel].is_for_users
+        channel = self._shared.sending.channels[delivery.channel]
         return OutboundMessage(
             delivery_id=delivery.id,
-            recipient=delivery.recipient,
-            alerts=tuple((each, self._link(each, is_for_user=is_for_user)) for each in views_of_it),
+            recipient=address,
+            alerts=tuple((each, self._link(each, is_for_user=channel.is_for_users)) for each in views_of_it),
             now=self._shared.real_now(),
             secret_number=delivery.secret_number,
             notice=delivery.notice,
+            buttons_of=delivery.endpoint_id if channel.has_buttons and delivery.has_signing_secret else None,
         )
 
     @staticmethod

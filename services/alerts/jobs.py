@@ -113,11 +113,13 @@ def sending_of(settings: Settings) -> Sending:
 
 def config_of(settings: Settings) -> ChannelConfig:
     """What channels need of these settings."""
+    previous = settings.previous_secret_key
     return ChannelConfig(
         secret_key=settings.secret_key.get_secret_value(),
         mail_from=settings.mail_from,
         smtp_url=settings.smtp_url.get_secret_value() if settings.smtp_url else None,
         loopback_origins=frozenset(settings.loopback_origins),
+        previous_secret_key=previous.get_secret_value() if previous else None,
     )
 
 

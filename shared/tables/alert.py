@@ -160,7 +160,10 @@ endpoint = Table(
     metadata,
     Column("id", PublicId, primary_key=True, server_default=text("gen_random_uuid()")),
     Column("channel", Text, nullable=False),
-    Column("address", Text, nullable=False),
+    Column("name", Text, unique=True, comment="what lists and pages show"),
+    Column("address", Text, nullable=False, comment="sealed: a chat's address is a credential"),
+    Column("address_digest", Text, comment="keyed: an endpoint is found by it"),
+    Column("signing_secret", Text, comment="sealed: verifies what the receiver sends us"),
     Column("rep_id", Id, ForeignKey("rep.id"), comment="NULL: every rep's alerts"),
     Column("secret_number", Integer, nullable=False, server_default=text("1")),
     Column("state", Text, nullable=False, server_default=text("'on'"), comment="on, or off with a reason"),
@@ -181,6 +184,7 @@ endpoint = Table(
     ),
     Column("created_at", Moment, nullable=False, server_default=text("now()")),
     UniqueConstraint("channel", "address"),
+    UniqueConstraint("channel", "address_digest"),
     CheckConstraint("on_unknown IN ('retry', 'hold')", name="on_unknown"),
 )
 
@@ -214,7 +218,7 @@ delivery = Table(
     metadata,
     Column("id", PublicId, primary_key=True, server_default=text("gen_random_uuid()")),
     Column("channel", Text, nullable=False),
-    Column("recipient", Text, nullable=False),
+    Column("recipient", Text, nullable=False, comment="a mail address, or the id of an endpoint"),
     Column("endpoint_id", PublicId, ForeignKey("endpoint.id")),
     Column(
         "state",

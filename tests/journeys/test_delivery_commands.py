@@ -10,10 +10,10 @@ from click.testing import CliRunner
 
 from services.alerts.commands import commands as alerts_commands
 from services.alerts.delivery_commands import commands
-from services.alerts.store import endpoints
 from shared.db import Database
 from shared.settings import Settings
 from tests import http_receiver, mail_sink
+from tests.alert_rows import an_endpoint as stored_endpoint
 from tests.alert_rows import drain, rows, settings, value
 from tests.journeys.test_failing_deliveries import alerts, an_endpoint
 
@@ -121,7 +121,7 @@ def test_an_endpoint_that_is_on_again_gets_what_it_missed(database: Database) ->
         assert dict(rows(database, "SELECT state, count(*) FROM delivery GROUP BY state")) == {"dead": 2}
 
         with database.transaction() as connection:
-            endpoints.add(connection, "webhook", receiver.url, None)
+            stored_endpoint(connection, receiver.url)
         drain(database, told)
 
         assert dict(rows(database, "SELECT state, count(*) FROM delivery GROUP BY state")) == {"sent": 2}

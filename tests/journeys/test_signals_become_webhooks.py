@@ -24,6 +24,7 @@ from tests.alert_rows import (
     a_customer,
     a_rep,
     a_signal,
+    an_endpoint,
     an_order,
     decide_task,
     drain,
@@ -52,11 +53,7 @@ def one_order(database: Database, receiver: http_receiver.Receiver) -> tuple[int
         order = an_order(connection, customer, "INV-1")
         a_signal(connection, customer, order)
         decide_task(connection, order)
-    rows(
-        database,
-        "INSERT INTO endpoint (channel, address) VALUES ('webhook', :url) RETURNING id",
-        url=receiver.url,
-    )
+        an_endpoint(connection, receiver.url)
     return customer, order
 
 

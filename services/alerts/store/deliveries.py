@@ -14,6 +14,17 @@ from services.alerts.store.health import Endpoint
 
 PAUSED = "sending_paused"
 
+NAME = "coalesce(endpoint.name, endpoint.channel || ' ' || left(CAST(endpoint.id AS text), 8))"
+"""How an endpoint is shown: by its name, never by its address."""
+
+RECIPIENT = f"coalesce({NAME} || ' (' || endpoint.id || ')', delivery.recipient)"
+"""How whom a delivery goes to is shown, where its endpoint is joined to it."""
+
+
+def address_place(endpoint_id: UUID) -> str:
+    """What an endpoint's address is sealed for."""
+    return f"endpoint/{endpoint_id}/address"
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -21,6 +32,7 @@ class Held:
 
     `failures`: how they failed, since somebody had it sent again. `is_cut`: nobody knows how the last one ended.
     `open_until`: its endpoint's breaker is open, or half-open when that time is past. `is_failing`: it failed lately.
+    `recipient`: a mail address, or the endpoint's id; `sealed_address`: that endpoint's.
     """
 
     id: UUID
@@ -41,6 +53,8 @@ class Held:
     is_breaker_open: bool = False
     open_until: datetime | None = None
     suppressed: str | None = None
+    sealed_address: str | None = field(default=None, repr=False)
+    has_signing_secret: bool = False
     notice: OperatorNotice | None = None
 
     @property
@@ -62,6 +76,7 @@ _HOLD = text(
     " coalesce(endpoint.on_unknown = 'hold', false) AS holds_unknown, tried.attempts, tried.is_cut,"
     " tried.refused, tried.other, health.channel IS NOT NULL AS is_failing, health.open_until,"
     " coalesce(health.open_until > now(), false) AS is_breaker_open, suppressed.reason AS suppressed,"
+    " endpoint.address AS sealed_address, endpoint.signing_secret IS NOT NULL AS has_signing_secret,"
     " delivery.operator_notice"
     " FROM delivery LEFT JOIN endpoint ON endpoint.id = delivery.endpoint_id"
     " LEFT JOIN endpoint_health AS health ON health.channel = delivery.channel"
@@ -251,9 +266,10 @@ def delivery_log(connection: Connection, alert_id: int) -> list[LoggedDelivery]:
     ).all()
     found = connection.execute(
         text(
-            "SELECT delivery.id, delivery.channel, delivery.recipient, state, reason, receipt,"
-            " send_after FROM delivery JOIN delivery_item ON delivery_id = delivery.id WHERE alert_id = :alert"
-            " ORDER BY notice, delivery.channel, delivery.recipient"
+            f"SELECT delivery.id, delivery.channel, {RECIPIENT} AS recipient, delivery.state, delivery.reason,"  # noqa: S608
+            " delivery.receipt, delivery.send_after FROM delivery JOIN delivery_item ON delivery_id = delivery.id"
+            " LEFT JOIN endpoint ON endpoint.id = delivery.endpoint_id WHERE alert_id = :alert"
+            " ORDER BY notice, delivery.channel, 3"
         ),
         {"alert": alert_id},
     )

@@ -22,7 +22,7 @@ _WAS_TOLD = text(
 )
 
 _ENDPOINTS = text(
-    "SELECT channel, address AS recipient, id FROM endpoint WHERE is_for_operators AND state = 'on'"
+    "SELECT channel, CAST(id AS text) AS recipient, id FROM endpoint WHERE is_for_operators AND state = 'on'"
     " AND CAST(id AS text) <> :failing"
 )
 

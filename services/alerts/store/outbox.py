@@ -49,7 +49,7 @@ _ADDRESSES = text(
     '  FROM alert JOIN "user" ON "user".id = alert.recipient_id WHERE alert.id = ANY(:alerts))'
     " SELECT alert_id, notice, channel, email AS recipient, CAST(NULL AS uuid) AS endpoint_id FROM notified"
     "  CROSS JOIN unnest(CAST(:user_channels AS text[])) AS channel WHERE email IS NOT NULL"
-    " UNION ALL SELECT alert_id, notice, endpoint.channel, endpoint.address, endpoint.id FROM notified"
+    " UNION ALL SELECT alert_id, notice, endpoint.channel, CAST(endpoint.id AS text), endpoint.id FROM notified"
     "  JOIN endpoint ON endpoint.state = 'on' AND NOT endpoint.is_for_operators"
     "   AND (endpoint.rep_id IS NULL OR endpoint.rep_id = notified.rep_id)"
 )

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from services.alerts.store.deliveries import is_paused
+from services.alerts.store.deliveries import RECIPIENT, is_paused
 from shared import tasks
 from shared.metrics import DeliveryBacklog
 
@@ -67,14 +67,15 @@ _WHERE = (
 )
 
 _LIST = text(
-    "SELECT delivery.id, delivery.created_at, delivery.channel, delivery.recipient, delivery.state,"  # noqa: S608 - our own
+    f"SELECT delivery.id, delivery.created_at, delivery.channel, {RECIPIENT} AS recipient, delivery.state,"  # noqa: S608 - our own
     " coalesce((SELECT string_agg(coalesce(customer.name, about.name, 'customer ' || customer.id), ', ')"
     "   FROM delivery_item JOIN alert ON alert.id = alert_id LEFT JOIN customer ON customer.id = alert.customer_id"
     "   LEFT JOIN rep AS about ON about.id = alert.about_rep_id WHERE delivery_id = delivery.id),"
     "  delivery.operator_notice->>'subject', '') AS what,"
     " coalesce(last.n, 0) AS attempts, coalesce(delivery.reason, last.detail, task.error) AS reason,"
     " CASE WHEN delivery.state = 'ready' THEN task.run_at END AS next_try"
-    f"{_FROM} LEFT JOIN task ON task.kind = 'deliver' AND task.key = CAST(delivery.id AS text)"
+    f"{_FROM} LEFT JOIN endpoint ON endpoint.id = delivery.endpoint_id"
+    " LEFT JOIN task ON task.kind = 'deliver' AND task.key = CAST(delivery.id AS text)"
     f"{_WHERE} ORDER BY delivery.created_at DESC, delivery.id LIMIT :most"
 )
 

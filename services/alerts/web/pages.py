@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from apiflask import APIFlask
@@ -10,13 +9,11 @@ from flask import Response, redirect, request
 from sqlalchemy import Connection
 from werkzeug.wrappers import Response as AnyResponse
 
-from services.alerts import message, notices
+from services.alerts import message
 from services.alerts.channel import AlertView, Sending
-from services.alerts.store import deliveries, inbox, outbox, views
-from services.alerts.store.inbox import AlertAction, Found
-from services.alerts.store.notices import save_notice
+from services.alerts.store import deliveries, inbox, views
 from services.alerts.web import guard
-from services.alerts.web.actions import DISMISSALS, UnknownAction, action_of
+from services.alerts.web.actions import DISMISSALS, Acting, NoSuchAlert, UnknownAction, take_action
 from services.alerts.web.guard import Access
 from shared.clock import Clock
 from shared.db import Database
@@ -194,29 +191,15 @@ class Pages:
             self._secret_key, str(public_id), request.form.get("token", "")
         ):
             raise Refused(400, "This form is too old or came from elsewhere. Open the alert again.")
-        now = self._clock()
+        acting = Acting(by, self._clock(), is_recipient=is_recipient)
         with self._database.transaction() as connection:
-            found = inbox.find(connection, public_id, hold=True)
-            if found is None or found.state == "withdrawn":
-                raise Refused(404, "There is no such alert any more.")
             try:
-                wanted = action_of(request.form, now, found.time_zone)
+                _, done = take_action(connection, public_id, request.form, acting, self._sending)
+            except NoSuchAlert as fault:
+                raise Refused(404, "There is no such alert any more.") from fault
             except UnknownAction as fault:
                 raise Refused(400, str(fault)) from fault
-            if wanted.state != found.state or wanted.action == "snooze":
-                actor = found.recipient_id if is_recipient else None
-                inbox.act(connection, found.id, wanted, now, by=by, actor_id=actor)
-                self._follow_up(connection, found, wanted, now)
-        return wanted.action
-
-    def _follow_up(self, connection: Connection, found: Found, done: AlertAction, now: datetime) -> None:
-        """Remind of what was put off, on the morning it was put off to; ask whoever keeps the data of who has left."""
-        outbox.withdraw_reminders(connection, found.id)
-        if done.until is not None:
-            outbox.remind(connection, found.id, done.until, self._sending, now)
-        if done.dismissal == "customer_gone":
-            notice = notices.customer_gone(found.recipient, found.customer, done.reason or "")
-            save_notice(connection, notice, ("", ""), self._sending)
+        return done.action
 
     def _undo(self, connection: Connection) -> dict[str, str] | None:
         """What the rep did a moment ago, and the form that takes it back."""
