@@ -227,29 +227,29 @@ def write_lines(
     )
 
 
-def _order_row(resolved: ResolvedOrder) -> orders.Row:
+def _order_row(resolved: ResolvedOrder) -> orders.OrderRow:
     order, revision = resolved.order, resolved.revision
-    return {
-        "source": order.source,
-        "external_id": order.id,
-        "version": revision.version,
-        "digest": revision.digest.hex(),
-        "event_id": revision.event_id,
-        "number": order.number,
-        "channel": order.channel,
-        "status": order.status,
-        "kind": order.kind,
-        "is_test": order.is_test,
-        "is_history": revision.entry_point == "import",
-        "is_counted": resolved.is_counted,
-        "ordered_at": order.ordered_at,
-        "currency": order.currency,
-        "customer_id": resolved.customer.id if resolved.customer else None,
-        "rep_external_id": order.rep_id,
-        "original_order_id": order.original_order_id,
-        "net": order.net,
-        "base_net": resolved.base_net,
-    }
+    return orders.OrderRow(
+        source=order.source,
+        external_id=order.id,
+        version=revision.version,
+        digest=revision.digest.hex(),
+        event_id=revision.event_id,
+        number=order.number,
+        channel=order.channel,
+        status=order.status,
+        kind=order.kind,
+        is_test=order.is_test,
+        is_history=revision.entry_point == "import",
+        is_counted=resolved.is_counted,
+        ordered_at=order.ordered_at,
+        currency=order.currency,
+        customer_id=resolved.customer.id if resolved.customer else None,
+        rep_external_id=order.rep_id,
+        original_order_id=order.original_order_id,
+        net=order.net,
+        base_net=resolved.base_net,
+    )
 
 
 def _line_rows(resolved: ResolvedOrder) -> list[orders.LineRow]:
