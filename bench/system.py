@@ -41,6 +41,7 @@ class System:
             "TIPOFF_SENDING": "live",
             "TIPOFF_RECIPIENTS": "*",
             "TIPOFF_GROUP_WAIT": "PT0S",
+            "TIPOFF_GROUP_INTERVAL": "PT0S",
             "TIPOFF_BUDGET_PER_REP": "1000000",
             "TIPOFF_CALL_COST": "0",
             "TIPOFF_CORRECTION_COST": "0",

@@ -143,6 +143,7 @@ def environment(deployment: Deployment, stack: DevStack, ports: Mapping[str, int
         "TIPOFF_PUBLIC_URL": address["alerts"],
         "TIPOFF_PAGE_REFRESH": str(PAGE_REFRESH_SECONDS),
         "TIPOFF_GROUP_WAIT": "PT0S",
+        "TIPOFF_GROUP_INTERVAL": "PT1M",
         "TIPOFF_NEIGHBOURS": json.dumps(neighbours),
         "TIPOFF_EXTRACTS": str(stack.folder / "extracts"),
     }

@@ -53,4 +53,5 @@ random 32 | keep tipoff_secret_key
 printf '{"standard": ["whsec_%s"]}' "$(head -c 32 /dev/urandom | base64 | tr -d '\n')" | keep tipoff_hook_secrets
 # The mail sink of the profile `demo`. For real mail write smtp://user:password@your-relay:587 here.
 printf 'smtp://mails:1025?starttls=never' | keep tipoff_smtp_url
+printf '' | keep tipoff_previous_secret_key # while the key is changed: docs/chat.md
 random 12 | keep grafana_admin_password

@@ -45,6 +45,14 @@ postgres dropdb --if-exists --force "$database"
 sql postgres "ALTER DATABASE \"${database}_restored\" RENAME TO \"$database\""
 if [ -n "$compose" ]; then
     $compose run --rm migrate
+fi
+# What waited when the dump was made may have gone since: nobody is told twice before somebody has looked.
+sql "$database" "INSERT INTO control (name, value, changed_by) VALUES ('sending_paused', 'true', 'restore')
+    ON CONFLICT (name) DO UPDATE SET value = 'true', changed_at = now(), changed_by = 'restore'"
+waiting=$(sql "$database" "SELECT count(*) FROM delivery WHERE state = 'ready'")
+if [ -n "$compose" ]; then
     $compose up --detach --wait
 fi
+echo "Sending is paused: $waiting messages waited when the dump was made and may have gone since. Look at them by"
+echo "\`tipoff deliveries list --state ready\`, \`tipoff deliveries discard\` those that have, then \`tipoff sending resume\`."
 echo "$dump is restored. Load what came since by \`tipoff import orders FILE --since DAY\`: history never alerts."

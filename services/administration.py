@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 import click
 from sqlalchemy import text
 
+from services.alerts.store.endpoints import seal_stored
 from shared import migrations, tokens
 from shared.clock import real_now
+from shared.sealing import Unsealable, sealer_of
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,11 +21,18 @@ SCOPES = ("orders:write", "orders:read", "facts:write", "signals:read", "alerts:
 @click.command()
 @click.pass_obj
 def migrate(context: "Context") -> None:
-    """Bring the database to this version's tables. Safe to run twice."""
+    """Bring the database to this version's tables, and seal addresses that are not. Safe to run twice."""
     try:
         stands = migrations.upgrade(context.settings.database_url.get_secret_value())
     except migrations.NewerDatabaseError as error:
         raise click.ClickException(str(error)) from error
+    with context.database.transaction() as connection:
+        try:
+            seal_stored(connection, sealer_of(*context.settings.secret_keys))
+        except Unsealable as error:
+            raise click.ClickException(
+                f"an endpoint's address cannot be read: {error}\nhint: set TIPOFF_PREVIOUS_SECRET_KEY"
+            ) from error
     click.echo(f"the database stands at revision {stands}")
 
 
@@ -112,6 +121,8 @@ def settings_table() -> str:
 def _shown(value: object) -> str:
     if isinstance(value, timedelta):
         return f"PT{int(value.total_seconds() // 60)}M"
+    if isinstance(value, tuple) and value:
+        return " ".join(map(str, value))
     return "(none)" if value in (None, (), {}) else str(value)
 
 

@@ -15,7 +15,8 @@ from shared.settings import Settings, SettingsFault
 COMMANDS = {
     "alerts": "services.alerts.commands",
     "backtest": "services.scoring.commands",
-    "endpoints": "services.alerts.commands",
+    "deliveries": "services.alerts.delivery_commands",
+    "endpoints": "services.alerts.endpoint_commands",
     "explain": "services.explain",
     "fit": "services.scoring.commands",
     "import": "services.ingest.commands",
@@ -29,6 +30,7 @@ COMMANDS = {
     "serve": "services.processes",
     "settings": "services.administration",
     "signals": "services.scoring.commands",
+    "suppressions": "services.alerts.delivery_commands",
     "token": "services.administration",
     "work": "services.processes",
 }

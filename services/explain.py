@@ -9,6 +9,7 @@ from uuid import UUID
 import click
 from sqlalchemy import Connection, text
 
+from services.alerts.store.deliveries import RECIPIENT
 from services.scoring import signals
 from services.scoring.replay import replayed, shown
 from shared.domain.signal import SignalKind
@@ -225,7 +226,8 @@ def _alerts(connection: Connection, occasion: str) -> Iterator[Step]:
 def _deliveries(connection: Connection, alert_id: int) -> Iterator[Step]:
     rows = connection.execute(
         text(
-            "SELECT delivery.* FROM delivery JOIN delivery_item ON delivery_id = delivery.id"
+            f"SELECT delivery.*, {RECIPIENT} AS shown FROM delivery JOIN delivery_item ON delivery_id = delivery.id"  # noqa: S608
+            " LEFT JOIN endpoint ON endpoint.id = delivery.endpoint_id"
             " WHERE alert_id = :alert ORDER BY notice, delivery.channel, delivery.recipient"
         ),
         {"alert": alert_id},
@@ -235,7 +237,7 @@ def _deliveries(connection: Connection, alert_id: int) -> Iterator[Step]:
         after = f", not before {row.send_after:%Y-%m-%d %H:%MZ}" if row.send_after else ""
         receipt = ", ".join(f"{name} {value}" for name, value in sorted((row.receipt or {}).items()))
         answer = f", answered: {receipt}" if receipt else ""
-        detail = f"{row.id} {row.channel} to {row.recipient}: {row.state}{reason}{after}{answer}"
+        detail = f"{row.id} {row.channel} to {row.shown}: {row.state}{reason}{after}{answer}"
         yield Step(1, "delivery", detail, row.created_at)
         tries = connection.execute(
             text("SELECT * FROM attempt WHERE delivery_id = :id ORDER BY n"), {"id": row.id}

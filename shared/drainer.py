@@ -137,6 +137,10 @@ class Drainer:
                 with self._database.autocommit() as connection:
                     tasks.renew_lease(connection, running.token, lease)
                 running.leased_at = time.monotonic()
+        for handler in self._handlers:
+            for token in handler.also_leased():
+                with self._database.autocommit() as connection:
+                    tasks.renew_lease(connection, token, handler.lease)
 
     def release_running(self) -> None:
         """Make running batches due again: this process is about to end in the middle of them."""

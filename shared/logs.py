@@ -23,7 +23,8 @@ FIELDS = (
 _SECRETS = re.compile(
     r"(?P<kept>(?:whsec_|tip_)[0-9A-Za-z+/]{2}"
     r"|\b(?:Bearer|Basic) +[^\s\"']{4}"
-    r"|(?:password|passwd|secret|token|api_?key|authorization)[\"']?\s*[=:]\s*[\"']?(?!(?:Bearer|Basic) ))"
+    r"|hooks\.slack\.com/\w+/"
+    r"|(?:password|passwd|secret|token|api_?key|authorization|[?&]sig)[\"']?\s*[=:]\s*[\"']?(?!(?:Bearer|Basic) ))"
     r"[^\s\"',;&)}\]]+"
     r"|(?P<user>[a-z][a-z0-9+.-]*://[^\s:/@\"']*:)[^\s/\"']+(?=@)",
     re.IGNORECASE,

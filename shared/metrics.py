@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 ORDER_TO_ALERT_SECONDS = (0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900, 1800, 3600, 7200)
 CACHE_SECONDS = 1.0
-QUARANTINE_CACHE_SECONDS = 15.0
+SLOW_CACHE_SECONDS = 15.0
 
 Figures = TypeVar("Figures")
 
@@ -199,7 +199,7 @@ class QuarantineCollector(Collector):
     """Reads how many messages of each source wait in quarantine when somebody scrapes."""
 
     def __init__(self, read: Callable[[], Mapping[str, int]]) -> None:
-        self._read = _Remembered(read, QUARANTINE_CACHE_SECONDS, monotonic)
+        self._read = _Remembered(read, SLOW_CACHE_SECONDS, monotonic)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield the gauge; no figures while the database is away."""
@@ -209,6 +209,53 @@ class QuarantineCollector(Collector):
         for source, number in (self._read() or {}).items():
             family.add_metric([source], number)
         yield family
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryBacklog:
+    """What waits to be sent, by channel: counts, the age in seconds of the oldest, and what ended unsent by state."""
+
+    waiting: Mapping[str, int]
+    oldest_seconds: Mapping[str, float]
+    unsent: Mapping[tuple[str, str], int]
+    failing: Mapping[str, int]
+    is_paused: bool
+
+
+class DeliveryCollector(Collector):
+    """Reads what waits to be sent, and what ended unsent, when somebody scrapes."""
+
+    def __init__(self, read: Callable[[], DeliveryBacklog]) -> None:
+        self._read = _Remembered(read, SLOW_CACHE_SECONDS, monotonic)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the gauges; no figures while the database is away."""
+        backlog = self._read()
+        families = [
+            GaugeMetricFamily(name, meaning, labels=labels)
+            for name, meaning, labels in (
+                ("tipoff_deliveries_waiting", "Deliveries whose time has come.", ["channel"]),
+                (
+                    "tipoff_deliveries_oldest_waiting_seconds",
+                    "For how long the oldest has waited.",
+                    ["channel"],
+                ),
+                ("tipoff_deliveries_unsent", "Deliveries that ended unsent.", ["channel", "state"]),
+                ("tipoff_endpoints_failing", "Endpoints that fail now.", ["channel"]),
+            )
+        ]
+        paused = GaugeMetricFamily("tipoff_sending_paused", "Whether an operator has paused all sending.")
+        if backlog is not None:
+            waiting, oldest, unsent, failing = families
+            for family, figures in ((waiting, backlog.waiting), (failing, backlog.failing)):
+                for channel, number in figures.items():
+                    family.add_metric([channel], number)
+            for channel, seconds in backlog.oldest_seconds.items():
+                oldest.add_metric([channel], seconds)
+            for labels, number in backlog.unsent.items():
+                unsent.add_metric(labels, number)
+            paused.add_metric([], int(backlog.is_paused))
+        yield from (*families, paused)
 
 
 class _Remembered(Generic[Figures]):

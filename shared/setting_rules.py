@@ -110,6 +110,12 @@ def check_recipient(text: str) -> None:
         raise ValueError(f"{text!r} is neither an address nor a @domain nor *")
 
 
+def check_address(text: str) -> None:
+    """One mail address."""
+    if not _is_address(text):
+        raise ValueError(f"{text!r} is no mail address")
+
+
 def _is_address(text: str) -> bool:
     try:
         address = Address(addr_spec=text)

@@ -63,7 +63,12 @@ class Settings(BaseSettings):
     )
     prepare_statements: bool = Field(default=True, description="off behind pgbouncer in transaction mode")
     secret_key: SecretStr = Field(
-        min_length=32, description="signs links and derives endpoint secrets; 32 characters or more"
+        min_length=32,
+        description="signs links, derives endpoint secrets and seals addresses; 32 characters or more",
+    )
+    previous_secret_key: SecretStr | None = Field(
+        default=None,
+        description="the secret key before: what it sealed and signed is still read, until rotate-keys",
     )
     base_currency: str = Field(
         default="EUR", pattern="^[A-Z]{3}$", description="the one currency values rank in"
@@ -90,6 +95,10 @@ class Settings(BaseSettings):
         default=(),
         description="who may be mailed: addresses, @domains, or * for everyone; others are recorded",
     )
+    operators: Words = Field(
+        default=(),
+        description="mail addresses told of deliveries that fail, where another channel than mail fails",
+    )
     smtp_url: SecretStr | None = Field(
         default=None, description="smtp://user:password@host:587?starttls=required, or smtps://"
     )
@@ -115,11 +124,22 @@ class Settings(BaseSettings):
         ge=timedelta(0),
         description="how long signals gather before they are ranked and sent",
     )
+    group_interval: timedelta = Field(
+        default=timedelta(minutes=30),
+        ge=timedelta(0),
+        description="how long more of one cause waits, as one product mispriced on many orders; 0: each is told",
+    )
     budget_per_rep: int = Field(
         default=5, ge=0, description="messages a rep may get a day; urgent ones not counted"
     )
     holdout_percent: int = Field(
-        default=10, ge=0, le=50, description="share of episodes left alone on purpose"
+        default=10,
+        ge=0,
+        le=50,
+        description="share of customers left alone on purpose, each for a quarter of a year",
+    )
+    holdout_exempt: Words = Field(
+        default=("key",), description="segments of customers of which nobody is left alone on purpose"
     )
     assumed_margin: Decimal = Field(
         default=Decimal("0.30"),
@@ -147,7 +167,7 @@ class Settings(BaseSettings):
     )
     json_logs: bool | None = Field(default=None, description="JSON log lines; default: unless on a terminal")
 
-    @field_validator("recipients", "loopback_origins", mode="before")
+    @field_validator("recipients", "operators", "loopback_origins", "holdout_exempt", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return rules.words(value)
@@ -156,6 +176,12 @@ class Settings(BaseSettings):
     @classmethod
     def _read_table(cls, value: object) -> object:
         return rules.table(value)
+
+    @property
+    def secret_keys(self) -> tuple[str, ...]:
+        """The secret key, and the one before where one is set."""
+        keys = (self.secret_key, self.previous_secret_key)
+        return tuple(each.get_secret_value() for each in keys if each is not None)
 
     @field_validator("time_zone", "public_url", "mail_from")
     @classmethod
@@ -168,12 +194,24 @@ class Settings(BaseSettings):
     def _with_driver(cls, value: SecretStr) -> SecretStr:
         return SecretStr(rules.database_url(value.get_secret_value()))
 
+    @field_validator("previous_secret_key")
+    @classmethod
+    def _check_previous(cls, value: SecretStr | None) -> SecretStr | None:
+        return value if value is not None and value.get_secret_value().strip() else None
+
     @field_validator("redis_url", "smtp_url")
     @classmethod
     def _check_server(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if value is None or not value.get_secret_value().strip():
             return None
         _CHECKS[info.field_name or ""](value.get_secret_value())
+        return value
+
+    @field_validator("operators")
+    @classmethod
+    def _check_operators(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            rules.check_address(each)
         return value
 
     @field_validator("recipients")

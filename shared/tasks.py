@@ -7,7 +7,7 @@ and again is dead-lettered. RQ only wakes workers up (see shared.notify and docs
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
@@ -52,6 +52,9 @@ class Handler:
     hung_after: timedelta | None = timedelta(minutes=30)
     """A batch that runs longer counts as hung, and its lease is not renewed. None: renewed while the process lives."""
 
+    also_leased: Callable[[], Iterable[UUID]] = tuple
+    """Tokens of batches that are over but for some tasks, which are still done beside the next: renewed as well."""
+
     is_slow: bool = False
     """Done beside the others, in a thread of its own: nobody waits for it."""
 
@@ -70,6 +73,18 @@ def put(
             " FROM unnest(CAST(:keys AS text[])) key ON CONFLICT (kind, key) DO NOTHING"
         ),
         {"queue": queue, "kind": kind, "keys": sorted(keys), "run_at": run_at},
+    )
+
+
+def put_again(connection: Connection, queue: str, kind: str, keys: Sequence[str]) -> None:
+    """Make tasks due now as if they had never been tried, done, dead or deleted ones too; not those a worker holds."""
+    connection.execute(
+        text(
+            "INSERT INTO task (queue, kind, key) SELECT :queue, :kind, key FROM unnest(CAST(:keys AS text[])) key"
+            " ON CONFLICT (kind, key) DO UPDATE SET state = 'ready', run_at = now(), attempts = 0, error = NULL,"
+            " finished_at = NULL WHERE task.state <> 'leased'"
+        ),
+        {"queue": queue, "kind": kind, "keys": sorted(keys)},
     )
 
 

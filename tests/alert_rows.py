@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, text
 
 from services.alerts.jobs import handlers
+from services.alerts.store import endpoints
+from services.alerts.store.endpoints import NewEndpoint
 from shared import tasks
 from shared.db import Database
 from shared.drainer import Drainer
 from shared.metrics import Metrics
+from shared.sealing import sealer_of
 from shared.settings import Settings
 
 NOW = datetime(2011, 2, 28, 12, tzinfo=UTC)  # a Monday
@@ -101,15 +105,22 @@ def an_order(connection: Connection, customer_id: int, number: str, **given: Any
     return int(order_id)
 
 
-def a_signal(connection: Connection, customer_id: int, order_id: int, **given: Any) -> int:
-    """A cross-sell of £25 of £125 at stake, about 1 in 5, found in that order."""
+def an_endpoint(connection: Connection, address: str, channel: str = "webhook", **given: Any) -> UUID:
+    """An endpoint that hears every alert, stored as `tipoff endpoints add` stores it."""
+    key = settings().secret_key.get_secret_value()
+    return endpoints.add(connection, NewEndpoint(channel, address, **given), sealer_of(key))
+
+
+def a_signal(connection: Connection, customer_id: int, order_id: int | None, **given: Any) -> int:
+    """A cross-sell of £25 of £125 at stake, about 1 in 5, found in that order; without one, on the customer's day."""
     values = {
         "kind": "cross_sell",
         "customer": customer_id,
         "subject": "product:1",
         "cause": "line:1",
         "order": order_id,
-        "version": VERSION,
+        "version": None if order_id is None else VERSION,
+        "occasion": day_of(customer_id) if order_id is None else f"order:{order_id}",
         "as_of": NOW - timedelta(hours=1),
         "expires": NOW + timedelta(days=5),
         "probability": 0.2,
@@ -130,7 +141,7 @@ def a_signal(connection: Connection, customer_id: int, order_id: int, **given: A
                 " expires_at,"
                 " probability, basis, stake, value, low, high, horizon_days, quiet_days, headline, question, evidence,"
                 " detail, severity, is_selling, is_proven, assumed_margin, detector_version) VALUES (:kind, :customer,"
-                " :subject, :cause, 'order:' || CAST(:order AS bigint), :order, :version,"
+                " :subject, :cause, :occasion, :order, :version,"
                 " :as_of, :expires, :probability, 'measured', :stake, :value, 10,"
                 " 40, 90, 28, :headline, 'Who supplies your drill bits?', :evidence, '{}',"
                 " CASE WHEN :urgent THEN 'urgent' ELSE 'normal' END, :selling,"
@@ -139,6 +150,16 @@ def a_signal(connection: Connection, customer_id: int, order_id: int, **given: A
             values,
         ).scalar_one()
     )
+
+
+def day_of(customer_id: int) -> str:
+    """The occasion of a customer's day."""
+    return f"customer:{customer_id}:{NOW:%Y-%m-%d}"
+
+
+def decide_day(connection: Connection, customer_id: int) -> None:
+    """The task a night leaves for the alerts service."""
+    tasks.put(connection, "alerts", "decide", [day_of(customer_id)])
 
 
 def decide_task(connection: Connection, *order_ids: int, version: int = VERSION) -> None:

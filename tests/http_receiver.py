@@ -18,11 +18,12 @@ class Request:
 
 @dataclass
 class Receiver:
-    """What came, and the answers to give: (status, headers), used up one by one, then 204."""
+    """What came, and the answers to give: (status, headers), used up one by one, then 204. `said`: the body of each."""
 
     url: str = ""
     requests: list[Request] = field(default_factory=list)
     answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)
+    said: bytes = b""
     drip_seconds: float = 0.0
     delay_seconds: float = 0.0
     connections: int = 0
@@ -53,8 +54,10 @@ def running() -> Iterator[Receiver]:
             self.send_response(status)
             for name, value in extra.items():
                 self.send_header(name, value)
-            self.send_header("content-length", "0")
+            self.send_header("content-length", str(len(receiver.said)))
             self.end_headers()
+            if receiver.said:
+                self.wfile.write(receiver.said)
 
         def _drip(self) -> None:
             """Answer one byte at a time, for ever."""

@@ -21,24 +21,28 @@ JITTER = 0.2
 """Each wait is up to a fifth shorter or longer, so that what failed together does not return together."""
 
 LONGEST_ASKED = timedelta(hours=1)
-REFUSED_SCHEDULE = (timedelta(minutes=10), timedelta(hours=1), timedelta(hours=4), timedelta(hours=12))
-"""A receiver that refuses (a 4xx) is asked five times within a day: somebody may repair it."""
+REFUSED_SCHEDULE = tuple(timedelta(minutes=minutes) for minutes in (10, 60, 240, 720, 1440, 1440, 1440))
+"""A receiver that refuses (a 4xx, a relay's 5xx) is asked eight times over four days: somebody may repair it."""
 
 
 class Rejected(Exception):
-    """It will never be accepted. `disables`: nothing else will be either (410 Gone)."""
+    """This message will never be accepted by this recipient.
+
+    `disables`: the endpoint is gone, and takes nothing else either (410). `suppresses`: there is no such address.
+    """
 
     outcome = "rejected"
 
-    def __init__(self, reason: str, *, disables: bool = False) -> None:
+    def __init__(self, reason: str, *, disables: bool = False, suppresses: bool = False) -> None:
         super().__init__(reason)
         self.disables = disables
+        self.suppresses = suppresses
 
 
 class Unavailable(Exception):
     """Not now. `is_unknown`: it may have been delivered. `is_down`: others would fail the same way.
 
-    `is_refusal`: the receiver answered, and refuses (a 4xx), so few tries are worth it.
+    `is_refusal`: the receiver answered, and refuses what somebody has to repair, so it is asked less often.
     """
 
     def __init__(
@@ -59,7 +63,17 @@ class Unavailable(Exception):
     @property
     def outcome(self) -> str:
         """How the attempt ended, as the delivery log has it."""
-        return "unknown" if self.is_unknown else "unavailable"
+        if self.is_unknown:
+            return "unknown"
+        return "refused" if self.is_refusal else "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """How often a delivery has failed: because it was refused, and otherwise. Each sort has its own schedule."""
+
+    refused: int = 0
+    other: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,29 +85,37 @@ class TryAgain:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Never send it again. `disables` closes the endpoint too."""
+    """Never send it again, unless somebody asks for it."""
 
     reason: str
-    disables: bool = False
 
 
 def after_failure(
-    attempt: int, error: Rejected | Unavailable, now: datetime, delivery_id: UUID
+    before: Failures, error: Rejected | Unavailable, now: datetime, delivery_id: UUID
 ) -> TryAgain | GiveUp:
-    """Return the next step after the `attempt`-th try (counting from 1) failed.
+    """Return the next step after a try failed that `before` failed before.
 
     A receiver may ask for a later time than ours, by an hour at most; the delivery's id fixes the jitter.
     """
     if isinstance(error, Rejected):
-        return GiveUp(str(error), disables=error.disables)
-    waits = REFUSED_SCHEDULE if error.is_refusal else SCHEDULE
-    if attempt > len(waits):
-        return GiveUp(f"gave up after {attempt} tries; the last: {error}")
-    digest = sha256(f"{delivery_id}/{attempt}".encode()).digest()
-    wait = waits[attempt - 1] * (1 - JITTER + 2 * JITTER * int.from_bytes(digest[:4]) / 0xFFFFFFFF)
+        return GiveUp(str(error))
+    waits, failed = (REFUSED_SCHEDULE, before.refused) if error.is_refusal else (SCHEDULE, before.other)
+    if failed >= len(waits):
+        how = "refused" if error.is_refusal else "failed"
+        return GiveUp(f"gave up after it {how} {failed + 1} times; the last: {error}")
+    digest = sha256(f"{delivery_id}/{failed + 1}".encode()).digest()
+    wait = waits[failed] * (1 - JITTER + 2 * JITTER * int.from_bytes(digest[:4]) / 0xFFFFFFFF)
     if error.retry_after is not None:
         wait = max(wait, min(error.retry_after, LONGEST_ASKED))
     return TryAgain(now + wait)
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """What a point is about: the upstream's number, where it has one, and the name."""
+
+    sku: str | None
+    name: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +143,7 @@ class Point:
     assumed_margin: bool = False
     revenue: Decimal | None = None
     unproven_reason: str | None = None
-    is_about_product: bool = False
+    product: Product | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +173,8 @@ class AlertView:
     about_rep_name: str | None
     about_rep_ref: str | None
     rep_name: str
+    rep_ref: str | None
+    rep_email: str | None
     time_zone: str
     is_default_owner: bool
     verdict: str
@@ -190,6 +214,11 @@ class AlertView:
         return self.severity == Severity.URGENT
 
     @property
+    def is_fix(self) -> bool:
+        """Whether it is a mistake on an order, to be put right before anything is sold."""
+        return self.order_ref is not None and not self.best.is_selling
+
+    @property
     def best(self) -> Point:
         """The point the alert is named after."""
         return self.points[0]
@@ -197,21 +226,32 @@ class AlertView:
     @property
     def question(self) -> str:
         """The one question to ask: the best that names a product, for goods can be offered; else the best."""
-        return next((each for each in self.points if each.is_about_product), self.best).question
+        return next((each for each in self.points if each.product is not None), self.best).question
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorNotice:
+    """What operators are told about deliveries: a line that stands alone, and the text with what to do."""
+
+    subject: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
 class OutboundMessage:
     """One delivery to send: the same id on every try, signed or dated afresh with `now`.
 
-    `alerts`: one alert or several, each with the link that opens it. The channel renders them.
+    `alerts`: one alert or several, each with the link that opens it. The channel renders them, or the `notice` that
+    stands in their place. `buttons_of`: the endpoint whose buttons come back to us; None: nothing could verify them.
     """
 
     delivery_id: UUID
-    recipient: str
+    recipient: str = field(repr=False)
     alerts: tuple[tuple[AlertView, str], ...]
     now: datetime
     secret_number: int = 1
+    notice: OperatorNotice | None = None
+    buttons_of: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +263,12 @@ class ChannelConfig:
     smtp_url: str | None = field(default=None, repr=False)
     loopback_origins: frozenset[str] = frozenset()
     deadline_seconds: float = 15.0
+    previous_secret_key: str | None = field(default=None, repr=False)
+
+    @property
+    def secret_keys(self) -> tuple[str, ...]:
+        """The secret key, and the one before where one is set."""
+        return tuple(each for each in (self.secret_key, self.previous_secret_key) if each is not None)
 
 
 Receipt = dict[str, Any] | None
@@ -241,6 +287,8 @@ class Channel:
     `needs_permission`: only addresses on the list of recipients are sent to; the others were added by an operator.
     `is_for_users`: it reaches a user at the user's own mail address, the others reach endpoints.
     `secret` returns what the receiver at an address verifies messages with, by the number of the secret.
+    `claims` says whether an address is plainly this channel's. `has_buttons`: they come back to us, and are verified
+    with a signing secret of the receiver.
     """
 
     name: str
@@ -248,6 +296,8 @@ class Channel:
     check: Callable[[str, ChannelConfig], str | None]
     missing: Callable[[ChannelConfig], str | None] = lambda _config: None
     secret: Callable[[ChannelConfig, str, int], str] | None = None
+    claims: Callable[[str], bool] = lambda _address: False
+    has_buttons: bool = False
     needs_permission: bool = False
     is_for_users: bool = False
     concurrency: int = 4
@@ -255,12 +305,18 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """How this installation sends: to nobody yet (shadow), or to those on the list of recipients; by which channels."""
+    """How this installation sends: to nobody yet (shadow), or to those on the list of recipients; by which channels.
+
+    `operators`: the mail addresses of who hears what goes wrong with deliveries. `group_interval`: a recipient is told
+    again of one cause after so long at the earliest; none at all where it is 0.
+    """
 
     is_shadow: bool
     recipients: tuple[str, ...]
     config: ChannelConfig
     channels: Mapping[str, Channel]
+    operators: tuple[str, ...] = ()
+    group_interval: timedelta = timedelta(0)
     clock_pace: float = 1.0
     """Whether a setting fixes the business clock, to replay history: then nothing waits for a business time."""
 

@@ -1,12 +1,13 @@
 """Deciding: every signal belongs to an episode and gets a decision with its reason; messages keep within the limits."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
 
+from services.alerts.dismissals import Dismissal
 from services.alerts.policy import WHY_HELD, Candidate, EpisodeKey, Policy, Reason, Verdict
 from shared.domain.signal import Severity
 
@@ -41,7 +42,7 @@ class Episode:
     id: int | None = None
     is_open: bool = True
     closed_at: datetime | None = None
-    is_dismissed: bool = False
+    was_dismissed: bool = False
     snoozed_until: datetime | None = None
     stake: Decimal | None = None
 
@@ -65,6 +66,7 @@ class History:
     messages_today: Mapping[int, int] = field(default_factory=dict)
     customers_sold_to_today: frozenset[int] = frozenset()
     notified_lately: Mapping[tuple[int | None, str], Decimal] = field(default_factory=dict)
+    dismissals: tuple[Dismissal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ def decide(candidates: Sequence[Candidate], policy: Policy, history: History, no
     """Decide about each signal as if it were alone, then about the messages they make, the most valuable first."""
     inhibited = _inhibited(candidates, policy, history, now)
     standing = [each for each in candidates if each.signal_id not in inhibited]
-    episodes = _episodes(standing, policy, history, now)
+    episodes = _episodes(standing, history, now)
     alone = [*inhibited.values()]
     alone += [_decide_alone(each, policy, history, episodes.get(each.key), now) for each in standing]
     passed = [each for each in alone if each.verdict is Verdict.NOTIFY]
@@ -137,11 +139,14 @@ def decide(candidates: Sequence[Candidate], policy: Policy, history: History, no
             for signal_id, each in decisions.items()
         }
     values = {each.candidate.key: each.candidate.value for each in decisions.values() if each.is_notified}
+    held = {each.candidate.key for each in decisions.values() if each.reason is Reason.HELD_OUT}
     return Plan(
         decisions=tuple(decisions.values()),
         alerts=tuple(_alerts(decisions.values(), now)),
         episodes=tuple(
-            replace(episode, notified_at=now, value=values[key]) if key in values else episode
+            replace(episode, notified_at=now, value=values[key])
+            if key in values
+            else replace(episode, is_holdout=episode.is_holdout or key in held)
             for key, episode in episodes.items()
         ),
     )
@@ -156,7 +161,7 @@ def _inhibited(
     found = {
         (each.customer_id, each.kind)
         for each in candidates
-        if each.is_proven and _falls_away(each, now) is None and not _is_dismissed(each, history)
+        if each.is_proven and _falls_away(each, now) is None and not _is_dismissed(each, history, now)
     }
     graver = found | history.open_kinds
     hidden: dict[int, Decision] = {}
@@ -174,62 +179,52 @@ def _inhibited(
     return hidden
 
 
-def _is_dismissed(candidate: Candidate, history: History) -> bool:
-    past = history.episodes.get(candidate.key)
-    return past is not None and past.is_open and past.is_dismissed
+def _is_dismissed(candidate: Candidate, history: History, now: datetime) -> bool:
+    return any(each.covers(candidate, now) for each in history.dismissals)
 
 
-def _episodes(
-    candidates: Iterable[Candidate], policy: Policy, history: History, now: datetime
-) -> dict[EpisodeKey, Episode]:
+def _episodes(candidates: Iterable[Candidate], history: History, now: datetime) -> dict[EpisodeKey, Episode]:
     """The episode of each signal that stands; those withdrawn or overtaken open none."""
     episodes: dict[EpisodeKey, Episode] = {}
     for each in candidates:
         if _falls_away(each, now) is None:
             past = episodes.get(each.key) or history.episodes.get(each.key)
-            episodes[each.key] = episode_of(each, past, policy.rule_for(each).holdout_percent, now)
+            episodes[each.key] = episode_of(each, past, now)
     return episodes
 
 
-def episode_of(candidate: Candidate, past: Episode | None, holdout_percent: int, now: datetime) -> Episode:
+def episode_of(candidate: Candidate, past: Episode | None, now: datetime) -> Episode:
     """Return the open episode with this new evidence, or a new one when none is open or its time is over.
 
-    One that closed within `FLAPPING` hands on when somebody was notified and of how much, and whether it is held out.
+    One that closed within `FLAPPING` hands on when somebody was notified and of how much.
     """
     quiet_after = now + candidate.episode_ttl
     if past is not None and past.is_open and now < past.quiet_after:
         value = past.value if past.notified_at else candidate.value
         return replace(past, last_seen_at=now, quiet_after=max(quiet_after, past.quiet_after), value=value)
-    number = past.number + 1 if past else 1
-    its_bucket = bucket(candidate, number)
     opened = Episode(
         customer_id=candidate.customer_id,
         rep_id=candidate.rep_id,
         kind=candidate.kind,
         subject=candidate.subject,
-        number=number,
+        number=past.number + 1 if past else 1,
         opened_at=now,
         last_seen_at=now,
         quiet_after=quiet_after,
-        holdout_bucket=its_bucket,
-        is_holdout=its_bucket < holdout_percent,
+        holdout_bucket=bucket(candidate),
+        is_holdout=False,
         value=candidate.value,
         product_id=candidate.product_id,
     )
     if past is None or past.notified_at is None or not _is_flapping(candidate, past, now):
         return opened
-    return replace(
-        opened,
-        notified_at=past.notified_at,
-        value=past.value,
-        stake=past.stake,
-        holdout_bucket=past.holdout_bucket,
-        is_holdout=past.is_holdout,
-    )
+    return replace(opened, notified_at=past.notified_at, value=past.value, stake=past.stake)
 
 
 def _is_flapping(candidate: Candidate, past: Episode, now: datetime) -> bool:
-    return candidate.order_id is None and past.closed_at is not None and now - past.closed_at < FLAPPING
+    if past.closed_at is None or past.was_dismissed:
+        return False
+    return candidate.order_id is None and now - past.closed_at < FLAPPING
 
 
 def may_notify(episode: Episode, candidate: Candidate, growth: Decimal) -> Reason | None:
@@ -246,13 +241,15 @@ def may_notify(episode: Episode, candidate: Candidate, growth: Decimal) -> Reaso
     return Reason.MUCH_MORE_MONEY
 
 
-def bucket(candidate: Candidate, episode_number: int) -> int:
-    """Return 0-99, the same for ever, evenly spread over customers (or reps), kinds and episodes.
+def bucket(candidate: Candidate) -> int:
+    """Return 0-99 for a customer (or rep) in a quarter of a year, the same for every kind, evenly spread.
 
-    Episodes below the policy's share are left alone on purpose, so that what calls earn can be measured.
+    Customers below the policy's share are left alone on purpose for that quarter, so that what calls earn can be
+    measured: by all kinds together, so that one kind's call is not counted for another.
     """
     about = candidate.customer_id if candidate.rep_id is None else f"rep {candidate.rep_id}"
-    digest = sha256(f"{about}/{candidate.kind}/{episode_number}".encode()).digest()
+    day = candidate.business_day
+    digest = sha256(f"{about}/{day.year}/{(day.month - 1) // 3 + 1}".encode()).digest()
     return int.from_bytes(digest[:8]) % BUCKETS
 
 
@@ -281,26 +278,22 @@ def _decide_alone(
     is_news = candidate.is_urgent and episode.notified_at is None
     if candidate.occasion in history.occasions_notified and not is_news:
         return Decision(candidate, Verdict.INBOX_ONLY, Reason.AMENDED)
-    if episode.is_dismissed:
+    if _is_dismissed(candidate, history, now):
         return Decision(candidate, Verdict.SUPPRESSED, Reason.DISMISSED_BY_REP)
     if episode.snoozed_until is not None and now < episode.snoozed_until:
         return Decision(candidate, Verdict.SUPPRESSED, Reason.SNOOZED_BY_REP)
     why = may_notify(episode, candidate, policy.resend_growth)
     if why is None:
         return Decision(candidate, Verdict.SUPPRESSED, Reason.WITHIN_REPEAT_INTERVAL)
-    return _kept_back(candidate, policy, history, episode, why) or Decision(candidate, Verdict.NOTIFY, why)
+    return _kept_back(candidate, policy, history, why) or Decision(candidate, Verdict.NOTIFY, why)
 
 
-def _kept_back(
-    candidate: Candidate, policy: Policy, history: History, episode: Episode, why: Reason
-) -> Decision | None:
+def _kept_back(candidate: Candidate, policy: Policy, history: History, why: Reason) -> Decision | None:
     """Return the decision about a signal that would be news and is not to be sent, or None."""
     if candidate.is_inbox_only:
         return Decision(candidate, Verdict.INBOX_ONLY, Reason.FOR_THE_INBOX)
     if not candidate.is_proven:
         return Decision(candidate, Verdict.INBOX_ONLY, Reason.UNPROVEN_MODEL)
-    if episode.is_holdout:
-        return Decision(candidate, Verdict.SUPPRESSED, Reason.HELD_OUT)
     if why is Reason.FIRST_TIME and candidate.order_id is None:  # one call asks about all of the kind
         notified = history.notified_lately.get((candidate.customer_id, candidate.kind))
         if notified is not None and candidate.value < notified * policy.resend_growth:
@@ -367,38 +360,58 @@ def within_limits(passed: Iterable[Decision], policy: Policy, history: History) 
         return not _is_free(points, policy), -points[0].candidate.value
 
     for message in sorted(by_occasion(passed), key=most_valuable_first):
-        points = message
-        if points[0].candidate.customer_id in sold_to:
-            yield from _inbox_only(
-                (each for each in points if each.candidate.is_selling), Reason.OVER_CUSTOMER_LIMIT
-            )
-            points = [each for each in points if not each.candidate.is_selling]
+        points, aside = _led(message, policy, sold_to)
+        yield from aside
         if not points:
             continue
-        lead = next((each for each in points if policy.merits_message(each.candidate)), None)
-        if lead is None:  # what stands beside a lead point never carries it
-            yield from _inbox_only(points, Reason.TOO_WEAK)
+        recipient, is_free = points[0].candidate.recipient_id, _is_free(points, policy)
+        if not is_free and used.get(recipient, 0) >= policy.messages_per_rep:
+            yield from _inbox_only(points, Reason.OVER_BUDGET)
             continue
-        points = [lead, *(each for each in points if each is not lead)]
-        if lead.candidate.is_mistake:
-            yield from _inbox_only(
-                (each for each in points if not each.candidate.is_mistake), Reason.BESIDE_A_MISTAKE
-            )
-            points = [each for each in points if each.candidate.is_mistake]
-        shown = points[:most]
-        recipient = points[0].candidate.recipient_id
-        if not _is_free(points, policy):
-            if used.get(recipient, 0) >= policy.messages_per_rep:
-                yield from _inbox_only(points, Reason.OVER_BUDGET)
+        if held := [each for each in points if policy.holds_out(each.candidate, bucket(each.candidate))]:
+            # Drawn last, among what would be sent now: those told and those left alone differ in nothing else.
+            yield from (replace(each, verdict=Verdict.SUPPRESSED, reason=Reason.HELD_OUT) for each in held)
+            sold_to.update(_sold_to(held))
+            points = [each for each in points if each not in held]
+            if not points:
                 continue
+        if not is_free:
             used[recipient] = used.get(recipient, 0) + 1
-        sold_to.update(
-            each.candidate.customer_id
-            for each in shown
-            if each.candidate.is_selling and each.candidate.customer_id is not None
-        )
+        shown = points[:most]
+        sold_to.update(_sold_to(shown))
         yield from (replace(each, rank=rank) for rank, each in enumerate(shown, start=1))
         yield from _inbox_only(points[most:], Reason.NOT_IN_TOP_THREE)
+
+
+def _led(
+    message: Sequence[Decision], policy: Policy, sold_to: Collection[int | None]
+) -> tuple[list[Decision], list[Decision]]:
+    """Return the points of a message, what it is reason enough for first, and the decisions about those put aside."""
+    points, aside = list(message), list[Decision]()
+    if points[0].candidate.customer_id in sold_to:
+        aside += _inbox_only(
+            (each for each in points if each.candidate.is_selling), Reason.OVER_CUSTOMER_LIMIT
+        )
+        points = [each for each in points if not each.candidate.is_selling]
+    lead = next((each for each in points if policy.merits_message(each.candidate)), None)
+    if lead is None:  # what stands beside a lead point never carries it
+        return [], [*aside, *_inbox_only(points, Reason.TOO_WEAK)]
+    points = [lead, *(each for each in points if each is not lead)]
+    if lead.candidate.is_mistake:
+        aside += _inbox_only(
+            (each for each in points if not each.candidate.is_mistake), Reason.BESIDE_A_MISTAKE
+        )
+        points = [each for each in points if each.candidate.is_mistake]
+    return points, aside
+
+
+def _sold_to(points: Iterable[Decision]) -> Iterator[int]:
+    """The customers to whom these points would sell something."""
+    return (
+        each.candidate.customer_id
+        for each in points
+        if each.candidate.is_selling and each.candidate.customer_id is not None
+    )
 
 
 def by_occasion(decisions: Iterable[Decision]) -> list[list[Decision]]:

@@ -1,8 +1,8 @@
 """Sending messages at the same time: to all endpoints at once, to each a few at a time, waiting for no slow one.
 
-An endpoint gets one message first, and the others once that was answered: one that is down is asked once. Then its
-breaker is open for a minute, after which one message asks again (half-open). One broken connection does not make an
-endpoint down that answered the message before: the next message tells.
+An endpoint gets one message first, and the others once that was answered: one that is down is asked once. One broken
+connection does not make an endpoint down that answered the message before: the next message tells. How long one that is
+down is left alone is kept in PostgreSQL, for all workers (services/alerts/store/health.py).
 """
 
 import logging
@@ -26,6 +26,7 @@ from services.alerts.channel import (
     Unavailable,
 )
 from services.alerts.store.deliveries import Held
+from services.alerts.store.health import Endpoint
 
 log = logging.getLogger(__name__)
 
@@ -42,11 +43,9 @@ ROUND_SECONDS = 5.0
 BEGIN_SECONDS = 10.0
 """A message that has not begun by then is not sent now: its lease may run out on the way."""
 
-BREAKER_OPEN = timedelta(seconds=60)
 SOON = timedelta(seconds=1)
+DOWN = timedelta(minutes=1)
 POLL_SECONDS = 0.1
-
-Endpoint = tuple[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +61,11 @@ Result = Receipt | Rejected | Unavailable | NotSent
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A delivery and how sending it ended."""
+    """A delivery and how sending it ended. `is_down`: so that its endpoint is to be left alone for a while."""
 
     delivery: Held
     result: Result
+    is_down: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,18 +141,17 @@ class Dispatcher:
         self._on_their_way: defaultdict[Endpoint, dict[UUID, float]] = defaultdict(dict)
         self._slow: set[Endpoint] = set()
         self._answered_last: set[Endpoint] = set()
-        self._breaker_until: dict[Endpoint, float] = {}
         self._lock = threading.Lock()
 
-    def room(self, endpoint: Endpoint) -> int | NotSent | None:
+    def on_their_way(self) -> set[UUID]:
+        """The deliveries that are being sent at this moment, of whatever batch."""
+        with self._lock:
+            return {each for messages in self._on_their_way.values() for each in messages}
+
+    def room(self, endpoint: Endpoint) -> int | None:
         """How many messages an endpoint may be sent now; None: as many as there are."""
         with self._lock:
             on_their_way = len(self._on_their_way[endpoint])
-            until = self._breaker_until.get(endpoint)
-            if until is not None and time.monotonic() < until:
-                return NotSent("its endpoint is down", BREAKER_OPEN)
-            if until is not None:
-                return 0 if on_their_way else 1
             if on_their_way or endpoint in self._slow:
                 return max(self._channels[endpoint[0]].concurrency - on_their_way, 0)
             return None
@@ -218,8 +217,8 @@ class Dispatcher:
                 result = self._try(queue, message, stack, opened)
                 is_down = self._is_down(queue.endpoint, result)
                 if is_down:
-                    queue.cut(NotSent("its endpoint is down", BREAKER_OPEN))
-                queue.round.add(Outcome(delivery, result))
+                    queue.cut(NotSent("its endpoint is down", DOWN))
+                queue.round.add(Outcome(delivery, result, is_down))
                 if is_first and not is_down:
                     is_first = False
                     more = min(len(queue.waiting) // PER_CONNECTION, queue.channel.concurrency - 1)
@@ -252,16 +251,14 @@ class Dispatcher:
         return result
 
     def _is_down(self, endpoint: Endpoint, result: Result) -> bool:
-        """Open or close the breaker of an endpoint by how a try ended; return whether this try opened it."""
+        """Tell by how a try ended whether an endpoint is down; one that answered before is only after the next try."""
         if isinstance(result, NotSent):
             return False
         with self._lock:
             if not (isinstance(result, Unavailable) and result.is_down):
                 self._answered_last.add(endpoint)
-                self._breaker_until.pop(endpoint, None)
                 return False
             if endpoint in self._answered_last:
                 self._answered_last.remove(endpoint)
                 return False
-            self._breaker_until[endpoint] = time.monotonic() + BREAKER_OPEN.total_seconds()
             return True

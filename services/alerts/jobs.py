@@ -9,7 +9,7 @@ from services.alerts.decide import decide
 from services.alerts.deliver import LEASE, Delivering, DeliveryBatch
 from services.alerts.dispatch import Dispatcher
 from services.alerts.policy import Policy, standard_policy
-from services.alerts.store import closing, history
+from services.alerts.store import closing, history, notices
 from services.alerts.store.closing import QUEUE
 from services.alerts.store.record import record
 from shared import tasks
@@ -22,6 +22,9 @@ from shared.tasks import Handler, Tally, Task
 from shared.worker import Periodic
 
 Notify = Callable[[str], None]
+
+MAX_ATTEMPTS = 100
+"""Far beyond what the schedules use: how a delivery ends is theirs to say (services/alerts/channel.py)."""
 
 
 def handlers(
@@ -39,14 +42,18 @@ def handlers(
             lambda batch: DeliveryBatch(database, delivering).run(batch),
             batch=200,
             lease=LEASE,
-            max_attempts=30,
+            max_attempts=MAX_ATTEMPTS,
+            also_leased=delivering.leased,
         ),
     )
 
 
-def periodic(_settings: Settings, clock: Clock) -> tuple[Periodic, ...]:
-    """Return what puts tasks by the business clock: tidying, once a day."""
-    return (lambda connection: closing.put_tidy(connection, clock().date()),)
+def periodic(settings: Settings, clock: Clock) -> tuple[Periodic, ...]:
+    """Return what is done now and then: tidying, once a day of business, and telling of endpoints that fail."""
+    return (
+        lambda connection: closing.put_tidy(connection, clock().date()),
+        partial(notices.watch, sending=sending_of(settings)),
+    )
 
 
 def decide_batch(
@@ -86,6 +93,7 @@ def policy_of(settings: Settings) -> Policy:
         call_cost=settings.call_cost,
         correction_cost=settings.correction_cost,
         holdout_percent=settings.holdout_percent,
+        holdout_exempt=settings.holdout_exempt,
         is_shadow=settings.sending == "shadow",
     )
 
@@ -97,17 +105,21 @@ def sending_of(settings: Settings) -> Sending:
         recipients=settings.recipients,
         config=config_of(settings),
         channels=installed_channels(),
+        operators=settings.operators,
+        group_interval=settings.group_interval,
         clock_pace=settings.clock_pace,
     )
 
 
 def config_of(settings: Settings) -> ChannelConfig:
     """What channels need of these settings."""
+    previous = settings.previous_secret_key
     return ChannelConfig(
         secret_key=settings.secret_key.get_secret_value(),
         mail_from=settings.mail_from,
         smtp_url=settings.smtp_url.get_secret_value() if settings.smtp_url else None,
         loopback_origins=frozenset(settings.loopback_origins),
+        previous_secret_key=previous.get_secret_value() if previous else None,
     )
 
 

@@ -14,13 +14,17 @@ from babel.numbers import format_currency
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from services.alerts.channel import AlertView, Point
+from services.alerts.channel import AlertView, OperatorNotice, Point
 from services.alerts.policy import Reason
 
 LONGEST_SUBJECT = 50
 """What a phone shows."""
 LONGEST_NAME = 20
 LONGEST_UNIT = 2
+LISTED_WHOLE = 10
+LISTED = 60
+"""A list words so many alerts, gives lines to so many in all, and counts the rest: mail programs cut long mails."""
+
 SHORTEST_HEAD = 8
 """So much of a headline's beginning stays; the rest of its room goes to its end, where the figures stand."""
 NOT_FOR_MAILS = str.maketrans({"\r": " ", "\n": " ", "\x00": None})
@@ -91,14 +95,22 @@ def _templates() -> Environment:
 
 
 def write(shown: Sequence[tuple[AlertView, str]]) -> RenderedMessage:
-    """Return the mail about one alert or several, each with the link that opens it."""
+    """Return the mail about one alert, or the list of several, each with the link that opens it."""
     first, link = shown[0]
-    others = len(shown) - 1
-    title, template, about = subject(first), "mail", first.about
-    if others:
-        title = f"{title} (and {others} more alert{'s' if others > 1 else ''})"
+    if len(shown) > 1:
+        title = list_title([view for view, _ in shown])
         template, about = "list", f"list of {first.rep_name}"
-    values = {"shown": shown, "view": first, "link": link, "subject": title}
+    else:
+        title, template, about = subject(first), "mail", first.about
+    values = {
+        "view": first,
+        "link": link,
+        "subject": title,
+        "title": title,
+        "whole": shown[:LISTED_WHOLE],
+        "short": shown[LISTED_WHOLE:LISTED],
+        "left_out": max(len(shown) - LISTED, 0),
+    }
     # What mails about the same customer share: "customer-5d3a..."
     thread = about.partition("/")[0].replace(" ", "-") + "-" + sha256(about.encode()).hexdigest()[:24]
     return RenderedMessage(
@@ -106,6 +118,33 @@ def write(shown: Sequence[tuple[AlertView, str]]) -> RenderedMessage:
         plain=_templates().get_template(f"{template}.txt").render(values),
         html=_templates().get_template(f"{template}.html").render(values),
         thread=thread,
+    )
+
+
+def list_title(shown: Sequence[AlertView]) -> str:
+    """How many there are to put right and to call, and who is first: "3 to fix, 5 to call: Brightwater first"."""
+    to_fix = sum(view.is_fix for view in shown)
+    counted = [
+        f"{number} to {what}" for number, what in ((to_fix, "fix"), (len(shown) - to_fix, "call")) if number
+    ]
+    start = f"{', '.join(counted)}: "
+    causes = {(view.best.kind, view.best.product) for view in shown}
+    if len(causes) == 1 and shown[0].best.product is not None and shown[0].best.product.name is not None:
+        return (start + shortened(shown[0].best.product.name, LONGEST_SUBJECT - len(start))).translate(
+            NOT_FOR_MAILS
+        )
+    room = LONGEST_SUBJECT - len(start) - len(" first")
+    return f"{start}{shortened(shown[0].customer, max(LONGEST_NAME, room))} first".translate(NOT_FOR_MAILS)
+
+
+def write_notice(notice: OperatorNotice) -> RenderedMessage:
+    """Return the mail that tells an operator what goes wrong with deliveries."""
+    values = {"notice": notice}
+    return RenderedMessage(
+        subject=notice.subject,
+        plain=notice.text,
+        html=_templates().get_template("notice.html").render(values),
+        thread="operators",
     )
 
 
@@ -221,6 +260,11 @@ def alert_of(secret_key: str, token: str) -> UUID | None:
         return UUID(_serializer(secret_key).loads(token, max_age=int(LINK_LIFETIME.total_seconds())))
     except (BadSignature, ValueError, TypeError, AttributeError):
         return None
+
+
+def page_of(public_url: str, alert_id: UUID) -> str:
+    """Return the address of an alert's page in the inbox, for those who may open it."""
+    return f"{public_url.rstrip('/')}/inbox/{alert_id}"
 
 
 def link_of(public_url: str, secret_key: str, alert_id: UUID) -> str:

@@ -1,18 +1,26 @@
 """The body of a webhook about alerts, as documented in docs/webhooks.md."""
 
-from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
-from services.alerts.channel import AlertView, Point
+from services.alerts.channel import AlertView, OutboundMessage, Point
+
+MOST = 100
+"""A list holds so many alerts, and counts the rest: some receivers take no larger bodies."""
 
 
-def payload(shown: Sequence[tuple[AlertView, str]], delivery_id: UUID) -> dict[str, Any]:
-    """Return the event about one alert, or about several, each with the link that opens it."""
+def payload(message: OutboundMessage) -> dict[str, Any]:
+    """Return the event about one alert, or about several, each with the link that opens it; or an operator's notice."""
+    delivery = {"delivery": {"id": str(message.delivery_id)}}
+    if message.notice is not None:
+        told = {"subject": message.notice.subject, "text": message.notice.text}
+        return {"type": "operator.notice", "timestamp": message.now.isoformat(), "data": told | delivery}
+    shown = message.alerts
     timestamp = shown[0][0].created_at.isoformat()
-    delivery = {"delivery": {"id": str(delivery_id)}}
     if len(shown) > 1:
-        data = {"alerts": [_raised(view, link) for view, link in shown]} | delivery
+        data = {
+            "alerts": [_raised(view, link) for view, link in shown[:MOST]],
+            "more": len(shown[MOST:]),
+        } | delivery
         return {"type": "alerts.raised", "timestamp": timestamp, "data": data}
     return {"type": "alert.raised", "timestamp": timestamp, "data": _raised(*shown[0]) | delivery}
 
@@ -51,7 +59,7 @@ def described(view: AlertView) -> dict[str, Any]:
             "phone": view.phone,
             "is_owned": not view.is_default_owner,
         },
-        "rep": {"name": view.rep_name},
+        "rep": {"id": view.rep_ref, "name": view.rep_name, "email": view.rep_email},
         "order": None
         if view.order_ref is None
         else {"id": view.order_ref, "source": view.order_source, "number": view.order_number},
@@ -79,6 +87,7 @@ def _point(point: Point, currency: str) -> dict[str, Any]:
         "kind": point.kind,
         "headline": point.headline,
         "question": point.question,
+        "product": point.product and {"sku": point.product.sku, "name": point.product.name},
         "stake": _amount(point.stake, currency),
         "value": _amount(point.value, currency),
         "interval": {"low": _amount(point.low, currency), "high": _amount(point.high, currency)},

@@ -4,6 +4,7 @@ Working days and mornings where the recipient lives say when to send.
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -96,6 +97,7 @@ class Candidate:
     is_contactable: bool = True
     hold: str | None = None
     is_default_owner: bool = False
+    segment: str | None = None
     product_id: int | None = None
     stake: Decimal | None = None
 
@@ -164,13 +166,17 @@ INHIBITIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The rules, and the limits that hold across signals. The costs of a call and a correction: base currency."""
+    """The rules, and the limits that hold across signals. The costs of a call and a correction: base currency.
+
+    `holdout_exempt`: segments of which nobody is held out, in lower case.
+    """
 
     rules: tuple[Rule, ...]
     messages_per_rep: int
     call_cost: Decimal
     correction_cost: Decimal
     inhibitions: tuple[Inhibition, ...] = INHIBITIONS
+    holdout_exempt: tuple[str, ...] = ()
     points_per_message: int = 3
     resend_growth: Decimal = Decimal("1.5")
     is_shadow: bool = False
@@ -178,6 +184,11 @@ class Policy:
     def rule_for(self, candidate: Candidate) -> Rule:
         """Return the first rule that fits."""
         return next(rule for rule in self.rules if rule.fits(candidate))
+
+    def holds_out(self, candidate: Candidate, bucket: int) -> bool:
+        """Whether a customer with this bucket is left alone about that, though a message would be sent now."""
+        is_exempt = candidate.segment is not None and candidate.segment.casefold() in self.holdout_exempt
+        return not is_exempt and bucket < self.rule_for(candidate).holdout_percent
 
     def merits_message(self, candidate: Candidate) -> bool:
         """Whether a signal is reason enough for a message: it brings what acting costs. A mention takes a call."""
@@ -204,6 +215,7 @@ def standard_policy(
     correction_cost: Decimal,
     holdout_percent: int,
     is_shadow: bool,
+    holdout_exempt: Iterable[str] = (),
 ) -> Policy:
     """The policy of an installation that has written none of its own.
 
@@ -225,6 +237,7 @@ def standard_policy(
         messages_per_rep=messages_per_rep,
         call_cost=call_cost,
         correction_cost=correction_cost,
+        holdout_exempt=tuple(sorted(each.casefold() for each in holdout_exempt)),
         is_shadow=is_shadow,
     )
 

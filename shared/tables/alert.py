@@ -160,13 +160,57 @@ endpoint = Table(
     metadata,
     Column("id", PublicId, primary_key=True, server_default=text("gen_random_uuid()")),
     Column("channel", Text, nullable=False),
-    Column("address", Text, nullable=False),
+    Column("name", Text, unique=True, comment="what lists and pages show"),
+    Column("address", Text, nullable=False, comment="sealed: a chat's address is a credential"),
+    Column("address_digest", Text, comment="keyed: an endpoint is found by it"),
+    Column("signing_secret", Text, comment="sealed: verifies what the receiver sends us"),
     Column("rep_id", Id, ForeignKey("rep.id"), comment="NULL: every rep's alerts"),
     Column("secret_number", Integer, nullable=False, server_default=text("1")),
     Column("state", Text, nullable=False, server_default=text("'on'"), comment="on, or off with a reason"),
     Column("state_reason", Text),
+    Column(
+        "on_unknown",
+        Text,
+        nullable=False,
+        server_default=text("'retry'"),
+        comment="what becomes of a delivery that may have arrived: retry, or hold until somebody decides",
+    ),
+    Column(
+        "is_for_operators",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="hears what goes wrong with deliveries; no alerts go there",
+    ),
     Column("created_at", Moment, nullable=False, server_default=text("now()")),
     UniqueConstraint("channel", "address"),
+    UniqueConstraint("channel", "address_digest"),
+    CheckConstraint("on_unknown IN ('retry', 'hold')", name="on_unknown"),
+)
+
+endpoint_health = Table(
+    "endpoint_health",
+    metadata,
+    Column("channel", Text, primary_key=True),
+    Column("endpoint", Text, primary_key=True, comment="its id; empty: whatever serves a channel to users"),
+    Column("failing_since", Moment, nullable=False, comment="the first failure after the last success"),
+    Column("failures", Integer, nullable=False, comment="attempts that failed since then"),
+    Column("last_error", Text, nullable=False),
+    Column("open_until", Moment, comment="nothing is sent before; then one message asks. NULL: closed"),
+    Column(
+        "noticed", Text, comment="for how long it had failed when operators were told last: 1 h, 24 h, 5 days"
+    ),
+    comment="endpoints that fail now: the breaker of each. One that answers has no row",
+)
+
+suppressed_address = Table(
+    "suppressed_address",
+    metadata,
+    Column("channel", Text, primary_key=True),
+    Column("address", Text, primary_key=True, comment="in lower case"),
+    Column("reason", Text, nullable=False),
+    Column("since", Moment, nullable=False, server_default=text("now()")),
+    comment="addresses that do not exist: nothing is sent there until somebody takes them off",
 )
 
 delivery = Table(
@@ -174,17 +218,46 @@ delivery = Table(
     metadata,
     Column("id", PublicId, primary_key=True, server_default=text("gen_random_uuid()")),
     Column("channel", Text, nullable=False),
-    Column("recipient", Text, nullable=False),
+    Column("recipient", Text, nullable=False, comment="a mail address, or the id of an endpoint"),
     Column("endpoint_id", PublicId, ForeignKey("endpoint.id")),
     Column(
-        "state", Text, nullable=False, comment="ready, sent, dead, expired, withdrawn, shadow, not_allowed"
+        "state",
+        Text,
+        nullable=False,
+        comment="ready, sent, dead, expired, held, withdrawn, shadow, not_allowed",
     ),
     Column("reason", Text),
     Column("created_at", Moment, nullable=False, server_default=text("now()")),
     Column("send_after", Moment, comment="business time; NULL: at once"),
+    Column(
+        "due_at",
+        Moment,
+        nullable=False,
+        server_default=text("now()"),
+        comment="database clock: when it is to be sent",
+    ),
     Column("expires_at", Moment, nullable=False, comment="database clock"),
     Column("sent_at", Moment),
     Column("receipt", Json, comment="what the channel answered, such as the id of a task it made"),
+    Column("resent_at", Moment, comment="somebody had it sent again: attempts before do not count"),
+    Column(
+        "group_key", Text, comment="deliveries to one address that gather alerts: a morning, a cause, a storm"
+    ),
+    Column("operator_notice", Json, comment="what operators are told, in place of alerts"),
+    Index(
+        "ix_delivery_unsent",
+        "channel",
+        "state",
+        postgresql_where=text("state IN ('ready', 'dead', 'expired', 'held')"),
+    ),
+    Index(
+        "ix_delivery_group",
+        "channel",
+        "recipient",
+        "due_at",
+        postgresql_where=text("group_key IS NOT NULL"),
+    ),
+    Index("ix_delivery_notice", "created_at", postgresql_where=text("operator_notice IS NOT NULL")),
 )
 
 delivery_item = Table(
@@ -211,9 +284,32 @@ attempt = Table(
     Column("started_at", Moment, nullable=False, server_default=text("now()")),
     Column("finished_at", Moment),
     Column(
-        "outcome", Text, comment="sent, rejected, unavailable, unknown; NULL: the process died in between"
+        "outcome",
+        Text,
+        comment="sent, rejected, refused, unavailable, unknown; NULL: on its way, or the process died",
     ),
     Column("detail", Text),
+)
+
+dismissal = Table(
+    "dismissal",
+    metadata,
+    Column("id", Id, Identity(always=True), primary_key=True),
+    Column("alert_id", Id, ForeignKey("alert.id"), nullable=False),
+    Column("episode_id", Id, ForeignKey("episode.id"), nullable=False),
+    Column("customer_id", Id),
+    Column("rep_id", Id, comment="where it is about no customer"),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("reason", Text, nullable=False, comment="knew, not_worth_it, price_agreed ..."),
+    Column("stake", Amount, nullable=False, comment="what the dismissed alert was about, base currency"),
+    Column("since", Moment, nullable=False, comment="business time"),
+    Column("until", Moment, nullable=False, comment="business time; its effect ends then"),
+    Column("ended_at", Moment, comment="business time; it was undone"),
+    Index("ix_dismissal_alert_id", "alert_id"),
+    Index("ix_dismissal_customer_id", "customer_id", postgresql_where=text("ended_at IS NULL")),
+    Index("ix_dismissal_rep_id", "rep_id", postgresql_where=text("ended_at IS NULL")),
+    comment="alerts a rep waved away, with what is not told because of it",
 )
 
 feedback = Table(

@@ -132,6 +132,7 @@ class Installation:
             "TIPOFF_SENDING": "live",
             "TIPOFF_RECIPIENTS": "*",
             "TIPOFF_GROUP_WAIT": "PT0S",
+            "TIPOFF_GROUP_INTERVAL": "PT0S",
             "TIPOFF_SMTP_URL": self.sink.url,
             "TIPOFF_LOOPBACK_ORIGINS": self.receiver.url.removesuffix("/hook"),
         }

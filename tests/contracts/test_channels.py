@@ -1,5 +1,6 @@
 """What every channel promises, held against real servers: it sends, or says whether and when to try again."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -7,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from socket import create_server
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -21,7 +23,8 @@ from services.alerts.channel import (
     Rejected,
     Unavailable,
 )
-from services.alerts.channels.webhook import active_secrets, retry_after, secret_of
+from services.alerts.channels.webhook import active_secrets, secret_of
+from services.alerts.http_post import retry_after
 from services.alerts.jobs import installed_channels
 from tests import http_receiver, mail_sink
 from tests.unit.test_alert_message import LINK, VIEW
@@ -55,7 +58,7 @@ def email_rig(stack: ExitStack) -> Rig:
     sink = stack.enter_context(mail_sink.running())
     answers = {
         "refuse for now": "451 later",
-        "refuse for ever": "550 no such user",
+        "refuse for ever": "550 5.1.1 no such user",
         "break down": "421 going away",
     }
     return Rig(
@@ -79,7 +82,34 @@ def webhook_rig(stack: ExitStack) -> Rig:
     )
 
 
-RIGS = {"email": email_rig, "webhook": webhook_rig}
+def chat_rig(stack: ExitStack, name: str, answers: dict[str, int]) -> Rig:
+    receiver = stack.enter_context(http_receiver.running())
+    return Rig(
+        channel=installed_channels()[name],
+        setup=ChannelConfig(KEY, "", loopback_origins=frozenset({receiver.url.removesuffix("/hook")})),
+        recipient=receiver.url,
+        arrived=lambda: [id_of(json.loads(each.body)) for each in receiver.requests],
+        answer=lambda what: receiver.answers.append((answers[what], {})),
+    )
+
+
+def id_of(body: dict[str, Any]) -> str:
+    """The delivery's id in a message to Slack, or in one to Teams."""
+    if "blocks" in body:
+        return str(body["blocks"][-1]["block_id"])
+    return str(body["attachments"][0]["content"]["body"][0]["id"])
+
+
+RIGS = {
+    "email": email_rig,
+    "slack": lambda stack: chat_rig(
+        stack, "slack", {"refuse for now": 503, "refuse for ever": 400, "break down": 500}
+    ),
+    "teams": lambda stack: chat_rig(
+        stack, "teams", {"refuse for now": 429, "refuse for ever": 413, "break down": 502}
+    ),
+    "webhook": webhook_rig,
+}
 
 
 @pytest.fixture(params=sorted(RIGS))
@@ -158,7 +188,7 @@ def test_nobody_at_home_is_unavailable_and_known_not_to_have_arrived(rig: Rig) -
     setup = ChannelConfig(
         KEY, "t@example.com", f"smtp://127.0.0.1:{port}?starttls=never", frozenset({origin})
     )
-    recipient = f"{origin}/hook" if rig.channel.name == "webhook" else rig.recipient
+    recipient = rig.recipient if rig.channel.is_for_users else f"{origin}/hook"
 
     with pytest.raises(Unavailable) as failure, rig.channel.open(setup) as send:
         send(a_message(uuid4(), recipient))
@@ -216,40 +246,149 @@ def test_a_relay_without_tls_is_not_used_unless_told_to() -> None:
         assert sink.mails == []
 
 
-def test_a_refused_recipient_is_rejected_with_the_relays_words() -> None:
-    with mail_sink.running() as sink:
-        sink.rcpt_answers = ["550 5.1.1 unknown user"]
-        setup = ChannelConfig(KEY, "t@example.com", smtp_url=sink.url)
-
-        with (
-            pytest.raises(Rejected, match=r"550 5\.1\.1 unknown user"),
-            installed_channels()["email"].open(setup) as s,
-        ):
-            s(a_message(uuid4(), "nobody@example.com"))
+def mail_outcome(sink: mail_sink.Sink, recipient: str = "ruth@example.com") -> Rejected | Unavailable:
+    """How one mail failed."""
+    setup = ChannelConfig(KEY, "t@example.com", smtp_url=sink.url)
+    with (
+        pytest.raises((Rejected, Unavailable)) as failure,
+        installed_channels()["email"].open(setup) as send,
+    ):
+        send(a_message(uuid4(), recipient))
+    assert isinstance(failure.value, Rejected | Unavailable)
+    return failure.value
 
 
 @pytest.mark.parametrize(
-    ("status", "headers", "expected"),
+    "answer",
+    ["550 5.1.1 unknown user", "553 5.1.2 no such domain", "551 5.1.6 moved away", "556 5.1.10 null MX"],
+)
+def test_an_address_that_does_not_exist_is_rejected_and_suppressed(answer: str) -> None:
+    with mail_sink.running() as sink:
+        sink.rcpt_answers = [answer]
+
+        failure = mail_outcome(sink)
+
+    assert isinstance(failure, Rejected)
+    assert failure.suppresses
+    assert answer in str(failure)
+
+
+@pytest.mark.parametrize(
+    "answer",
     [
-        pytest.param(200, {}, None, id="200 is well"),
-        pytest.param(204, {}, None, id="204 is well"),
-        pytest.param(
-            302, {"location": "/elsewhere"}, "refusal", id="a redirect is a refusal and is not followed"
-        ),
-        pytest.param(404, {}, "refusal", id="404 is a refusal"),
-        pytest.param(408, {}, "later", id="408 is later"),
-        pytest.param(410, {}, "gone", id="410 switches the endpoint off"),
-        pytest.param(429, {"retry-after": "120"}, "in 120", id="429 says when"),
-        pytest.param(500, {}, "later", id="500 is later"),
-        pytest.param(503, {"retry-after": "7"}, "in 7", id="503 says when"),
+        "552 5.2.2 mailbox full",
+        "550 mailbox unavailable",
+        "550 5.7.1 policy",
+        "530 5.7.0 authentication required",
+        "554 5.1.8 bad sender",
+        "554 no",
     ],
 )
-def test_what_a_webhooks_answer_means(status: int, headers: dict[str, str], expected: str | None) -> None:
+@pytest.mark.parametrize("at", ["recipient", "text"])
+def test_any_other_refusal_of_a_relay_waits_until_it_is_repaired(answer: str, at: str) -> None:
+    with mail_sink.running() as sink:
+        (sink.rcpt_answers if at == "recipient" else sink.data_answers).append(answer)
+
+        failure = mail_outcome(sink)
+
+    assert isinstance(failure, Unavailable)
+    assert failure.is_refusal
+    assert not failure.is_unknown
+    assert answer in str(failure)
+
+
+def test_an_address_in_another_script_says_nothing_about_the_relay() -> None:
+    with mail_sink.running(takes_other_scripts=False) as sink:
+        failure = mail_outcome(sink, "почта@пример.example")
+
+        assert isinstance(failure, Unavailable)
+        assert failure.is_refusal
+        assert not failure.is_down
+        assert not failure.is_unknown
+
+
+@pytest.mark.parametrize(
+    ("address", "to"),
+    [("ruth@пример.example", "ruth@xn--e1afmkfd.example"), ("почта@example.com", "почта@example.com")],
+)
+def test_an_address_in_another_script_is_mailed(address: str, to: str) -> None:
+    with mail_sink.running() as sink:
+        setup = ChannelConfig(KEY, "t@example.com", smtp_url=sink.url)
+        with installed_channels()["email"].open(setup) as send:
+            send(a_message(uuid4(), address))
+
+        assert sink.recipients == [to]
+
+
+def test_a_relay_that_thinks_about_a_mail_for_long_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.alerts.channels.email.COMMAND_SECONDS", 0.5)
+    with mail_sink.running() as sink:
+        sink.seconds = 1.5
+        setup = ChannelConfig(KEY, "t@example.com", smtp_url=sink.url)
+        with installed_channels()["email"].open(setup) as send:
+            send(a_message(uuid4(), "ruth@example.com"))
+
+        assert len(sink.mails) == 1
+
+
+def test_a_relay_that_hangs_before_it_has_the_text_has_not_taken_the_mail(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.alerts.channels.email.COMMAND_SECONDS", 0.3)
+    with mail_sink.running() as sink:
+        sink.rcpt_seconds = 2.0
+
+        failure = mail_outcome(sink)
+
+        assert isinstance(failure, Unavailable)
+        assert failure.is_down
+        assert not failure.is_unknown
+        assert sink.mails == []
+
+
+ANSWERS = [
+    ("webhook", 200, {}, None),
+    ("webhook", 204, {}, None),
+    ("webhook", 302, {"location": "/elsewhere"}, "refusal"),
+    ("webhook", 404, {}, "refusal"),
+    ("webhook", 408, {}, "later"),
+    ("webhook", 410, {}, "gone"),
+    ("webhook", 429, {"retry-after": "120"}, "in 120"),
+    ("webhook", 500, {}, "later"),
+    ("webhook", 503, {"retry-after": "7"}, "in 7"),
+    ("slack", 200, {}, None),
+    ("slack", 302, {"location": "/elsewhere"}, "refusal"),
+    ("slack", 400, {}, "rejected"),
+    ("slack", 401, {}, "refusal"),
+    ("slack", 403, {}, "gone"),
+    ("slack", 404, {}, "gone"),
+    ("slack", 410, {}, "gone"),
+    ("slack", 413, {}, "rejected"),
+    ("slack", 429, {"retry-after": "30"}, "in 30"),
+    ("slack", 500, {}, "later"),
+    ("teams", 202, {}, None),
+    ("teams", 302, {"location": "/elsewhere"}, "refusal"),
+    ("teams", 400, {}, "rejected"),
+    ("teams", 401, {}, "refusal"),
+    ("teams", 403, {}, "refusal"),
+    ("teams", 404, {}, "gone"),
+    ("teams", 413, {}, "rejected"),
+    ("teams", 429, {"retry-after": "30"}, "in 30"),
+    ("teams", 429, {}, "later"),
+    ("teams", 502, {}, "later"),
+]
+"""What each answer means: a redirect is a refusal and is not followed; 429 and 503 may say when."""
+
+
+@pytest.mark.parametrize(("channel", "status", "headers", "expected"), ANSWERS)
+def test_what_an_answer_means(
+    channel: str, status: int, headers: dict[str, str], expected: str | None
+) -> None:
     with ExitStack() as stack:
         receiver = stack.enter_context(http_receiver.running())
         receiver.answers = [(status, headers)]
         setup = ChannelConfig(KEY, "", loopback_origins=frozenset({receiver.url.removesuffix("/hook")}))
-        send = stack.enter_context(installed_channels()["webhook"].open(setup))
+        send = stack.enter_context(installed_channels()[channel].open(setup))
 
         assert outcome(lambda: send(a_message(uuid4(), receiver.url))) == expected
         assert len(receiver.requests) == 1
@@ -268,13 +407,20 @@ def outcome(send: Callable[[], Receipt]) -> str | None:
     return None
 
 
-def test_a_receiver_that_drips_is_cut_off_in_time_and_its_outcome_is_unknown() -> None:
+CALLED = sorted(name for name, each in installed_channels().items() if not each.is_for_users)
+
+
+@pytest.mark.parametrize("channel", CALLED)
+@pytest.mark.parametrize("how", ["drip_seconds", "delay_seconds"])
+def test_a_receiver_that_answers_too_late_is_cut_off_and_its_outcome_is_unknown(
+    channel: str, how: str
+) -> None:
     with ExitStack() as stack:
         receiver = stack.enter_context(http_receiver.running())
-        receiver.drip_seconds = 0.05
+        setattr(receiver, how, {"drip_seconds": 0.05, "delay_seconds": 2.0}[how])
         origins = frozenset({receiver.url.removesuffix("/hook")})
         setup = ChannelConfig(KEY, "", loopback_origins=origins, deadline_seconds=1.0)
-        send = stack.enter_context(installed_channels()["webhook"].open(setup))
+        send = stack.enter_context(installed_channels()[channel].open(setup))
         began = time.monotonic()
 
         with pytest.raises(Unavailable) as failure:
@@ -282,6 +428,7 @@ def test_a_receiver_that_drips_is_cut_off_in_time_and_its_outcome_is_unknown() -
 
         assert time.monotonic() - began < 4
         assert failure.value.is_unknown
+        assert len(receiver.requests) == 1
 
 
 def test_a_webhook_is_signed_so_that_the_standards_own_library_believes_it() -> None:
@@ -325,10 +472,11 @@ def test_retry_after_is_seconds_or_a_date(text: str | None, expected: timedelta 
     assert retry_after(text, datetime(2026, 1, 1, tzinfo=UTC)) == expected
 
 
-def test_an_address_in_our_own_network_is_rejected_before_anything_is_sent() -> None:
+@pytest.mark.parametrize("channel", CALLED)
+def test_an_address_in_our_own_network_is_rejected_before_anything_is_sent(channel: str) -> None:
     with (
         http_receiver.running() as receiver,
-        installed_channels()["webhook"].open(ChannelConfig(KEY, "")) as send,
+        installed_channels()[channel].open(ChannelConfig(KEY, "")) as send,
     ):
         with pytest.raises(Rejected):
             send(a_message(uuid4(), receiver.url))

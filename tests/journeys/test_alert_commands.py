@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from services.alerts.commands import commands
+from services.alerts.endpoint_commands import commands as endpoint_commands
 from services.explain import command as explain_command
 from services.explain import explain
 from shared.db import Database
@@ -26,7 +27,9 @@ class Asked:
 
 def run(database: Database, *words: str) -> str:
     """Run a command and return what it says."""
-    known: dict[str | None, click.Command] = {each.name: each for each in (*commands, explain_command)}
+    known: dict[str | None, click.Command] = {
+        each.name: each for each in (*commands, *endpoint_commands, explain_command)
+    }
     told = settings(loopback_origins="http://127.0.0.1:9000")
     result = CliRunner().invoke(known[words[0]], words[1:], obj=Asked(told, database))
     return result.output

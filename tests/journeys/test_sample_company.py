@@ -164,6 +164,7 @@ def played(servers: Servers, files: SampleFiles, worker_number: int) -> Iterator
             base_currency="EUR",
             business_time=CLOSE_OF_BUSINESS,
             group_wait=timedelta(0),
+            group_interval=timedelta(0),
             hook_secrets={"standard": (SECRET,)},
         )
         context = Context()

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as some
 from msgspec.structs import replace
+from sqlalchemy import text
 
-from services.scoring.store import items
+from services.scoring.store import as_array, items
 from shared.db import Database
 from shared.domain.order import CustomerRef, LineKind, Order, OrderKind, OrderStatus
 from shared.partitions import ensure_months
@@ -57,6 +58,23 @@ def test_an_order_is_stored_with_its_lines_and_what_the_customer_bought(database
         ("BIT", 1, [Decimal(4)], [Decimal(1)]),
         ("DRILL", 1, [Decimal(10)], [Decimal(5)]),
     ]
+
+
+def test_an_array_brings_every_text_as_it_is(database: Database) -> None:
+    texts = [
+        None,
+        "",
+        "null",
+        " {a,b} ",
+        'pipe 3/4"',
+        "C:\\new",
+        "two\nlines\r\tand\x1f\x7f",
+        "Ünï 管",
+        "\\u0041",
+    ]
+    with database.autocommit() as connection:
+        came = connection.scalar(text("SELECT CAST(:texts AS text[])"), {"texts": as_array(texts)})
+    assert came == texts
 
 
 def test_a_newer_reading_replaces_the_whole_order(database: Database) -> None:

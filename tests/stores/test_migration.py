@@ -8,16 +8,19 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from services.alerts.store import deliveries, inbox, views
+from services.alerts.store import deliveries, endpoints, inbox, views
 from services.explain import explain
 from shared import migrations
 from shared.db import DRAIN, Database
+from shared.sealing import Unsealable, sealer_of
 from shared.tables import metadata
 from tests.alert_rows import NOW, rows, value
 from tests.conftest import Servers
 from tests.databases import conninfo, named
 
 NAME = f"tipoff_test_filled_at_0001_{os.getpid()}"
+
+SEALER = sealer_of("a secret key of more than 32 letters")
 
 FILLED = """
 INSERT INTO rep (external_id, name, email, time_zone, is_default_owner) VALUES
@@ -65,7 +68,8 @@ INSERT INTO attempt (delivery_id, n, outcome, detail)
     SELECT id, 1, 'sent', 'thanks' FROM delivery WHERE channel = 'email';
 INSERT INTO feedback (alert_id, action, by) VALUES (1, 'done', 'inbox'), (1, 'reopen', 'inbox');
 INSERT INTO control (name, value, changed_by) VALUES ('sending_stopped', 'true', 'command');
-INSERT INTO audit (actor, action, object) VALUES ('command', 'stop sending', 'all channels');
+INSERT INTO audit (actor, action, object) VALUES ('command', 'stop sending', 'all channels'),
+    ('command', 'add endpoint', 'webhook https://example.com/hook');
 INSERT INTO task (queue, kind, key) VALUES ('alerts', 'decide', '1:1');
 INSERT INTO task (queue, kind, key) SELECT 'alerts', 'deliver', id::text FROM delivery WHERE state = 'ready';
 """
@@ -100,6 +104,14 @@ INSERT INTO hold (customer_id, kind, valid_from) VALUES (1, 'complaint', '2011-0
 """
 
 
+FILLED_AT_0004 = """
+INSERT INTO outcome (signal_id, kind, customer_id, subject, as_of, horizon_days, is_notified, reason, probability,
+    basis, stake, value, observed_at)
+    VALUES (5, 'going_quiet', 1, 'orders', '2011-03-02', 90, false, 'held_out', 0.3, 'measured', 125, 25, '2011-06-01');
+INSERT INTO evaluation (kind, as_of, seen_until) VALUES ('going_quiet', '2011-03-02', '2011-03-02');
+"""
+
+
 @contextmanager
 def fresh_database(servers: Servers, name: str) -> Iterator[str]:
     """Create an empty database and drop it in the end."""
@@ -115,12 +127,20 @@ def fresh_database(servers: Servers, name: str) -> Iterator[str]:
 def upgraded(servers: Servers) -> Iterator[Database]:
     """A database that was filled at each landed revision, and upgraded."""
     with fresh_database(servers, NAME) as url:
-        for revision, fill in (("0001", FILLED), ("0002", FILLED_AT_0002), ("0003", FILLED_AT_0003)):
+        for revision, fill in (
+            ("0001", FILLED),
+            ("0002", FILLED_AT_0002),
+            ("0003", FILLED_AT_0003),
+            ("0004", FILLED_AT_0004),
+        ):
             migrations.upgrade(url, revision)
             with psycopg.connect(conninfo(url)) as connection:
                 connection.execute(fill)
         migrations.upgrade(url)
         database = Database(url, DRAIN)
+        with database.transaction() as connection:
+            assert endpoints.seal_stored(connection, SEALER) == 1
+            assert endpoints.seal_stored(connection, SEALER) == 0
         yield database
         database.close()
 
@@ -204,12 +224,10 @@ def test_the_migrations_make_the_tables_of_the_code(upgraded: Database, created:
             id="every decision stands, in today's words",
         ),
         pytest.param(
-            "SELECT alert_id, notice, delivery.channel, delivery.recipient, state FROM delivery"
+            "SELECT alert_id, notice, delivery.channel, state, delivery.recipient = delivery_item.recipient,"
+            " delivery.recipient = coalesce(endpoint_id::text, 'ruth@example.com') FROM delivery"
             " JOIN delivery_item ON delivery_id = id ORDER BY delivery.channel",
-            [
-                (1, 1, "email", "ruth@example.com", "sent"),
-                (1, 1, "webhook", "https://example.com/hook", "ready"),
-            ],
+            [(1, 1, "email", "sent", True, True), (1, 1, "webhook", "ready", True, True)],
             id="every delivery still has its alert",
         ),
         pytest.param("SELECT n, outcome, detail FROM attempt", [(1, "sent", "thanks")], id="attempts stand"),
@@ -234,8 +252,23 @@ def test_the_migrations_make_the_tables_of_the_code(upgraded: Database, created:
         ),
         pytest.param(
             "SELECT (SELECT count(*) FROM outcome), (SELECT count(*) FROM evaluation), old FROM first_evaluation",
-            [(0, 0, 3)],
-            id="outcomes come with the next night",
+            [(1, 1, 3)],
+            id="outcomes, evaluations and first evaluations stand",
+        ),
+        pytest.param(
+            "SELECT on_unknown, is_for_operators FROM endpoint",
+            [("retry", False)],
+            id="endpoints hear of alerts and are tried again",
+        ),
+        pytest.param(
+            "SELECT name, address LIKE 'sealed.%', length(address_digest), signing_secret FROM endpoint",
+            [("webhook example.com", True, 64, None)],
+            id="endpoints have a name and a sealed address",
+        ),
+        pytest.param(
+            "SELECT object = 'webhook ' || (SELECT id FROM endpoint) FROM audit WHERE action = 'add endpoint'",
+            [(True,)],
+            id="the audit names no address",
         ),
         pytest.param("SELECT name, source FROM api_token", [("till", "standard")], id="tokens stand"),
         pytest.param("SELECT name, value FROM control", [("sending_paused", True)], id="a pause still holds"),
@@ -243,6 +276,15 @@ def test_the_migrations_make_the_tables_of_the_code(upgraded: Database, created:
 )
 def test_after_the_upgrade(upgraded: Database, query: str, expected: list[tuple[object, ...]]) -> None:
     assert [tuple(row) for row in rows(upgraded, query)] == expected
+
+
+def test_an_endpoints_address_is_read_with_the_key_and_with_no_other(upgraded: Database) -> None:
+    with upgraded.transaction() as connection:
+        found = endpoints.find(connection, "https://example.com/hook", SEALER)
+    assert found is not None
+    assert endpoints.address_of(found, SEALER) == "https://example.com/hook"
+    with pytest.raises(Unsealable):
+        endpoints.address_of(found, sealer_of("another key of more than 32 letters"))
 
 
 def test_the_inbox_still_shows_it(upgraded: Database) -> None:

@@ -77,6 +77,8 @@ def test_a_dump_takes_the_place_of_an_empty_database(server: Server, tmp_path: P
         server.sql("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()")
         == "tipoff"
     )
+    assert server.sql("SELECT name, value FROM control") == "sending_paused|true"
+    assert "Sending is paused: 0 messages waited" in restored.stdout
     again = server.run(SCRIPT, dump)
     assert again.returncode == 1
     assert "holds orders" in again.stderr

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.alerts.decide import Episode, History, Plan, decide
+from services.alerts.dismissals import Dismissal
 from services.alerts.policy import Candidate, Policy, Reason, Verdict, standard_policy
 from shared.domain.signal import Action, Severity
 
@@ -65,6 +66,11 @@ def an_episode(**given: Any) -> Episode:
         "notified_at": NOW - timedelta(days=1),
     }
     return Episode(**(values | given))
+
+
+A_DISMISSAL = Dismissal(
+    1, None, "cross_sell", "product:1", "not_worth_it", NOW + timedelta(days=1), Decimal(90)
+)
 
 
 def history_of(episode: Episode) -> History:
@@ -160,7 +166,7 @@ def verdicts(plan: Plan) -> list[tuple[int, str, str]]:
         ),
         pytest.param(
             {"value": Decimal(90)},
-            history_of(an_episode(is_dismissed=True)),
+            History(dismissals=(A_DISMISSAL,)),
             ("suppressed", "dismissed_by_rep"),
             id="what the rep dismissed stays away",
         ),
@@ -191,8 +197,8 @@ def verdicts(plan: Plan) -> list[tuple[int, str, str]]:
         pytest.param(
             {},
             history_of(an_episode(is_holdout=True, notified_at=None)),
-            ("suppressed", "held_out"),
-            id="a held-out episode is left alone",
+            ("notify", "first_time"),
+            id="who was left alone last quarter is not for ever",
         ),
         pytest.param(
             {},
@@ -338,15 +344,62 @@ def test_what_is_said_is_noted_in_its_episode() -> None:
     assert (episode.number, episode.notified_at, episode.value) == (1, NOW, Decimal(33))
 
 
-def test_a_held_out_share_is_drawn_by_episode_and_urgent_signals_never_are() -> None:
-    everyone_out = a_policy(holdout_percent=50)
+def held_out(found: Sequence[Candidate], policy: Policy) -> set[int]:
+    """The signals that are held out."""
+    plan = decide(found, policy, History(), NOW)
+    return {each.candidate.signal_id for each in plan.decisions if each.reason is Reason.HELD_OUT}
+
+
+HALF = a_policy(holdout_percent=50)
+
+
+def test_about_the_asked_share_of_customers_is_left_alone_and_of_urgent_signals_none() -> None:
     selling = [a_candidate(n, recipient_id=n) for n in range(1, 201)]
     urgent = [replace(each, severity=Severity.URGENT, is_selling=False) for each in selling]
 
-    held = [each for each in verdicts(decide(selling, everyone_out, History(), NOW)) if each[2] == "held_out"]
+    assert 70 <= len(held_out(selling, HALF)) <= 130
+    assert held_out(urgent, HALF) == set()
 
-    assert 70 <= len(held) <= 130
-    assert {each[1] for each in verdicts(decide(urgent, everyone_out, History(), NOW))} == {"notify"}
+
+def test_a_customer_is_left_alone_by_all_kinds_together_and_only_for_a_quarter() -> None:
+    def of(kind: str, day: date) -> set[int]:
+        return held_out(
+            [a_candidate(n, recipient_id=n, kind=kind, business_day=day) for n in range(1, 101)], HALF
+        )
+
+    first = of("cross_sell", date(2011, 1, 3))
+
+    assert of("going_quiet", date(2011, 3, 31)) == first
+    assert of("cross_sell", date(2011, 4, 1)) != first
+
+
+def test_nobody_is_held_out_of_what_would_not_be_sent_anyway() -> None:
+    weak = [a_candidate(n, value=Decimal(1)) for n in range(1, 101)]
+    unproven = [a_candidate(n, is_proven=False) for n in range(1, 101)]
+    over_budget = [a_candidate(n) for n in range(1, 101)]
+
+    assert held_out(weak, HALF) == held_out(unproven, HALF) == set()
+    assert held_out(over_budget, a_policy(holdout_percent=50, messages_per_rep=0)) == set()
+
+
+def test_who_is_left_alone_takes_nobody_elses_place() -> None:
+    plan = decide([a_candidate(n, value=Decimal(900 - n)) for n in range(1, 101)], HALF, History(), NOW)
+    reasons = [each.reason for each in sorted(plan.decisions, key=lambda each: each.candidate.signal_id)]
+
+    assert reasons.count(Reason.FIRST_TIME) == 5
+    last_sent = max(place for place, each in enumerate(reasons) if each is Reason.FIRST_TIME)
+    assert set(reasons[last_sent + 1 :]) == {Reason.OVER_BUDGET}
+    assert {each.is_holdout for each in plan.episodes} == {True, False}
+
+
+def test_nobody_is_left_alone_of_key_accounts() -> None:
+    exempt = a_policy(holdout_percent=50, holdout_exempt=["Key"])
+    key, others = (
+        [a_candidate(n, recipient_id=n, segment=name) for n in range(1, 101)] for name in ("KEY", "b")
+    )
+
+    assert held_out(key, exempt) == set()
+    assert held_out(others, exempt)
 
 
 def test_the_version_of_a_policy_changes_with_its_rules_only() -> None:

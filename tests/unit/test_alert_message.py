@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from services.alerts import message
-from services.alerts.channel import AlertView, OutboundMessage, PastOrder, Point
+from services.alerts.channel import AlertView, OutboundMessage, PastOrder, Point, Product
 from services.alerts.channels.email import address_of, compose, relay_of
 from services.alerts.payload import payload
 from services.alerts.policy import Reason
@@ -41,6 +41,8 @@ VIEW = AlertView(
     about_rep_name=None,
     about_rep_ref=None,
     rep_name="Ruth",
+    rep_ref="17",
+    rep_email="ruth@example.com",
     time_zone="Europe/London",
     is_default_owner=False,
     verdict="notify",
@@ -64,6 +66,12 @@ VIEW = AlertView(
     sequence=3,
 )
 LINK = "https://tipoff.example.com/a/token"
+
+
+def outbound(*alerts: tuple[AlertView, str]) -> OutboundMessage:
+    """A message about these alerts."""
+    return OutboundMessage(UUID(int=9), "https://crm.example.com/", alerts, datetime(2011, 3, 1, tzinfo=UTC))
+
 
 GOLDEN = """\
 Acme Tools · +44 20 7946 0018
@@ -145,7 +153,7 @@ def test_what_is_only_owed_to_the_customer_names_no_money() -> None:
 
 def test_the_one_question_is_about_goods_where_a_point_names_any() -> None:
     size = replace(POINT, headline="Orders £320", question="What do you buy elsewhere?")
-    offer = replace(POINT, is_about_product=True)
+    offer = replace(POINT, product=Product("D-1", "Drill"))
 
     assert (
         "ASK: Who supplies your drill bits?"
@@ -257,12 +265,15 @@ def test_tls_is_required_unless_the_relay_says_otherwise() -> None:
 
 
 def test_the_payload_names_order_alert_and_customer_and_writes_money_as_text() -> None:
-    data = payload([(VIEW, LINK)], UUID(int=9))["data"]
+    about_drills = replace(VIEW, points=(replace(POINT, product=Product("D-1", "Drill")),))
+    data = payload(outbound((about_drills, LINK)))["data"]
 
     assert data["order"] == {"id": "545220", "source": "standard", "number": "545220"}
     assert data["alert"]["id"] == str(UUID(int=5))
     assert (data["subject"], data["sequence"]) == ("customer/17841", 3)
     assert data["points"][0]["stake"] == {"amount": "25.00", "currency": "GBP"}
+    assert data["rep"] == {"id": "17", "name": "Ruth", "email": "ruth@example.com"}
+    assert data["points"][0]["product"] == {"sku": "D-1", "name": "Drill"}
     assert data["occurred_at"] == "2011-02-28T10:00:00+00:00"
 
 
@@ -271,9 +282,9 @@ def test_several_alerts_are_one_mail_and_one_event_each_with_its_link() -> None:
     both = [(VIEW, LINK), (other, f"{LINK}2")]
 
     mail = message.write(both)
-    event = payload(both, UUID(int=9))
+    event = payload(outbound(*both))
 
-    assert mail.subject.endswith("(and 1 more alert)")
+    assert mail.subject == "2 to call: Acme Tools first"
     for name, link in (("Acme Tools", LINK), ("Bolts Ltd", f"{LINK}2")):
         assert name in mail.plain
         assert link in mail.plain
@@ -289,7 +300,7 @@ def test_an_alert_about_a_rep_has_no_customer_and_no_order() -> None:
         order_number=None, customer_name=None, customer_ref=None,
     )  # fmt: skip
 
-    data = payload([(about_rep, LINK)], UUID(int=9))["data"]
+    data = payload(outbound((about_rep, LINK)))["data"]
 
     assert (data["subject"], data["customer"], data["order"]) == ("rep/ruth", None, None)
     assert message.write([(about_rep, LINK)]).subject.startswith("Ruth: ")

@@ -74,8 +74,8 @@ def test_a_business_time_is_waited_for_in_real_time(hours: int | None, pace: flo
 
 
 def test_buckets_are_stable_and_spread_evenly() -> None:
-    assert bucket(a_candidate(1), 1) == bucket(a_candidate(1), 1)
-    below_ten = sum(bucket(a_candidate(customer), 1) < 10 for customer in range(10_000))
+    assert bucket(a_candidate(1)) == bucket(a_candidate(1))
+    below_ten = sum(bucket(a_candidate(customer)) < 10 for customer in range(10_000))
     assert 900 <= below_ten <= 1100
 
 

@@ -156,7 +156,10 @@ def test_order_lines_by_month_are_kept_where_the_worker_may_write() -> None:
 def test_passes_every_setting_on(name: str) -> None:
     known = {shown_name(field) for field in Settings.model_fields}
     service = SERVICES[name]
-    secrets = {"DATABASE_URL", "REDIS_URL", "TIPOFF_SECRET_KEY", "TIPOFF_HOOK_SECRETS", "TIPOFF_SMTP_URL"}
+    secrets = {
+        *("DATABASE_URL", "REDIS_URL", "TIPOFF_SECRET_KEY", "TIPOFF_PREVIOUS_SECRET_KEY"),
+        *("TIPOFF_HOOK_SECRETS", "TIPOFF_SMTP_URL"),
+    }
     assert {f"TIPOFF_{each.removeprefix('TIPOFF_')}".lower() for each in secrets} == set(service["secrets"])
     pages_only = {"TIPOFF_NEIGHBOURS", "TIPOFF_PAGES_WITHOUT_SIGN_IN"} if name != "alerts" else set()
     assert set(service["environment"]) - {"TIPOFF_SECRETS_DIR"} == known - secrets - pages_only

@@ -57,6 +57,8 @@ TOKEN = new_token()
     ("text", "hidden"),
     [
         pytest.param(f"signed with {SECRET}", SECRET[10:], id="a webhook secret"),
+        pytest.param("POST https://hooks.slack.com/services/T0/B0/xyz", "T0/B0/xyz", id="a Slack address"),
+        pytest.param("https://a.logic.azure.com/w?sp=x&sig=xyz", "xyz", id="a Teams address"),
         pytest.param(
             "signed with whsec_+/+abcdefghijklmnopqrstuv",
             "abcdefghijkl",

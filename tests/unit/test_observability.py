@@ -11,8 +11,17 @@ import pytest
 import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
-from shared.metrics import Backlog, LogCollector, Metrics, QuarantineCollector, TaskCollector
+from shared.metrics import (
+    Backlog,
+    DeliveryBacklog,
+    DeliveryCollector,
+    LogCollector,
+    Metrics,
+    QuarantineCollector,
+    TaskCollector,
+)
 
+UNSENT = DeliveryBacklog({"email": 1}, {"email": 9.0}, {("email", "dead"): 1}, {"email": 1}, is_paused=False)
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "prometheus"
 RULES = [
@@ -63,7 +72,11 @@ def table() -> dict[str, tuple[str, tuple[str, ...], str]]:
     backlog = Backlog("scoring", "score", due=1, waiting=1, leased=1, dead=1, oldest_due_seconds=1)
     for family in TaskCollector(lambda: [backlog]).collect():
         rows[family.name] = (family.type, tuple(family.samples[0].labels), family.documentation)
-    for other in (*QuarantineCollector(lambda: {"standard": 1}).collect(), *LogCollector().collect()):
+    for other in (
+        *QuarantineCollector(lambda: {"standard": 1}).collect(),
+        *DeliveryCollector(lambda: UNSENT).collect(),
+        *LogCollector().collect(),
+    ):
         name = other.name + ("_total" if other.type == "counter" else "")
         rows[name] = (other.type, tuple(other.samples[0].labels), other.documentation)
     return rows

@@ -1,10 +1,12 @@
 """Alerts as mail: text and HTML, several mails over one connection, TLS unless the setting allows none."""
 
+import re
 import smtplib
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -31,6 +33,16 @@ if TYPE_CHECKING:
 
 LONGEST_ADDRESS = 254
 PERMANENT = 500
+
+NO_SUCH_ADDRESS = re.compile(r"5\.1\.(1|2|3|6|10)\b")
+"""RFC 3463: no such mailbox, no such domain, no valid address, moved away; RFC 7505: a domain that takes no mail."""
+
+COMMAND_SECONDS = 30.0
+"""How long the relay may take for a connection, and for each answer before the text of a mail was sent."""
+
+ACCEPT_SECONDS = 600.0
+"""How long it may take to accept a mail whose text it has, as RFC 5321 allows: who hangs up earlier mails twice."""
+
 STARTTLS = ("required", "opportunistic", "never")
 INLINER = css_inline.CSSInliner(load_remote_stylesheets=False, keep_style_tags=True)
 
@@ -73,22 +85,30 @@ def relay_of(url: str) -> Relay:
 
 def address_of(text: str) -> Address:
     """Read exactly one address. Raises ValueError: two recipients, control characters and headers are no address."""
-    if not text.isprintable() or len(text) > LONGEST_ADDRESS:
+    name, _, domain = text.rpartition("@")
+    if not (name and domain and text.isprintable()) or len(text) > LONGEST_ADDRESS:
         raise ValueError("not one mail address")
+    checked = f"{_in_ascii(name)}@{domain}"
     try:
-        address = Address(addr_spec=text)
-    except (ValueError, IndexError) as fault:
+        address = Address(addr_spec=checked)
+        if address.addr_spec != checked:
+            raise ValueError("not one mail address")
+        username = address.username if name.isascii() else name
+        return Address(username=username, domain=domain.encode("idna").decode())
+    except (ValueError, IndexError, MessageError) as fault:
         raise ValueError("not one mail address") from fault
-    if not address.domain or address.addr_spec != text:
-        raise ValueError("not one mail address")
-    return address
+
+
+def _in_ascii(name: str) -> str:
+    """Letters of other scripts as one of ours: the standard library checks the form of ASCII addresses alone."""
+    return "".join(letter if letter.isascii() else "x" for letter in name)
 
 
 def compose(outbound: OutboundMessage, mail_from: str) -> EmailMessage:
     """Write the mail. Its Message-ID is the delivery's id, so a repeat collapses into the first."""
     name, address = parseaddr(mail_from)
     sender = address_of(address)
-    rendered = message.write(outbound.alerts)
+    rendered = message.write_notice(outbound.notice) if outbound.notice else message.write(outbound.alerts)
     thread = f"<{rendered.thread}@{sender.domain}>"
     mail = EmailMessage(policy=UNFOLDED)
     mail["From"] = Address(display_name=name, addr_spec=sender.addr_spec)
@@ -126,13 +146,19 @@ def check(address: str, _config: ChannelConfig) -> str | None:
 
 
 class _RememberingAnswer(smtplib.SMTP):
-    """Keeps what the relay answered to the last mail, which smtplib drops: the relay's queue id."""
+    """Keeps what smtplib drops: what the relay answered to the last mail, and whether its text may have been taken."""
 
     accepted: tuple[int, bytes] = (0, b"")
+    may_have_taken_it = False
 
     def data(self, msg: "ReadableBuffer | str") -> tuple[int, bytes]:
-        """Send the text of a mail, and keep the answer."""
+        """Send the text of a mail, wait as long as the relay may take, and keep the answer."""
+        self.may_have_taken_it = True
+        if self.sock is not None:
+            self.sock.settimeout(ACCEPT_SECONDS)
         self.accepted = super().data(msg)
+        if self.sock is not None:
+            self.sock.settimeout(COMMAND_SECONDS)
         return self.accepted
 
 
@@ -156,8 +182,13 @@ class _RelayConnection:
         if self._connection is None:
             self._connection = self._connect()
         connection = self._connection
+        connection.may_have_taken_it = False
         try:
             connection.send_message(mail)
+        except smtplib.SMTPNotSupportedError as fault:
+            self._reset()
+            reason = "the mail server takes no address in this script (it lacks SMTPUTF8)"
+            raise Unavailable(reason, is_refusal=True) from fault
         except smtplib.SMTPSenderRefused as fault:
             self._reset()
             meaning = _meaning(fault.smtp_code, fault.smtp_error)
@@ -171,12 +202,14 @@ class _RelayConnection:
             raise _meaning(code, answer) from fault
         except smtplib.SMTPServerDisconnected as fault:
             self.close()
-            raise Unavailable("the mail server hung up", is_unknown=True) from fault
+            is_silent = isinstance(fault.__context__, TimeoutError)
+            reason = "the mail server stopped answering" if is_silent else "the mail server hung up"
+            is_unknown = connection.may_have_taken_it
+            raise Unavailable(reason, is_unknown=is_unknown, is_down=is_silent) from fault
         except OSError as fault:
             self.close()
-            raise Unavailable(
-                f"the mail server stopped answering ({type(fault).__name__})", is_unknown=True, is_down=True
-            ) from fault
+            reason = f"the mail server stopped answering ({type(fault).__name__})"
+            raise Unavailable(reason, is_unknown=connection.may_have_taken_it, is_down=True) from fault
         code, answer = connection.accepted
         return {"status": code, "answer": _printable(answer)}
 
@@ -201,15 +234,14 @@ class _RelayConnection:
         if self._config.smtp_url is None:
             raise Unavailable("no mail server is set", is_down=True)
         relay = relay_of(self._config.smtp_url)
-        timeout = self._config.deadline_seconds / 3
         connection: _RememberingAnswer | None = None
         try:
             if relay.is_tls:
                 connection = _RememberingAnswerOverTls(
-                    relay.host, relay.port, timeout=timeout, context=_trust()
+                    relay.host, relay.port, timeout=COMMAND_SECONDS, context=_trust()
                 )
             else:
-                connection = _RememberingAnswer(relay.host, relay.port, timeout=timeout)
+                connection = _RememberingAnswer(relay.host, relay.port, timeout=COMMAND_SECONDS)
             connection.ehlo()
             if relay.starttls == "required" or (
                 relay.starttls == "opportunistic" and connection.has_extn("starttls")
@@ -235,9 +267,15 @@ def _trust() -> ssl.SSLContext:
 
 
 def _meaning(code: int, answer: bytes | str) -> Rejected | Unavailable:
-    """What an answer of the relay means: 5xx never, anything else later."""
-    answered = f"the mail server answered {code} {_printable(answer)}"
-    return Rejected(answered) if code >= PERMANENT else Unavailable(answered)
+    """What an answer of the relay means: only an address that does not exist is final; anything else may be repaired.
+
+    A full mailbox, a policy, a rule about content, our own standing with the relay: 5xx says "permanent" of all alike.
+    """
+    printable = _printable(answer)
+    answered = f"the mail server answered {code} {printable}"
+    if code >= PERMANENT and NO_SUCH_ADDRESS.match(printable):
+        return Rejected(answered, suppresses=True)
+    return Unavailable(answered, is_refusal=code >= PERMANENT)
 
 
 def _printable(answer: bytes | str) -> str:

@@ -3,13 +3,12 @@
 import base64
 import hmac
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from hashlib import sha256
 
-from services.alerts import payload
+from services.alerts import http_post, payload
 from services.alerts.channel import (
     Channel,
     ChannelConfig,
@@ -19,10 +18,9 @@ from services.alerts.channel import (
     Send,
     Unavailable,
 )
-from shared import netguard, outbound, signing
+from shared import outbound, signing
 
 GONE = 410
-ASKS_TO_WAIT = frozenset({408, 425, 429})
 REQUEST_IDS = ("x-request-id", "request-id", "x-correlation-id")
 """Headers by which receivers name the request in their own logs."""
 
@@ -45,60 +43,28 @@ def open_channel(config: ChannelConfig) -> Iterator[Send]:
         yield lambda message: _send(message, config, session)
 
 
-def check(address: str, config: ChannelConfig) -> str | None:
-    """Why an address may not be called, or None."""
-    try:
-        netguard.vet(address, allow_origins=config.loopback_origins, resolve=netguard.resolve_by_system)
-    except (netguard.Forbidden, netguard.Unresolved) as fault:
-        return str(fault)
-    return None
-
-
 def _send(message: OutboundMessage, config: ChannelConfig, session: outbound.Session) -> Receipt:
-    event = payload.payload(message.alerts, message.delivery_id)
+    event = payload.payload(message)
     body = json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode()
-    secrets = active_secrets(config.secret_key, message.recipient, message.secret_number)
+    number = message.secret_number
+    secrets = [each for key in config.secret_keys for each in active_secrets(key, message.recipient, number)]
     headers = signing.sign(str(message.delivery_id), message.now, body, secrets)
-    headers |= {"content-type": "application/json", "user-agent": "Tipoff"}
-    try:
-        answer = session.post(message.recipient, body, headers, deadline=config.deadline_seconds)
-    except netguard.Forbidden as fault:
-        raise Rejected(f"the address is not one we call: {fault}") from fault
-    except netguard.Unresolved as fault:
-        raise Unavailable(str(fault), is_down=True) from fault
-    except outbound.Unreachable as fault:
-        raise Unavailable(str(fault), is_unknown=fault.maybe_sent, is_down=True) from fault
-    if failure := failure_of(answer.status, answer.headers, message.now):
+    answer = http_post.post(session, message.recipient, body, headers, config)
+    if failure := failure_of(answer, message.now):
         raise failure
     named = next((answer.headers[name] for name in REQUEST_IDS if name in answer.headers), "")
     printable = "".join(letter for letter in named if letter.isprintable())[:200]
     return {"status": answer.status} | ({"id": printable} if printable else {})
 
 
-def failure_of(status: int, headers: Mapping[str, str], now: datetime) -> Rejected | Unavailable | None:
+def failure_of(answer: outbound.Response, now: datetime) -> Rejected | Unavailable | None:
     """What an answer means; None when the receiver took the message. A redirect is never followed."""
-    if 200 <= status < 300:
+    if 200 <= answer.status < 300:
         return None
-    answered = f"answered {status}"
-    if status == GONE:
+    answered = f"answered {answer.status}"
+    if answer.status == GONE:
         return Rejected(f"{answered}: the endpoint is gone and was switched off", disables=True)
-    if status in ASKS_TO_WAIT or status >= 500:
-        return Unavailable(answered, retry_after=retry_after(headers.get("retry-after"), now))
-    return Unavailable(answered, is_refusal=True)
-
-
-def retry_after(text: str | None, now: datetime) -> timedelta | None:
-    """Read a Retry-After header: seconds or a date. None when absent, unreadable or past."""
-    if text is None:
-        return None
-    if text.strip().isascii() and text.strip().isdigit():
-        return timedelta(seconds=min(int(text.strip()[:9]), 86_400))
-    try:
-        asked = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    wait = (asked if asked.tzinfo else asked.replace(tzinfo=UTC)) - now
-    return wait if wait > timedelta(0) else None
+    return http_post.later(answer, now) or Unavailable(answered, is_refusal=True)
 
 
 def secret(config: ChannelConfig, address: str, number: int) -> str:
@@ -106,4 +72,4 @@ def secret(config: ChannelConfig, address: str, number: int) -> str:
     return secret_of(config.secret_key, address, number)
 
 
-CHANNEL = Channel("webhook", open=open_channel, check=check, secret=secret, concurrency=8)
+CHANNEL = Channel("webhook", open=open_channel, check=http_post.check, secret=secret, concurrency=8)

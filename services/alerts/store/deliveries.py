@@ -2,111 +2,65 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from services.alerts.channel import Receipt, Sending
+from services.alerts.channel import Failures, OperatorNotice, Receipt
+from services.alerts.store.health import Endpoint
 
 PAUSED = "sending_paused"
 
+NAME = "coalesce(endpoint.name, endpoint.channel || ' ' || left(CAST(endpoint.id AS text), 8))"
+"""How an endpoint is shown: by its name, never by its address."""
 
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """A message that an alert is to be sent with.
-
-    `wait` is how long it is not sent yet, `lasts` how long it is true: real time, whatever the business clock shows.
-    """
-
-    alert_id: int
-    send_after: datetime | None
-    wait: timedelta
-    lasts: timedelta
+RECIPIENT = f"coalesce({NAME} || ' (' || endpoint.id || ')', delivery.recipient)"
+"""How whom a delivery goes to is shown, where its endpoint is joined to it."""
 
 
-_ADDRESSES = text(
-    'WITH notified AS (SELECT alert.id AS alert_id, "user".email, "user".rep_id,'
-    "   1 + coalesce((SELECT max(notice) FROM delivery_item WHERE alert_id = alert.id), 0) AS notice"
-    '  FROM alert JOIN "user" ON "user".id = alert.recipient_id WHERE alert.id = ANY(:alerts))'
-    " SELECT alert_id, notice, channel, email AS recipient, CAST(NULL AS uuid) AS endpoint_id FROM notified"
-    "  CROSS JOIN unnest(CAST(:user_channels AS text[])) AS channel WHERE email IS NOT NULL"
-    " UNION ALL SELECT alert_id, notice, endpoint.channel, endpoint.address, endpoint.id FROM notified"
-    "  JOIN endpoint ON endpoint.state = 'on' AND (endpoint.rep_id IS NULL OR endpoint.rep_id = notified.rep_id)"
-)
-
-_SAVE = text(
-    "WITH given AS (SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:alert_ids AS bigint[]),"
-    "   CAST(:notices AS smallint[]), CAST(:channels AS text[]), CAST(:recipients AS text[]),"
-    "   CAST(:endpoint_ids AS uuid[]), CAST(:states AS text[]), CAST(:reasons AS text[]),"
-    "   CAST(:send_afters AS timestamptz[]), CAST(:last AS interval[]))"
-    "  AS given (id, alert_id, notice, channel, recipient, endpoint_id, state, reason, send_after, lasts)),"
-    " made AS (INSERT INTO delivery (id, channel, recipient, endpoint_id, state, reason, send_after, expires_at)"
-    "  SELECT id, channel, recipient, endpoint_id, state, reason, send_after, now() + lasts FROM given)"
-    " INSERT INTO delivery_item (delivery_id, alert_id, notice, channel, recipient)"
-    " SELECT id, alert_id, notice, channel, recipient FROM given"
-)
-
-
-def save_deliveries(
-    connection: Connection, notices: Sequence[Notice], sending: Sending
-) -> dict[UUID, timedelta]:
-    """Store one delivery per alert and address, with the id it keeps for ever; those not to be sent have the reason.
-
-    Returns those to be sent, each with how long it is to wait.
-    """
-    by_alert = {each.alert_id: each for each in notices}
-    if not by_alert:
-        return {}
-    user_channels = sorted(each.name for each in sending.channels.values() if each.is_for_users)
-    rows = connection.execute(_ADDRESSES, {"alerts": list(by_alert), "user_channels": user_channels}).all()
-    if not rows:
-        return {}
-    ids = [uuid4() for _ in rows]
-    states = [sending.state_of(row.channel, row.recipient) for row in rows]
-    connection.execute(
-        _SAVE,
-        {
-            "ids": ids,
-            "alert_ids": [row.alert_id for row in rows],
-            "notices": [row.notice for row in rows],
-            "channels": [row.channel for row in rows],
-            "recipients": [row.recipient for row in rows],
-            "endpoint_ids": [row.endpoint_id for row in rows],
-            "states": [state for state, _ in states],
-            "reasons": [reason for _, reason in states],
-            "send_afters": [by_alert[row.alert_id].send_after for row in rows],
-            "last": [by_alert[row.alert_id].lasts for row in rows],
-        },
-    )
-    return {
-        delivery_id: by_alert[row.alert_id].wait
-        for delivery_id, row, (state, _) in zip(ids, rows, states, strict=True)
-        if state == "ready"
-    }
+def address_place(endpoint_id: UUID) -> str:
+    """What an endpoint's address is sealed for."""
+    return f"endpoint/{endpoint_id}/address"
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A delivery that waits to be sent, locked until the transaction ends. `attempts`: how many were made before."""
+    """A delivery that waits to be sent, locked until the transaction ends. `attempts`: how many were made before.
+
+    `failures`: how they failed, since somebody had it sent again. `is_cut`: nobody knows how the last one ended.
+    `open_until`: its endpoint's breaker is open, or half-open when that time is past. `is_failing`: it failed lately.
+    `recipient`: a mail address, or the endpoint's id; `sealed_address`: that endpoint's.
+    """
 
     id: UUID
     alert_ids: tuple[int, ...]
     channel: str
     recipient: str
     endpoint_id: UUID | None
-    secret_number: int
-    is_endpoint_on: bool
     expires_at: datetime
-    is_expired: bool
-    attempts: int
+    send_after: datetime | None = None
+    secret_number: int = 1
+    is_endpoint_on: bool = True
+    holds_unknown: bool = False
+    is_expired: bool = False
+    attempts: int = 0
+    failures: Failures = field(default_factory=Failures)
+    is_cut: bool = False
+    is_failing: bool = False
+    is_breaker_open: bool = False
+    open_until: datetime | None = None
+    suppressed: str | None = None
+    sealed_address: str | None = field(default=None, repr=False)
+    has_signing_secret: bool = False
+    notice: OperatorNotice | None = None
 
     @property
-    def endpoint(self) -> tuple[str, str | None]:
-        """What fails together: an endpoint by its own address; for users, whatever serves the channel."""
-        return self.channel, self.recipient if self.endpoint_id else None
+    def endpoint(self) -> Endpoint:
+        """What fails together: an endpoint by its own id; for users, whatever serves the channel."""
+        return self.channel, str(self.endpoint_id) if self.endpoint_id else ""
 
 
 def is_paused(connection: Connection) -> bool:
@@ -115,23 +69,53 @@ def is_paused(connection: Connection) -> bool:
 
 
 _HOLD = text(
-    "SELECT delivery.id, ARRAY(SELECT alert_id FROM delivery_item WHERE delivery_id = delivery.id ORDER BY alert_id)"
-    " AS alert_ids, delivery.channel, delivery.recipient, delivery.endpoint_id, delivery.state, delivery.expires_at,"
+    "SELECT delivery.id, delivery.channel, delivery.recipient, delivery.endpoint_id, delivery.expires_at,"
+    " delivery.send_after,"
     " delivery.expires_at <= now() AS is_expired, coalesce(endpoint.secret_number, 1) AS secret_number,"
     " coalesce(endpoint.state, 'on') = 'on' AS is_endpoint_on,"
-    " (SELECT coalesce(max(n), 0) FROM attempt WHERE delivery_id = delivery.id) AS attempts"
-    " FROM delivery LEFT JOIN endpoint ON endpoint.id = delivery.endpoint_id WHERE delivery.id = ANY(:ids)"
-    " ORDER BY delivery.id FOR UPDATE OF delivery"
+    " coalesce(endpoint.on_unknown = 'hold', false) AS holds_unknown, tried.attempts, tried.is_cut,"
+    " tried.refused, tried.other, health.channel IS NOT NULL AS is_failing, health.open_until,"
+    " coalesce(health.open_until > now(), false) AS is_breaker_open, suppressed.reason AS suppressed,"
+    " endpoint.address AS sealed_address, endpoint.signing_secret IS NOT NULL AS has_signing_secret,"
+    " delivery.operator_notice"
+    " FROM delivery LEFT JOIN endpoint ON endpoint.id = delivery.endpoint_id"
+    " LEFT JOIN endpoint_health AS health ON health.channel = delivery.channel"
+    "  AND health.endpoint = coalesce(CAST(delivery.endpoint_id AS text), '')"
+    " LEFT JOIN suppressed_address AS suppressed ON suppressed.channel = delivery.channel"
+    "  AND suppressed.address = lower(delivery.recipient)"
+    " CROSS JOIN LATERAL (SELECT coalesce(max(n), 0) AS attempts,"
+    "   coalesce(bool_or(outcome IS NULL), false) AS is_cut,"
+    "   count(*) FILTER (WHERE outcome = 'refused' AND counts) AS refused,"
+    "   count(*) FILTER (WHERE outcome <> 'refused' AND counts) AS other"
+    "  FROM (SELECT n, outcome, started_at > coalesce(delivery.resent_at, '-infinity') AS counts FROM attempt"
+    "   WHERE delivery_id = delivery.id) AS made) AS tried"
+    " WHERE delivery.id = ANY(:ids) AND delivery.state = 'ready' ORDER BY delivery.id FOR UPDATE OF delivery"
+)
+
+
+_ITEMS = text(
+    "SELECT delivery_id, array_agg(alert_id ORDER BY alert_id) AS alert_ids FROM delivery_item"
+    " WHERE delivery_id = ANY(:ids) GROUP BY delivery_id"
 )
 
 
 def hold(connection: Connection, delivery_ids: Sequence[UUID]) -> dict[UUID, Held]:
     """Return those of these deliveries that wait to be sent, locked."""
     held = {}
-    for row in connection.execute(_HOLD, {"ids": list(delivery_ids)}).mappings():
-        if row["state"] == "ready":
-            values = {name: row[name] for name in row if name not in ("state", "alert_ids")}
-            held[row["id"]] = Held(**values, alert_ids=tuple(row["alert_ids"]))
+    rows = connection.execute(_HOLD, {"ids": list(delivery_ids)}).mappings().all()
+    # Asked for once they are locked: an alert may have been added to one while its lock was waited for.
+    items = connection.execute(_ITEMS, {"ids": [row["id"] for row in rows]})
+    alert_ids = {row.delivery_id: tuple(row.alert_ids) for row in items}
+    for row in rows:
+        values = dict(row)
+        notice = values.pop("operator_notice")
+        failures = Failures(values.pop("refused"), values.pop("other"))
+        held[row["id"]] = Held(
+            **values,
+            alert_ids=alert_ids.get(row["id"], ()),
+            failures=failures,
+            notice=notice and OperatorNotice(notice["subject"], notice["text"]),
+        )
     return held
 
 
@@ -154,6 +138,19 @@ def take_back_attempts(connection: Connection, deliveries: Sequence[Held]) -> No
             " WHERE delivery_id = given.id AND attempt.n = given.n AND outcome IS NULL"
         ),
         {"ids": [each.id for each in deliveries], "ns": [each.attempts + 1 for each in deliveries]},
+    )
+
+
+def end_cut_attempts(connection: Connection, deliveries: Sequence[Held]) -> None:
+    """Write down that nobody knows how the last attempts of these ended: the process died in between."""
+    if not deliveries:
+        return
+    connection.execute(
+        text(
+            "UPDATE attempt SET finished_at = now(), outcome = 'unknown', detail = 'the process died in between'"
+            " WHERE delivery_id = ANY(:ids) AND outcome IS NULL"
+        ),
+        {"ids": [each.id for each in deliveries]},
     )
 
 
@@ -236,6 +233,15 @@ class Attempt:
     detail: str | None
 
 
+def attempts_of(connection: Connection, delivery_id: UUID) -> list[Attempt]:
+    """Return every attempt of a delivery, the first first."""
+    rows = connection.execute(
+        text("SELECT n, started_at, outcome, detail FROM attempt WHERE delivery_id = :id ORDER BY n"),
+        {"id": delivery_id},
+    )
+    return [Attempt(**row) for row in rows.mappings()]
+
+
 @dataclass(frozen=True, slots=True)
 class LoggedDelivery:
     """A delivery of an alert, what became of it, and what the channel answered."""
@@ -260,9 +266,10 @@ def delivery_log(connection: Connection, alert_id: int) -> list[LoggedDelivery]:
     ).all()
     found = connection.execute(
         text(
-            "SELECT delivery.id, delivery.channel, delivery.recipient, state, reason, receipt,"
-            " send_after FROM delivery JOIN delivery_item ON delivery_id = delivery.id WHERE alert_id = :alert"
-            " ORDER BY notice, delivery.channel, delivery.recipient"
+            f"SELECT delivery.id, delivery.channel, {RECIPIENT} AS recipient, delivery.state, delivery.reason,"  # noqa: S608
+            " delivery.receipt, delivery.send_after FROM delivery JOIN delivery_item ON delivery_id = delivery.id"
+            " LEFT JOIN endpoint ON endpoint.id = delivery.endpoint_id WHERE alert_id = :alert"
+            " ORDER BY notice, delivery.channel, 3"
         ),
         {"alert": alert_id},
     )

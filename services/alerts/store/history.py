@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 
 from services.alerts.decide import KIND_LIMIT, Episode, History
 from services.alerts.policy import Candidate, Policy, next_morning, working_day
+from services.alerts.store import dismissals
 from shared.domain.signal import Action, Severity
 
 NOBODY = "nobody"
@@ -115,6 +116,7 @@ def lock(connection: Connection, recipients: Recipients) -> None:
 _WAITING = text(
     "SELECT signal.id AS signal_id, signal.kind, signal.customer_id, signal.occasion,"
     " CASE WHEN signal.customer_id IS NULL THEN signal.rep_id END AS rep_id, signal.subject, signal.order_id,"
+    " customer.segment,"
     " signal.value, signal.stake, signal.quiet_days, signal.as_of, signal.expires_at, signal.severity, signal.action,"
     " signal.is_selling,"
     " signal.is_proven, signal.is_inbox_only, signal.product_id, signal.withdrawn_at IS NOT NULL AS is_withdrawn,"
@@ -161,7 +163,9 @@ _EPISODES = text(
     "SELECT episode.id, episode.customer_id, episode.rep_id, episode.kind, episode.subject, episode.number,"
     " episode.opened_at, episode.last_seen_at, episode.quiet_after, episode.holdout_bucket, episode.is_holdout,"
     " episode.value, episode.notified_at, episode.product_id, episode.closed_at,"
-    " episode.closed_at IS NULL AS is_open, coalesce(latest.state = 'dismissed', false) AS is_dismissed,"
+    " episode.closed_at IS NULL AS is_open,"
+    " EXISTS (SELECT FROM dismissal WHERE episode_id = episode.id AND ended_at IS NULL AND until > since)"
+    "  AS was_dismissed,"
     " CASE WHEN latest.state = 'snoozed' THEN latest.snoozed_until END AS snoozed_until,"
     " (SELECT signal.stake FROM episode AS same JOIN decision ON decision.episode_id = same.id"
     "  JOIN signal ON signal.id = signal_id JOIN alert ON alert.id = alert_id"
@@ -212,15 +216,13 @@ _SOLD_TO = text(
 )
 
 
-# Graver questions about these customers that are open: found by a model that has proven itself, and not dismissed.
+# Graver questions about these customers that are open: found by a model that has proven itself.
 _OPEN_KINDS = text(
     "SELECT episode.customer_id, episode.kind FROM episode"
     " JOIN LATERAL (SELECT is_proven FROM signal WHERE signal.customer_id = episode.customer_id"
     "  AND signal.kind = episode.kind AND signal.subject = episode.subject ORDER BY signal.id DESC LIMIT 1) AS last"
     "  ON last.is_proven"
     " WHERE episode.customer_id = ANY(:customers) AND episode.kind = ANY(:kinds) AND episode.closed_at IS NULL"
-    " AND NOT EXISTS (SELECT FROM decision JOIN alert ON alert.id = alert_id"
-    "  WHERE decision.episode_id = episode.id AND alert.state = 'dismissed')"
 )
 
 
@@ -268,6 +270,12 @@ def load_history(
         },
     )
     return History(
+        dismissals=dismissals.live(
+            connection,
+            {customer for customer, _ in customer_days},
+            {each.rep_id for each in candidates if each.rep_id is not None},
+            now,
+        ),
         notified_lately={(row.customer_id, row.kind): row.value for row in notified_lately},
         open_kinds=frozenset((row.customer_id, row.kind) for row in open_kinds),
         episodes={each.key: each for each in (Episode(**row) for row in episodes.mappings())},

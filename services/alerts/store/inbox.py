@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from services.alerts.store import dismissals
 from services.alerts.store.record import Change, of_alert, record_change
 
 LONGEST_LIST = 200
@@ -68,6 +69,7 @@ class Found:
     id: int
     state: str
     recipient_id: int
+    recipient: str
     time_zone: str
     customer: str
 
@@ -125,7 +127,7 @@ def reps(connection: Connection) -> list[Rep]:
 
 
 _FIND = (
-    'SELECT alert.id, alert.state, alert.recipient_id, "user".time_zone,'
+    'SELECT alert.id, alert.state, alert.recipient_id, "user".name AS recipient, "user".time_zone,'
     " coalesce(customer.name, 'Customer ' || customer.id, about.name) AS customer"
     ' FROM alert JOIN "user" ON "user".id = alert.recipient_id LEFT JOIN rep AS about ON about.id = about_rep_id'
     " LEFT JOIN customer ON customer.id = alert.customer_id"
@@ -142,12 +144,16 @@ def find(connection: Connection, public_id: UUID, *, hold: bool = False) -> Foun
 
 @dataclass(frozen=True, slots=True)
 class AlertAction:
-    """What a person does with an alert: called, won, lost, snooze, dismiss or undo; the state it comes to and why."""
+    """What a person does with an alert: called, won, lost, snooze, dismiss or undo; the state it comes to and why.
+
+    `dismissal`: the word of the reason why it is not useful (services/alerts/dismissals.py).
+    """
 
     action: str
     state: str
     reason: str | None = None
     until: datetime | None = None
+    dismissal: str | None = None
 
 
 def act(
@@ -161,6 +167,11 @@ def act(
 ) -> None:
     """Store what was done and keep a record of it. `actor_id`: the user who acted, None while nobody signs in."""
     is_closed = done.state in ("done", "dismissed")
+    reason = done.reason
+    if done.action == "undo":
+        dismissals.undo(connection, alert_id, now)
+    if done.dismissal is not None:
+        reason = f"{done.reason}. {dismissals.dismiss(connection, alert_id, done.dismissal, now).told(now)}"
     connection.execute(
         text(
             "UPDATE alert SET state = :state, snoozed_until = :until, close_reason = :reason, closed_at = :closed_at"
@@ -170,7 +181,7 @@ def act(
             "id": alert_id,
             "state": done.state,
             "until": done.until,
-            "reason": done.reason if is_closed else None,
+            "reason": reason if is_closed else None,
             "closed_at": now if is_closed else None,
         },
     )

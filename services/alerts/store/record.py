@@ -1,6 +1,5 @@
 """Storing a plan: episodes and their history, alerts, a decision for every signal, and the deliveries they cause."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -10,11 +9,9 @@ from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import insert
 
 from services.alerts.channel import Sending
-from services.alerts.decide import Plan
+from services.alerts.decide import Plan, bucket
 from services.alerts.policy import EpisodeKey, Policy, Reason, Verdict, real_delay
-from services.alerts.store.deliveries import Notice, save_deliveries
-from shared import tasks
-from shared.clock import real_now
+from services.alerts.store.outbox import Notice, put_tasks, save_deliveries
 from shared.tables.alert import policy_version
 
 RECORD_CLOSED = (
@@ -94,17 +91,14 @@ def record(connection: Connection, plan: Plan, policy: Policy, sending: Sending,
             send_after=each.send_after,
             wait=real_delay(each.send_after, now, sending.clock_pace),
             lasts=(each.expires_at - now) / (sending.clock_pace or 1.0),
+            cause=each.group_key if sending.group_interval and not each.is_selling else None,
         )
         for each in plan.alerts
         if each.notified_at is not None
     ]
     waits = save_deliveries(connection, notices, sending)
-    by_wait: defaultdict[timedelta, list[str]] = defaultdict(list)
-    for delivery_id, wait in waits.items():
-        by_wait[wait].append(str(delivery_id))
-    for wait, keys in by_wait.items():
-        tasks.put(connection, "alerts", "deliver", keys, run_at=real_now() + wait if wait else None)
-    return timedelta(0) in by_wait
+    put_tasks(connection, waits)
+    return timedelta(0) in waits.values()
 
 
 # Of a day: alerts nobody was notified of, all of whose questions these later alerts show as they stand now.
@@ -155,7 +149,8 @@ _UPDATE_EPISODES = text(
     f"WITH given AS (SELECT * FROM {_given(_EPISODE)}),"  # noqa: S608
     " held AS (SELECT id FROM episode WHERE id IN (SELECT id FROM given) ORDER BY id FOR NO KEY UPDATE)"
     " UPDATE episode SET last_seen_at = given.last_seen_at, quiet_after = given.quiet_after, value = given.value,"
-    " notified_at = given.notified_at FROM held JOIN given USING (id) WHERE episode.id = held.id"
+    " notified_at = given.notified_at, is_holdout = given.is_holdout"
+    " FROM held JOIN given USING (id) WHERE episode.id = held.id"
 )
 
 _CLOSE_EPISODES = text(
@@ -266,7 +261,6 @@ def _save_decisions(
     policy: Policy,
 ) -> None:
     """Store a decision for every signal: none is without a row that says why."""
-    buckets = {each.key: each.holdout_bucket for each in plan.episodes}
     rows = [
         _DecisionRow(
             signal_id=each.candidate.signal_id,
@@ -278,7 +272,7 @@ def _save_decisions(
             verdict=each.verdict.value,
             reason=each.reason.value,
             inhibited_by=each.inhibited_by,
-            holdout_bucket=buckets.get(each.candidate.key),
+            holdout_bucket=bucket(each.candidate),
         )
         for each in plan.decisions
     ]

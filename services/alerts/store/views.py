@@ -6,12 +6,13 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, text
 
-from services.alerts.channel import AlertView, PastOrder, Point
+from services.alerts.channel import AlertView, PastOrder, Point, Product
 
 _ALERTS = text(
     "SELECT alert.id, alert.public_id, alert.customer_id, customer.name AS customer_name, customer.phone,"
     " customer.city, alert.about_rep_id, about.name AS about_rep_name, about.external_id AS about_rep_ref,"
-    ' "user".name AS rep_name, "user".time_zone, alert.occasion,'
+    ' "user".name AS rep_name, owner.external_id AS rep_ref, "user".email AS rep_email, "user".time_zone,'
+    " alert.occasion,"
     " alert.is_default_owner, alert.verdict, alert.reason,"
     " alert.state, alert.value, alert.as_of, alert.created_at, alert.severity, alert.amended_at,"
     " alert.snoozed_until, alert.close_reason,"
@@ -25,6 +26,7 @@ _ALERTS = text(
     "   AND earlier.id <= alert.id) END AS sequence"
     ' FROM alert JOIN "user" ON "user".id = alert.recipient_id'
     " LEFT JOIN rep AS about ON about.id = alert.about_rep_id"
+    ' LEFT JOIN rep AS owner ON owner.id = "user".rep_id'
     " LEFT JOIN customer ON customer.id = alert.customer_id"
     " LEFT JOIN sales_order ON sales_order.id = alert.order_id"
     " WHERE alert.id = ANY(:alerts)"
@@ -36,10 +38,12 @@ _POINTS = text(
     " signal.low, signal.high, signal.horizon_days, signal.evidence, signal.severity = 'urgent' AS is_urgent,"
     " signal.is_selling,"
     " signal.assumed_margin,"
-    " signal.revenue, signal.unproven_reason, signal.product_id IS NOT NULL AS is_about_product,"
+    " signal.revenue, signal.unproven_reason, signal.product_id, product.name AS product_name,"
+    " (SELECT external_id FROM product_ref WHERE product_id = signal.product_id ORDER BY source, external_id LIMIT 1)"
+    "  AS sku,"
     " signal.withdrawn_at IS NULL AND coalesce(signal.order_version >= sales_order.version, true) AS is_live"
     " FROM decision JOIN signal ON signal.id = decision.signal_id"
-    " LEFT JOIN sales_order ON sales_order.id = signal.order_id"
+    " LEFT JOIN sales_order ON sales_order.id = signal.order_id LEFT JOIN product ON product.id = signal.product_id"
     " WHERE decision.alert_id = ANY(:alerts) ORDER BY decision.rank NULLS LAST, signal.value DESC, signal.id"
 )
 
@@ -83,7 +87,9 @@ def load(connection: Connection, alert_ids: Sequence[int], currency: str) -> dic
 
 def _point(row: RowMapping) -> Point:
     evidence = tuple((each["label"], each["text"]) for each in row["evidence"])
-    return Point(**_without(row, "alert_id", "rank", "is_live", "evidence"), evidence=evidence)
+    product = None if row["product_id"] is None else Product(row["sku"], row["product_name"])
+    plain = _without(row, "alert_id", "rank", "is_live", "evidence", "product_id", "product_name", "sku")
+    return Point(**plain, evidence=evidence, product=product)
 
 
 def _without(row: RowMapping, *names: str) -> dict[str, Any]:

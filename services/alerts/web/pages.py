@@ -10,10 +10,10 @@ from sqlalchemy import Connection
 from werkzeug.wrappers import Response as AnyResponse
 
 from services.alerts import message
-from services.alerts.channel import AlertView
+from services.alerts.channel import AlertView, Sending
 from services.alerts.store import deliveries, inbox, views
 from services.alerts.web import guard
-from services.alerts.web.actions import DISMISSALS, UnknownAction, action_of
+from services.alerts.web.actions import DISMISSALS, Acting, NoSuchAlert, UnknownAction, take_action
 from services.alerts.web.guard import Access
 from shared.clock import Clock
 from shared.db import Database
@@ -33,6 +33,7 @@ DELIVERY_STATES = {
     "sent": "sent",
     "dead": "given up",
     "expired": "too old to send",
+    "held": "it may have arrived",
     "withdrawn": "withdrawn",
     "shadow": "not sent: shadow mode",
     "not_allowed": "not sent",
@@ -68,11 +69,14 @@ class Refused(Exception):
 class Pages:
     """The pages of one service."""
 
-    def __init__(self, settings: Settings, database: Database, clock: Clock, access: Access) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, clock: Clock, access: Access, sending: Sending
+    ) -> None:
         self._settings = settings
         self._database = database
         self._clock = clock
         self._access = access
+        self._sending = sending
         self._secret_key = settings.secret_key.get_secret_value()
         self._templates = message.templates_of("services.alerts.web", delivery_states=DELIVERY_STATES)
 
@@ -187,19 +191,15 @@ class Pages:
             self._secret_key, str(public_id), request.form.get("token", "")
         ):
             raise Refused(400, "This form is too old or came from elsewhere. Open the alert again.")
-        now = self._clock()
+        acting = Acting(by, self._clock(), is_recipient=is_recipient)
         with self._database.transaction() as connection:
-            found = inbox.find(connection, public_id, hold=True)
-            if found is None or found.state == "withdrawn":
-                raise Refused(404, "There is no such alert any more.")
             try:
-                wanted = action_of(request.form, now, found.time_zone)
+                _, done = take_action(connection, public_id, request.form, acting, self._sending)
+            except NoSuchAlert as fault:
+                raise Refused(404, "There is no such alert any more.") from fault
             except UnknownAction as fault:
                 raise Refused(400, str(fault)) from fault
-            if wanted.state != found.state or wanted.action == "snooze":
-                actor = found.recipient_id if is_recipient else None
-                inbox.act(connection, found.id, wanted, now, by=by, actor_id=actor)
-        return wanted.action
+        return done.action
 
     def _undo(self, connection: Connection) -> dict[str, str] | None:
         """What the rep did a moment ago, and the form that takes it back."""

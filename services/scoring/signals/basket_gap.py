@@ -76,7 +76,7 @@ def detect(facts: OrderFacts) -> Iterator[Signal]:
     if not facts.regulars or facts.rate is None or facts.products is None or not facts.lines:
         return
     today = facts.today
-    days = sorted({day for each in facts.past_orders if (day := day_of(each.at, facts.zone)) < today})
+    days = sorted(each for each in facts.order_days if each < today)
     missing = [
         each
         for product_id, history in facts.regulars.items()

@@ -5,6 +5,7 @@ what was known before a moment in the past. Purchases after all others are added
 same state.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, tzinfo
 from decimal import Decimal
@@ -14,7 +15,7 @@ import msgspec
 from sqlalchemy import Connection, text
 
 from services.scoring.facts import DUE, DUE_SOON, FEW_PURCHASES, MEMORY, REGULAR_WINDOW, Purchase
-from services.scoring.store import as_array, as_json, orders
+from services.scoring.store import as_array, as_columns, orders, unnested
 from shared.db import Database
 
 CUSTOMERS_AT_ONCE = 500
@@ -90,17 +91,20 @@ WITH asked AS MATERIALIZED (
 """)  # noqa: S608 (constants of this file)
 
 # Purchases after everything in the state are added to it: the result is what a rebuild makes, without reading a line.
+_NEW_TYPES = {
+    "customer_id": "bigint",
+    "product_id": "bigint",
+    "at": "timestamptz",
+    "quantity": "numeric",
+    "unit_price": "numeric",
+    "currency": "text",
+}
 _ADD = text(f"""
 INSERT INTO customer_item AS held ({_COLUMNS})
-SELECT customer_id, product_id, count(DISTINCT (at AT TIME ZONE :zone)::date), min(at), max(at),
-       (array_agg(at ORDER BY newest))[1:{MEMORY}], (array_agg(quantity ORDER BY newest))[1:{MEMORY}],
-       (array_agg(round(unit_price, 4) ORDER BY newest))[1:{MEMORY}],
-       (array_agg(currency ORDER BY newest))[1:{MEMORY}]
-FROM json_to_recordset(CAST(:rows AS json)) AS new (newest integer, customer_id bigint, product_id bigint,
-     at timestamptz, quantity numeric, unit_price numeric, currency text)
-GROUP BY customer_id, product_id ORDER BY customer_id, product_id
+SELECT customer_id, product_id, 1, at, at, ARRAY[at], ARRAY[quantity], ARRAY[unit_price], ARRAY[currency]
+FROM {unnested(_NEW_TYPES)} ORDER BY customer_id, product_id
 ON CONFLICT (customer_id, product_id) DO UPDATE SET
-    order_days = held.order_days + excluded.order_days
+    order_days = held.order_days + 1
         - ((held.last_at AT TIME ZONE :zone)::date = (excluded.first_at AT TIME ZONE :zone)::date)::integer,
     last_at = excluded.last_at,
     recent_at = (excluded.recent_at || held.recent_at)[1:{MEMORY}],
@@ -134,8 +138,10 @@ _BEFORE_AS_RECEIVED = text(
     )
 )
 
+# As JSON, which both ends write and read in half the time of four arrays.
 _STATE = text(
-    "SELECT customer_id, product_id, recent_at, recent_quantity, recent_price, recent_currency"
+    "SELECT customer_id, product_id,"
+    " CAST(json_build_array(recent_at, recent_quantity, recent_price, recent_currency) AS text)"
     " FROM unnest(CAST(:customers AS bigint[]), CAST(:products AS bigint[])) AS pair (customer_id, product_id)"
     " JOIN customer_item USING (customer_id, product_id)"
 )
@@ -157,9 +163,8 @@ JOIN customer_item USING (customer_id) GROUP BY customer_id
 
 
 class NewPurchase(msgspec.Struct, frozen=True):
-    """What an order bought of a product, later than all its customer bought before. `newest` counts from the newest."""
+    """What an order bought of a product, later than all its customer bought before."""
 
-    newest: int
     customer_id: int
     product_id: int
     at: datetime
@@ -167,6 +172,8 @@ class NewPurchase(msgspec.Struct, frozen=True):
     unit_price: Decimal
     currency: str
 
+
+_RECENT = msgspec.json.Decoder(tuple[list[datetime], list[Decimal], list[Decimal], list[str]])
 
 Pair = tuple[int, int]
 Moment = tuple[int, datetime]
@@ -191,9 +198,17 @@ def rebuild(connection: Connection, pairs: Collection[Pair], zone: tzinfo) -> No
 
 
 def add(connection: Connection, purchases: Sequence[NewPurchase], zone: tzinfo) -> None:
-    """Add purchases to the state of customers who bought nothing at or after them."""
-    if purchases:
-        connection.execute(_ADD, {"rows": as_json(purchases), "zone": str(zone)})
+    """Add purchases, the oldest first, to the state of customers who bought nothing at or after them."""
+    rounds: list[list[NewPurchase]] = []  # one statement adds one purchase to a pair
+    added: Counter[Pair] = Counter()
+    for each in purchases:
+        pair = each.customer_id, each.product_id
+        if added[pair] == len(rounds):
+            rounds.append([])
+        rounds[added[pair]].append(each)
+        added[pair] += 1
+    for each_once in rounds:
+        connection.execute(_ADD, {**as_columns(each_once), "zone": str(zone)})
 
 
 def histories(connection: Connection, pairs: Collection[Pair]) -> dict[Pair, tuple[Purchase, ...]]:
@@ -203,7 +218,10 @@ def histories(connection: Connection, pairs: Collection[Pair]) -> dict[Pair, tup
     customers, products = zip(*pairs, strict=True)
     asked = {"customers": as_array(customers), "products": as_array(products)}
     rows = connection.execute(_STATE, asked).cursor.fetchall()  # plain tuples: there are thousands
-    return {(row[0], row[1]): tuple(map(Purchase, *row[2:])) for row in rows}
+    return {
+        (customer_id, product_id): tuple(map(Purchase, *_RECENT.decode(recent)))
+        for customer_id, product_id, recent in rows
+    }
 
 
 def bought(
@@ -214,8 +232,8 @@ def bought(
         return {}
     arguments = {
         "customers": as_array(since),
-        "since": list(since.values()),
-        "moments": [moments[each] for each in since],
+        "since": as_array(since.values()),
+        "moments": as_array(moments[each] for each in since),
         "fewest": FEW_PURCHASES,
         "window": REGULAR_WINDOW,
         "soon": DUE_SOON,
@@ -237,7 +255,7 @@ def histories_before(
         customers, times = zip(*found, strict=True)
         asked = {
             "customers": as_array(customers),
-            "moments": list(times),
+            "moments": as_array(times),
             "zone": str(zone),
         }
         for row in connection.execute(_BEFORE_AS_RECEIVED if as_received else _BEFORE, asked).all():

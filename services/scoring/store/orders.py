@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import Connection, text
 
 from services.scoring.facts import CustomerFacts, PastOrder
-from services.scoring.store import as_array, as_json
+from services.scoring.store import as_array, as_columns, as_json, unnested
 from shared.domain.order import Order, decode
 from shared.tasks import Task
 
@@ -86,7 +86,7 @@ def owners(connection: Connection, event_ids: Sequence[str]) -> dict[str, str]:
             "SELECT id, source, CAST(normalized AS json) #>> '{customer,id}' AS customer FROM event"
             " WHERE id = ANY(CAST(:ids AS uuid[])) AND is_current"
         ),
-        {"ids": list(event_ids)},
+        {"ids": as_array(event_ids)},
     )
     return {str(row.id): f"{row.source} {row.customer}" for row in rows if row.customer is not None}
 
@@ -117,7 +117,7 @@ def lock_current(connection: Connection, event_ids: Sequence[str]) -> list[Revis
             " WHERE id = ANY(CAST(:ids AS uuid[])) AND is_current AND normalized IS NOT NULL"
             " ORDER BY id FOR NO KEY UPDATE"
         ),
-        {"ids": list(event_ids)},
+        {"ids": as_array(event_ids)},
     ).all()
     held = [
         Revision(row.id, row.entry_point, row.version, row.digest, decode(row.normalized)) for row in rows
@@ -154,8 +154,11 @@ _HELD = text(
 
 def held(connection: Connection, revisions: Sequence[Revision]) -> dict[tuple[str, str], HeldOrder]:
     """Return what is stored of these orders already, by (source, id)."""
-    sources, ids = [each.order.source for each in revisions], [each.order.id for each in revisions]
-    rows = connection.execute(_HELD, {"sources": sources, "ids": ids}).all()
+    asked = {
+        "sources": as_array(each.order.source for each in revisions),
+        "ids": as_array(each.order.id for each in revisions),
+    }
+    rows = connection.execute(_HELD, asked).all()
     return {(row.source, row.external_id): HeldOrder(row.customer_id) for row in rows}
 
 
@@ -180,14 +183,26 @@ _UPSERT = text(
     " RETURNING source, external_id, id"
 )
 
-_LINES = text(
-    "INSERT INTO order_line (order_id, line_no, ordered_at, customer_id, product_id, external_id, parent_line_id, kind,"
-    " is_counted, quantity, net, base_net, base_unit_cost, title, returns_order_id, returns_line_id, return_reason)"
-    " SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS new (order_id bigint, line_no integer,"
-    " ordered_at timestamptz, customer_id bigint, product_id bigint, external_id text, parent_line_id text, kind text,"
-    " is_counted boolean, quantity numeric, net numeric, base_net numeric, base_unit_cost numeric, title text,"
-    " returns_order_id text, returns_line_id text, return_reason text)"
-)
+_LINE_TYPES = {
+    "order_id": "bigint",
+    "line_no": "integer",
+    "ordered_at": "timestamptz",
+    "customer_id": "bigint",
+    "product_id": "bigint",
+    "external_id": "text",
+    "parent_line_id": "text",
+    "kind": "text",
+    "is_counted": "boolean",
+    "quantity": "numeric",
+    "net": "numeric",
+    "base_net": "numeric",
+    "base_unit_cost": "numeric",
+    "title": "text",
+    "returns_order_id": "text",
+    "returns_line_id": "text",
+    "return_reason": "text",
+}
+_LINES = text(f"INSERT INTO order_line ({', '.join(_LINE_TYPES)}) SELECT * FROM {unnested(_LINE_TYPES)}")  # noqa: S608
 
 _DROP_LINES = text(
     "WITH dropped AS (DELETE FROM order_line WHERE order_id = ANY(:ids) RETURNING customer_id, product_id)"
@@ -209,7 +224,7 @@ def replace_lines(
     if replaced:
         lost = {(row[0], row[1]) for row in connection.execute(_DROP_LINES, {"ids": list(replaced)})}
     if rows:
-        connection.execute(_LINES, {"rows": as_json(rows)})
+        connection.execute(_LINES, as_columns(rows))
     return lost
 
 
@@ -219,7 +234,7 @@ RECEIVED = """
 """What an import brought was history already; what came live was known from the moment it was received."""
 
 _NEWEST = """
-    SELECT asked.nr, past.moments, past.nets
+    SELECT asked.nr, CAST(json_build_array(past.moments, past.nets) AS text)
     FROM unnest(CAST(:customers AS bigint[]), CAST(:moments AS timestamptz[])) WITH ORDINALITY
          AS asked (customer_id, moment, nr)
     CROSS JOIN LATERAL (SELECT array_agg(ordered_at) AS moments, array_agg(base_net) AS nets FROM (
@@ -229,6 +244,7 @@ _NEWEST = """
         ORDER BY ordered_at DESC, source, external_id LIMIT :most) newest) past
     WHERE past.moments IS NOT NULL
 """
+_MOMENTS_AND_NETS = msgspec.json.Decoder(tuple[list[datetime], list[Decimal]])
 _PAST = text(_NEWEST.format(received=""))
 _PAST_AS_RECEIVED = text(_NEWEST.format(received=RECEIVED.format(by="asked.moment")))
 
@@ -239,14 +255,12 @@ def past_orders(
     """Return the sales of the year before each (customer, moment), the newest hundred."""
     arguments = {
         "customers": as_array(customer for customer, _ in moments),
-        "moments": [moment for _, moment in moments],
+        "moments": as_array(moment for _, moment in moments),
         "window": PAST_WINDOW,
         "most": PAST_ORDERS,
     }
-    return {
-        moments[row.nr - 1]: tuple(map(PastOrder, row.moments, row.nets))
-        for row in connection.execute(_PAST_AS_RECEIVED if as_received else _PAST, arguments).all()
-    }
+    rows = connection.execute(_PAST_AS_RECEIVED if as_received else _PAST, arguments).all()
+    return {moments[nr - 1]: tuple(map(PastOrder, *_MOMENTS_AND_NETS.decode(past))) for nr, past in rows}
 
 
 _NOT_LATEST = text(
@@ -262,7 +276,7 @@ def not_latest(connection: Connection, moments: Mapping[int, datetime], without:
         return set()
     asked = {
         "customers": as_array(moments),
-        "moments": list(moments.values()),
+        "moments": as_array(moments.values()),
         "without": as_array(without),
     }
     return set(connection.scalars(_NOT_LATEST, asked))
@@ -272,11 +286,11 @@ def record_outcome(connection: Connection, event_ids: Sequence[str], applied: Co
     """Mark events as applied, the others as stale: a newer revision is current."""
     connection.execute(
         text(
-            "UPDATE event SET state = CASE WHEN id = ANY(:applied) THEN 'applied' ELSE 'stale' END,"
-            " applied_at = CASE WHEN id = ANY(:applied) THEN now() END"
-            " WHERE id = ANY(CAST(:ids AS uuid[])) AND (state = 'accepted' OR id = ANY(:applied))"
+            "UPDATE event SET state = CASE WHEN id = ANY(CAST(:applied AS uuid[])) THEN 'applied' ELSE 'stale' END,"
+            " applied_at = CASE WHEN id = ANY(CAST(:applied AS uuid[])) THEN now() END"
+            " WHERE id = ANY(CAST(:ids AS uuid[])) AND (state = 'accepted' OR id = ANY(CAST(:applied AS uuid[])))"
         ),
-        {"ids": list(event_ids), "applied": list(applied)},
+        {"ids": as_array(event_ids), "applied": as_array(applied)},
     )
 
 

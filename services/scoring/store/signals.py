@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from sqlalchemy import Connection, text
 
-from services.scoring.store import as_json
+from services.scoring.store import as_array, as_json
 from shared import tasks
 from shared.domain.signal import Episode
 
@@ -23,7 +23,7 @@ COLUMNS = (
 
 _SAVE = text(
     f"INSERT INTO signal ({COLUMNS})"  # noqa: S608 (our own words)
-    f" SELECT {COLUMNS} FROM json_populate_recordset(CAST(NULL AS signal), CAST(:rows AS json))"
+    f" SELECT {COLUMNS} FROM jsonb_populate_recordset(CAST(NULL AS signal), CAST(:rows AS jsonb))"
     " ON CONFLICT (occasion, order_version, kind, subject, cause) DO NOTHING"
 )
 
@@ -37,7 +37,7 @@ _WITHDRAW = text(
 
 _EPISODES = text(
     "SELECT id, kind, customer_id, subject, opened_at, product_id FROM episode"
-    " WHERE customer_id = ANY(:customers) AND closed_at IS NULL"
+    " WHERE customer_id = ANY(CAST(:customers AS bigint[])) AND closed_at IS NULL"
 )
 
 _CLOSE = text(
@@ -80,7 +80,7 @@ def save_skip_reasons(connection: Connection, rows: Sequence[Row]) -> None:
 def open_episodes(connection: Connection, customers: Collection[int]) -> dict[int, list[tuple[int, Episode]]]:
     """Return the open episodes of these customers, each with its id."""
     found: dict[int, list[tuple[int, Episode]]] = {}
-    for row in connection.execute(_EPISODES, {"customers": list(customers)}):
+    for row in connection.execute(_EPISODES, {"customers": as_array(customers)}):
         episode = Episode(row.kind, row.customer_id, row.subject, row.opened_at, row.product_id)
         found.setdefault(row.customer_id, []).append((row.id, episode))
     return found
