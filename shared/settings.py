@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     )
     recipients: Words = Field(
         default=(),
-        description="who may be mailed: addresses, @domains, or * for everyone; others are recorded",
+        description="who may be sent to: addresses, @domains, @hosts of endpoints, or * for everyone",
     )
     operators: Words = Field(
         default=(),

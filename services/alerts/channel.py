@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from shared.domain.signal import Severity
@@ -325,6 +326,13 @@ class Sending:
         own = address.casefold()
         domain = "@" + own.rpartition("@")[2]
         return any(each == "*" or each.casefold() in (own, domain) for each in self.recipients)
+
+    def allows_endpoint(self, address: str) -> bool:
+        """Whether an endpoint's host is on the list, as @host or * for everyone, or is a receiver on this machine."""
+        parts = urlsplit(address)
+        if f"{parts.scheme}://{parts.netloc}" in self.config.loopback_origins:
+            return True
+        return self.allows(f"@{parts.hostname or ''}")
 
     def state_of(self, channel_name: str, recipient: str) -> tuple[str, str | None]:
         """What a delivery is that waits to be sent: ready, or not to be sent, and why."""

@@ -100,7 +100,10 @@ class DeliveryBatch:
         unreadable = {each for each, address in addresses.items() if address is None}
         rooms = self._rooms(connection, held.values())
         for delivery in held.values():
-            if end := self._end_of(delivery, has_alerts=bool(self._still_open(delivery, shown))):
+            end = self._end_of(
+                delivery, addresses[delivery.id], has_alerts=bool(self._still_open(delivery, shown))
+            )
+            if end is not None:
                 ended[delivery.id] = end
             elif delivery.id in unreadable:
                 deferred[UNREADABLE].append(self._tasks[delivery.id])
@@ -148,7 +151,9 @@ class DeliveryBatch:
             rooms[endpoint] = min(most, int(endpoint in probed)) if endpoint in broken else most
         return rooms
 
-    def _end_of(self, delivery: Held, *, has_alerts: bool) -> tuple[str, str | None] | None:
+    def _end_of(
+        self, delivery: Held, address: str | None, *, has_alerts: bool
+    ) -> tuple[str, str | None] | None:
         """The state a delivery comes to that is not to be sent now, and why; None when it is to be sent."""
         if delivery.is_expired:
             return "expired", "too old to send; it stays in the inbox"
@@ -160,7 +165,10 @@ class DeliveryBatch:
             return "withdrawn", "there is nothing left to send"
         if delivery.is_cut and delivery.holds_unknown:
             return "held", "it may have arrived: the process died in between"
-        state, reason = self._shared.sending.state_of(delivery.channel, delivery.recipient)
+        sending = self._shared.sending
+        if delivery.endpoint_id is not None and address is not None and not sending.allows_endpoint(address):
+            return "not_allowed", "its host is not on the list of recipients (TIPOFF_RECIPIENTS: @host)"
+        state, reason = sending.state_of(delivery.channel, delivery.recipient)
         return None if state == "ready" else (state, reason)
 
     def _message(self, delivery: Held, shown: dict[int, AlertView], address: str) -> OutboundMessage:

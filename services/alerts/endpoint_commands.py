@@ -7,7 +7,7 @@ from uuid import uuid4
 import click
 
 from services.alerts.channel import Channel, OperatorNotice, OutboundMessage, Rejected, Unavailable
-from services.alerts.jobs import config_of, installed_channels
+from services.alerts.jobs import config_of, installed_channels, sending_of
 from services.alerts.store import endpoints
 from services.alerts.store.endpoints import Endpoint, NewEndpoint, NotStored, Use
 from shared.clock import real_now
@@ -82,6 +82,8 @@ def add_endpoint(  # noqa: PLR0913 - one argument an option
             raise click.ClickException(str(error)) from error
         endpoint = _found(endpoints.find(connection, str(endpoint_id), sealer))
     _print_secret(context, endpoint, endpoint.secret_number)
+    if not sending_of(context.settings).allows_endpoint(address):
+        click.echo("hint: nothing is sent there before its host is in TIPOFF_RECIPIENTS, as @host", err=True)
 
 
 @endpoint_commands.command("list")

@@ -257,3 +257,28 @@ def test_all_workers_share_a_breaker(
 
     assert value(database, "SELECT count(*) FROM attempt") == 1
     assert states(database) == [("ready", 3)]
+
+
+@pytest.mark.parametrize(
+    ("recipients", "is_allowed"),
+    [("ann@example.com", False), ("@crm.example.com", True), ("@example.com", False), ("*", True)],
+)
+def test_the_list_of_recipients_is_asked_about_endpoints_by_their_host(
+    recipients: str, *, is_allowed: bool
+) -> None:
+    sending = sending_of(settings(recipients=recipients, loopback_origins="http://127.0.0.1:9000"))
+
+    assert sending.allows_endpoint("https://crm.example.com/tipoff") is is_allowed
+    assert sending.allows_endpoint("http://127.0.0.1:9000/hook")
+
+
+def test_nothing_is_sent_to_an_endpoint_off_the_list(
+    database: Database, receiver: http_receiver.Receiver
+) -> None:
+    alerts(database, 1, email=None)
+    an_endpoint(database, "https://crm.example.com/hook")
+
+    drain(database, settings(recipients="ann@example.com"))
+
+    assert rows(database, "SELECT state FROM delivery") == [("not_allowed",)]
+    assert rows(database, "SELECT 1 FROM attempt") == []
