@@ -1,12 +1,17 @@
 """Connections and transactions: the one place where a commit happens."""
 
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, LiteralString, cast
+from functools import cache
+from itertools import count
+from typing import LiteralString, cast
 
 import psycopg
+from psycopg.pq import DiagnosticField, ExecStatus, Format
+from psycopg.pq.abc import PGresult
 from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -43,6 +48,8 @@ CONTENDED_STATES = ("40001", "40P01", "55P03")
 # PostgreSQL's classes of what no statement is to blame for: connection, resources, shutdown and start, read-only.
 AWAY_STATES = ("08", "53", "57P", "25006")
 
+_PARAMETER = re.compile("%[sb]")
+
 
 class Database:
     """A pool of connections to PostgreSQL, opened when first used."""
@@ -76,6 +83,7 @@ class Database:
         )
         for engine in (self.engine, self._singles):
             event.listen(engine, "handle_error", self._forget_connections)
+        self._prepares = prepare
         self._own = threading.local()
         self._opened: list[psycopg.Connection] = []
         self._lock = threading.Lock()
@@ -112,18 +120,42 @@ class Database:
         with self._singles.connect() as connection:
             yield connection
 
-    def execute_prepared(self, statement: LiteralString, values: Sequence[object]) -> tuple[Any, ...] | None:
-        """Run one statement as its own transaction and return its first row: for the path of every order.
+    def execute_prepared(
+        self, statement: LiteralString, values: Sequence[str | int | bytes | None]
+    ) -> tuple[str | None, ...] | None:
+        """Run one statement as its own transaction and return its first row, as text: for the path of every order.
 
-        Each thread keeps a connection of its own: with one from the pool, such a request took a fifth more time.
+        Each thread keeps a connection of its own, and libpq is called without psycopg's cursor: with a pool such a
+        request took a fifth more time, with a cursor a tenth. `%s` takes text and numbers, `%b` bytes.
         """
         connection = self._connection_of_thread()
-        try:
-            return connection.execute(statement, values, prepare=True).fetchone()
-        except psycopg.Error:
-            if connection.broken:
-                self._forget_others()
-            raise
+        numbered, formats = _numbered(statement)
+        parameters = [_as_sent(value) for value in values]
+        if self._prepares:
+            prepared = self._own.prepared
+            if statement not in prepared:
+                name = b"tipoff_%d" % len(prepared)
+                self._check(connection, connection.pgconn.prepare(name, numbered))
+                prepared[statement] = name
+            name = prepared[statement]
+            result = connection.pgconn.exec_prepared(name, parameters, formats)  # type: ignore[arg-type] # None is NULL
+        else:
+            result = connection.pgconn.exec_params(numbered, parameters, param_formats=formats)
+        self._check(connection, result)
+        if not result.ntuples:
+            return None
+        row = [result.get_value(0, column) for column in range(result.nfields)]
+        return tuple(None if value is None else value.decode() for value in row)
+
+    def _check(self, connection: psycopg.Connection, result: PGresult) -> None:
+        """Raise what psycopg would raise of this result."""
+        if result.status in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+            return
+        if connection.broken:
+            self._forget_others()
+            if result.error_field(DiagnosticField.SQLSTATE) is None:
+                raise psycopg.OperationalError(result.get_error_message())
+        raise psycopg.errors.error_from_result(result)
 
     def _connection_of_thread(self) -> psycopg.Connection:
         breaks, held = getattr(self._own, "held", (None, None))
@@ -137,6 +169,7 @@ class Database:
             if held is not None:
                 held.close()
             self._own.held, held = (breaks, opened), opened
+            self._own.prepared = {}
         return held
 
     def close(self) -> None:
@@ -147,6 +180,24 @@ class Database:
             self.breaks += 1
             while self._opened:
                 self._opened.pop().close()
+
+
+@cache
+def _numbered(statement: str) -> tuple[bytes, list[Format]]:
+    """Return a statement with its parameters numbered, as libpq wants it, and which of them are bytes."""
+    kinds = _PARAMETER.findall(statement)
+    numbers = count(1)
+    numbered = _PARAMETER.sub(lambda _: f"${next(numbers)}", statement)
+    return numbered.encode(), [Format.BINARY if kind == "%b" else Format.TEXT for kind in kinds]
+
+
+def _as_sent(value: str | int | bytes | None) -> bytes | None:
+    if value is None or isinstance(value, bytes):
+        return value
+    sent = str(value).encode()
+    if b"\0" in sent:  # libpq would take it for the end of the text
+        raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
+    return sent
 
 
 def is_away(error: BaseException) -> bool:

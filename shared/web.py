@@ -6,7 +6,7 @@ What runs for every request is kept small: two methods, one log line.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from secrets import token_hex
+from random import getrandbits
 from sys import maxsize
 from time import perf_counter
 from typing import Any, NoReturn, cast
@@ -20,7 +20,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from shared import api_docs, health, problems
-from shared.faults import load_json
+from shared.faults import Fault, load_json
 from shared.health import Check
 from shared.logs import access_log, request_id
 from shared.metrics import Metrics
@@ -32,7 +32,9 @@ __all__ = [
     "PAGE_HEADERS",
     "Check",
     "accept_any_length",
+    "asked_limit",
     "create_service",
+    "wrong_parameter",
 ]
 
 LARGEST_BODY = 1024 * 1024
@@ -51,6 +53,7 @@ PAGE_HEADERS = {
 }
 """What every HTML page carries unless its view set the same header itself."""
 
+_NUMBER = re.compile("[0-9]{1,9}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
 
 
@@ -89,6 +92,19 @@ def accept_any_length() -> None:
     request.max_content_length = maxsize  # None would mean the limit of the configuration
 
 
+def asked_limit(*, default: int, most: int) -> int:
+    """Return the `limit` of the request at hand. Raises a Problem that names the parameter."""
+    limit = request.args.get("limit", str(default))
+    if not _NUMBER.fullmatch(limit) or not 1 <= int(limit) <= most:
+        raise wrong_parameter("limit", f"limit is a whole number from 1 to {most}")
+    return int(limit)
+
+
+def wrong_parameter(name: str, detail: str) -> Problem:
+    """Return the problem of one parameter of the address."""
+    return Problem(422, detail, faults=[Fault(detail, None, parameter=name)])
+
+
 @dataclass(frozen=True, slots=True)
 class _Outcome:
     """What is counted and logged of every answer alike in route, method and status; made once for each."""
@@ -112,7 +128,7 @@ class _Service(APIFlask):
         environment = request.environ
         environment["tipoff.began"] = perf_counter()
         asked = environment.get("HTTP_X_REQUEST_ID")
-        request_id.set(asked if asked and _REQUEST_ID.fullmatch(asked) else token_hex(8))
+        request_id.set(asked if asked and _REQUEST_ID.fullmatch(asked) else f"{getrandbits(64):016x}")
         if environment.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
             raise UnsupportedMediaType("Send the body without Content-Encoding.")
         # PostgreSQL keeps no NUL in text, so no identifier and no search can hold one.

@@ -1,6 +1,7 @@
 """Commands that bring orders in: imports of history, what waits in quarantine, and sending a file as webhooks."""
 
 import os
+import sys
 from collections import Counter
 from datetime import date, datetime
 from pathlib import Path
@@ -197,13 +198,13 @@ def show(context: "Context", event_id: UUID) -> None:
 )
 @click.pass_obj
 def replay(context: "Context", event_ids: tuple[UUID, ...], accept: bool) -> None:  # noqa: FBT001 - by name
-    """Read messages again, and take in those that can be read now."""
+    """Read messages again, and take in those that can be read now. Status 1 where one could not be taken in."""
     from services.ingest import replay as replaying  # noqa: PLC0415 - what it reads with is for this command
     from services.ingest.normalise import read_order  # noqa: PLC0415
     from services.ingest.source import all_sources  # noqa: PLC0415
 
     sources, settings = all_sources(), context.settings
-    unknown = 0
+    unknown = still_bad = 0
     for event_id in event_ids:
         with context.database.transaction() as connection:
             waiting = replaying.find(connection, event_id)
@@ -216,11 +217,17 @@ def replay(context: "Context", event_ids: tuple[UUID, ...], accept: bool) -> Non
             read_context = ReadContext(waiting.source, zone, settings.base_currency, waiting.received_at)
             made = replaying.replay(connection, waiting, read, read_context, accept=accept)
         faults = "; ".join(fault.detail for fault in made.faults)
-        click.echo(f"{event_id}: {'still ' + faults if faults else made.comparison}")
+        if faults:
+            click.echo(f"{event_id}: still {faults}", err=True)
+            still_bad += 1
+        else:
+            click.echo(f"{event_id}: {made.comparison}")
     if unknown:
         raise click.ClickException(
             f"{unknown} of {len(event_ids)} are not in quarantine\nhint: `tipoff quarantine list`"
         )
+    if still_bad:
+        sys.exit(1)
 
 
 @click.group()

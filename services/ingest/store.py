@@ -134,7 +134,7 @@ _SAME_UNREADABLE = (
 )
 
 
-def _columns(new: OrderRevision) -> tuple[object, ...]:
+def _columns(new: OrderRevision) -> tuple[str | int | bytes | None, ...]:
     order, event = new.order, new.event
     return (
         order.source, order.id, order.version, new.digest, event.entry_point, event.message_id, event.headers,
@@ -146,7 +146,7 @@ def store(database: Database, new: OrderRevision) -> Stored:
     """Store one revision, committed when this returns."""
     row = database.execute_prepared(_STORE_NEW, (*_columns(new), None))
     if row is not None:
-        return Stored(Comparison.NEW, str(row[0]), bool(new.order.flags))
+        return Stored(Comparison.NEW, row[0], bool(new.order.flags))
     with database.transaction() as connection:
         return store_beside(connection, new)
 

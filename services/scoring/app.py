@@ -21,7 +21,7 @@ from shared.plugins import module_names
 from shared.problems import Problem
 from shared.settings import Settings
 from shared.tokens import ApiToken, remembered, stored_tokens
-from shared.web import Check, create_service
+from shared.web import Check, asked_limit, create_service, wrong_parameter
 
 SIGNALS_AT_MOST = 200
 
@@ -57,7 +57,13 @@ def create_app(
     @app.doc(security="ApiToken", summary="Signals found, newest first")
     @require_scope("signals:read", find_token)
     def signals(_token: ApiToken) -> dict[str, Any]:
-        return {"signals": api.signals(database, request.args.get("customer"), _limit())}
+        return {
+            "signals": api.signals(
+                database,
+                request.args.get("customer"),
+                asked_limit(default=SIGNALS_AT_MOST, most=SIGNALS_AT_MOST),
+            )
+        }
 
     @app.get("/v1/customers/<path:customer>/signals")
     @app.doc(
@@ -69,7 +75,9 @@ def create_app(
     def customer_signals(_token: ApiToken, customer: str) -> dict[str, Any]:
         """Page by page: `next` is the address of the next one. `customer` is upstream's id, of any source or one."""
         name = api.CustomerName(customer, request.args.get("source"))
-        found = api.customer_signals(database, name, _before(), _limit())
+        found = api.customer_signals(
+            database, name, _before(), asked_limit(default=SIGNALS_AT_MOST, most=SIGNALS_AT_MOST)
+        )
         if found is None:
             raise Problem(404, "There is no such customer.")
         shown, last = found
@@ -82,16 +90,9 @@ def create_app(
     return app
 
 
-def _limit() -> int:
-    limit = request.args.get("limit", str(SIGNALS_AT_MOST))
-    if not (limit.isascii() and limit.isdigit()) or not 0 < int(limit) <= SIGNALS_AT_MOST:
-        raise Problem(422, f"limit must be a number from 1 to {SIGNALS_AT_MOST}")
-    return int(limit)
-
-
 def _before() -> UUID | None:
     before = request.args.get("before")
     try:
         return None if before is None else UUID(before)
     except ValueError:
-        raise Problem(422, "before must be the id of a signal") from None
+        raise wrong_parameter("before", "before must be the id of a signal") from None

@@ -17,7 +17,7 @@ from services.scoring.store import items, orders
 from services.scoring.store.catalogue import Catalogue
 from services.scoring.store.orders import Revision
 from shared import identities
-from shared.domain.order import CustomerRef, Line, LineKind, Order, OrderKind, OrderStatus, in_base
+from shared.domain.order import PRODUCT, CustomerRef, Line, Order, OrderKind, OrderStatus, in_base
 
 STORED = Decimal("0.0001")
 """Prices are kept to so much."""
@@ -88,9 +88,11 @@ class ResolvedOrder:
         """What a sale that gives nothing back bought of each product, as `store.items` defines it."""
         sums: dict[int, tuple[Decimal, Decimal]] = {}
         for each in self.lines if self.is_sale else ():
-            if each.product is not None and (each.line.net or each.line.quantity < 0):
-                quantity, paid = sums.get(each.product.id, (Decimal(0), Decimal(0)))
-                sums[each.product.id] = quantity + each.line.quantity, paid + each.line.net
+            product, quantity, paid = each.product, each.line.quantity, each.line.net
+            if product is not None and (paid or quantity < 0):
+                if product.id in sums:
+                    quantity, paid = quantity + sums[product.id][0], paid + sums[product.id][1]
+                sums[product.id] = quantity, paid
         at, currency = self.order.ordered_at, self.order.currency
         return {
             product_id: Purchase(at, quantity, (paid / quantity).quantize(STORED, ROUND_HALF_UP), currency)
@@ -147,7 +149,7 @@ def _our_ids(
         (each.order.source, line.sku): line
         for each in revisions
         for line in each.order.lines
-        if line.kind == LineKind.PRODUCT and line.sku
+        if line.kind is PRODUCT and line.sku
     }
     customer_of = identities.customer_ids(
         connection, {parent: CustomerRef(parent[1]) for parent in parents} | customers
@@ -164,10 +166,9 @@ def _resolve_lines(
     catalogue: Catalogue,
 ) -> tuple[ResolvedLine, ...]:
     """Join lines with their products. A line's own cost, in the order's currency, goes before the master's."""
-    resolved = []
+    resolved, known = [], catalogue.known
     for number, line in enumerate(order.lines, start=1):
-        is_product = line.kind == LineKind.PRODUCT and line.sku
-        product = catalogue[product_of[order.source, line.sku]] if is_product and line.sku else None
+        product = known[product_of[order.source, line.sku]] if line.kind is PRODUCT and line.sku else None
         cost: Decimal | None = None
         if line.unit_cost is not None:
             cost = in_base(line.unit_cost, rate)
@@ -226,29 +227,29 @@ def write_lines(
     )
 
 
-def _order_row(resolved: ResolvedOrder) -> orders.Row:
+def _order_row(resolved: ResolvedOrder) -> orders.OrderRow:
     order, revision = resolved.order, resolved.revision
-    return {
-        "source": order.source,
-        "external_id": order.id,
-        "version": revision.version,
-        "digest": revision.digest.hex(),
-        "event_id": revision.event_id,
-        "number": order.number,
-        "channel": order.channel,
-        "status": order.status,
-        "kind": order.kind,
-        "is_test": order.is_test,
-        "is_history": revision.entry_point == "import",
-        "is_counted": resolved.is_counted,
-        "ordered_at": order.ordered_at,
-        "currency": order.currency,
-        "customer_id": resolved.customer.id if resolved.customer else None,
-        "rep_external_id": order.rep_id,
-        "original_order_id": order.original_order_id,
-        "net": order.net,
-        "base_net": resolved.base_net,
-    }
+    return orders.OrderRow(
+        source=order.source,
+        external_id=order.id,
+        version=revision.version,
+        digest=revision.digest.hex(),
+        event_id=revision.event_id,
+        number=order.number,
+        channel=order.channel,
+        status=order.status,
+        kind=order.kind,
+        is_test=order.is_test,
+        is_history=revision.entry_point == "import",
+        is_counted=resolved.is_counted,
+        ordered_at=order.ordered_at,
+        currency=order.currency,
+        customer_id=resolved.customer.id if resolved.customer else None,
+        rep_external_id=order.rep_id,
+        original_order_id=order.original_order_id,
+        net=order.net,
+        base_net=resolved.base_net,
+    )
 
 
 def _line_rows(resolved: ResolvedOrder) -> list[orders.LineRow]:

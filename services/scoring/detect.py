@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from services.scoring.facts import CustomerFacts, FitFacts, OrderFacts
 from services.scoring.replay import made_from
-from services.scoring.value import is_worth_keeping, may_lead
-from shared.domain.order import LineKind, Order, OrderKind, OrderStatus
+from services.scoring.value import MENTION, is_worth_keeping, may_lead
+from shared.domain.order import MANUAL, PRODUCT, Order, OrderKind, OrderStatus
 from shared.domain.signal import Action, Episode, OrderSignalKind, Signal, SignalKind, UnwordedSignal, worded
 
 Kinds = Mapping[str, SignalKind[OrderFacts]]
@@ -68,10 +68,10 @@ def _skipped_customer(order: Order, customer: CustomerFacts | None) -> str | Non
 
 def _skipped_lines(order: Order) -> str | None:
     """Skip orders of freight, fees and manual lines alone, and goods whose price stands in a manual total."""
-    products = [line for line in order.lines if line.kind is LineKind.PRODUCT]
+    products = [line for line in order.lines if line.kind is PRODUCT]
     if not products:
         return "no product lines"
-    has_manual_total = any(line.kind is LineKind.MANUAL and line.net > 0 for line in order.lines)
+    has_manual_total = any(line.kind is MANUAL and line.net > 0 for line in order.lines)
     if has_manual_total and all(line.net == 0 for line in products):
         return "zero-price lines with a manual total"
     return None
@@ -106,8 +106,8 @@ def detect(kinds: Kinds, facts: OrderFacts) -> Found:
                     dropped.append(kind.name)
     if any(may_lead(finding, action, facts.assumptions) for finding, action in kept):
         return Found(tuple(worded(finding) for finding, _ in kept), tuple(dropped))
-    alone = tuple(each for each, action in kept if action is Action.MENTION and not each.is_owed)
-    stored = tuple(worded(each) for each, action in kept if action is not Action.MENTION or each.is_owed)
+    alone = tuple(each for each, action in kept if action is MENTION and not each.is_owed)
+    stored = tuple(worded(each) for each, action in kept if action is not MENTION or each.is_owed)
     return Found(stored, (*dropped, *(each.kind for each in alone)), alone)
 
 

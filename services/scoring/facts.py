@@ -227,8 +227,9 @@ class OrderFacts:
 
     `lines` are its product lines with a quantity; `bought` the products of the last 24 months, without this
     order's; `regulars` the last purchases, newest first, of products not in this order that were bought time and
-    again; `candidates` the fit's never-bought products with their scores; `products` whatever `candidates` and
-    neighbours name; `rate` turns the order's currency into base currency; `zone` is the company's.
+    again; `past_orders` come newest first; `candidates` the fit's never-bought products with their scores; `products`
+    whatever `candidates` and neighbours name; `rate` turns the order's currency into base currency; `zone` is the
+    company's.
     """
 
     order_id: int
@@ -256,6 +257,11 @@ class OrderFacts:
     def today(self) -> date:
         """The day of the order."""
         return day_of(self.as_of, self.zone)
+
+    @cached_property
+    def order_days(self) -> dict[date, Decimal]:
+        """What the customer ordered before in base currency, by day, the newest first."""
+        return order_days(self.past_orders, self.zone)
 
     @cached_property
     def basket(self) -> frozenset[int]:

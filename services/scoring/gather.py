@@ -18,7 +18,7 @@ from services.scoring.facts import Assumptions, LineFacts, OrderFacts, PastOrder
 from services.scoring.store import dealings, items, orders
 from services.scoring.store.catalogue import Catalogue
 from services.scoring.value import readable
-from shared.domain.order import LineKind
+from shared.domain.order import MANUAL
 
 NEVER_BOUGHT = timedelta(days=730)
 """An item not bought for 24 months counts as never bought."""
@@ -169,9 +169,7 @@ def _order_facts(
         lines=_line_facts(resolved.lines, known.history, catalogue),
         assumptions=assumptions,
         zone=zone,
-        has_manual_total=any(
-            each.line.kind == LineKind.MANUAL and each.line.net > 0 for each in resolved.lines
-        ),
+        has_manual_total=any(each.line.kind is MANUAL and each.line.net > 0 for each in resolved.lines),
         rate=resolved.rate,
         base_net=resolved.base_net,
         bought=known.bought,
@@ -182,7 +180,7 @@ def _order_facts(
         },
         past_orders=past,
         candidates=catalogue.candidates_of(customer.id),
-        products=catalogue,
+        products=catalogue.known,
         fit=catalogue.fit,
     )
 
@@ -193,13 +191,14 @@ def _with_dealings(connection: Connection, found: list[OrderFacts]) -> list[Orde
     def price_key(facts: OrderFacts, line: LineFacts) -> dealings.PriceKey:
         return facts.customer.id, line.product.id, facts.currency, facts.today
 
+    agreed_with = dealings.agreed_with(connection, {facts.customer.id for facts in found})
+    agreed = [facts for facts in found if facts.customer.id in agreed_with]
     known = dealings.load(
         connection,
-        {price_key(facts, line) for facts in found for line in facts.lines},
+        {price_key(facts, line) for facts in agreed for line in facts.lines},
         {(facts.customer.id, facts.today) for facts in found},
     )
-    if not known.prices and not known.holds:
-        return found
+    dealt_with = agreed_with | {customer_id for customer_id, _ in known.holds}
     return [
         replace(
             facts,
@@ -212,6 +211,8 @@ def _with_dealings(connection: Connection, found: list[OrderFacts]) -> list[Orde
                 for line in facts.lines
             ),
         )
+        if facts.customer.id in dealt_with
+        else facts
         for facts in found
     ]
 
@@ -220,6 +221,7 @@ def _line_facts(
     lines: Sequence[ResolvedLine], history: items.History, catalogue: Catalogue
 ) -> tuple[LineFacts, ...]:
     """Return the product lines with a quantity. A product without a name is called what this order calls it."""
+    known = catalogue.known
     return tuple(
         LineFacts(
             number=each.number,
@@ -234,5 +236,5 @@ def _line_facts(
         )
         for each in lines
         if each.product is not None and each.line.quantity > 0
-        for product in (catalogue[each.product.id],)
+        for product in (known[each.product.id],)
     )

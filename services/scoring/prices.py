@@ -1,11 +1,10 @@
 """What the price of a line is held against: its floor, what was agreed, what this customer usually pays, the list."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.scoring.facts import (
     LineFacts,
@@ -38,9 +37,11 @@ FEW_PURCHASES = 3
 CLEARANCE = "clearance"
 
 
-@dataclass(frozen=True, slots=True)
-class UsualPrice:
-    """What a unit should have cost, in base currency; `own` are the customer's purchases it was taken from."""
+class UsualPrice(NamedTuple):
+    """What a unit should have cost, in base currency; `own` are the customer's purchases it was taken from.
+
+    A tuple: it is made for every line.
+    """
 
     price: Decimal
     own: tuple[Purchase, ...] = ()

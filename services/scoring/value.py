@@ -3,15 +3,15 @@
 Gain = (p1 - p0) x margin at stake over the horizon; logit p1 = logit p0 + the effect of acting (`effects.py`).
 """
 
-from collections import defaultdict
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
 from math import ceil, hypot, sqrt
+from typing import NamedTuple
 
 from services.scoring.effects import EFFECTS, gain
-from services.scoring.facts import Assumptions, OrderFacts, ProductFacts, order_days
+from services.scoring.facts import Assumptions, OrderFacts, ProductFacts
 from shared.domain.signal import Action, Signal, UnwordedSignal
 
 HORIZON = timedelta(days=90)
@@ -35,6 +35,10 @@ FEWEST_PERIODS = 4
 """With fewer periods a customer's own largest says nothing about the next."""
 
 CENT = Decimal("0.01")
+NOTHING = Decimal(0)
+
+CALL, CORRECTION, MENTION = Action.CALL, Action.CORRECTION, Action.MENTION
+"""To look a member of an enumeration up takes longer than what is done with these."""
 
 CACHED = 10_000
 """How many texts a function keeps: the same few thousand products are named again and again."""
@@ -51,9 +55,11 @@ DANGLING = frozenset("a and by for in of or pack set the with x".split())
 SYMBOLS = {"EUR": "€", "GBP": "£", "USD": "$"}
 
 
-@dataclass(frozen=True, slots=True)
-class Probability:
-    """A probability and how it is known: `basis` is "measured" or "estimated", `strength` its observations."""
+class Probability(NamedTuple):
+    """A probability and how it is known: `basis` is "measured" or "estimated", `strength` its observations.
+
+    A tuple: it is made and looked up for every offer.
+    """
 
     value: float
     basis: str = "estimated"
@@ -77,14 +83,14 @@ def valuation(
     effect = assumptions.effects.get(kind, EFFECTS[kind])
     shares = gain_shares(p0, effect, ASSUMED_SPREAD if is_assumed else KNOWN_SPREAD)
     amounts = (*(stake * share for share in shares), stake)
-    return Valuation(*(max(each, Decimal(0)).quantize(CENT, ROUND_HALF_UP) for each in amounts))
+    return Valuation(*(max(each, NOTHING).quantize(CENT, ROUND_HALF_UP) for each in amounts))
 
 
 def gain_of(kind: str, stake: Decimal, p0: Probability, assumptions: Assumptions) -> Decimal:
     """Return the gain of a valuation alone: enough to know what is not worth acting on."""
     effect = assumptions.effects.get(kind, EFFECTS[kind])
     share, _, _ = gain_shares(p0, effect, KNOWN_SPREAD)
-    return max(stake * share, Decimal(0)).quantize(CENT, ROUND_HALF_UP)
+    return max(stake * share, NOTHING).quantize(CENT, ROUND_HALF_UP)
 
 
 @lru_cache(CACHED)
@@ -123,16 +129,14 @@ def is_worth_acting(gain: Decimal, action: Action, assumptions: Assumptions) -> 
 
 def may_lead(signal: Signal | UnwordedSignal, action: Action, assumptions: Assumptions) -> bool:
     """Could it be the reason for a message? What is only mentioned beside one takes the gain of a call."""
-    if action is Action.MENTION:
-        action = Action.CALL
-    return is_worth_acting(signal.value, action, assumptions)
+    return is_worth_acting(signal.value, CALL if action is MENTION else action, assumptions)
 
 
 def cost_of(action: Action, assumptions: Assumptions) -> Decimal:
     """Return what an action costs us: a gain below it is not worth acting on."""
-    if action is Action.CALL:
+    if action is CALL:
         return assumptions.call_cost
-    return assumptions.correction_cost if action is Action.CORRECTION else assumptions.mention_cost
+    return assumptions.correction_cost if action is CORRECTION else assumptions.mention_cost
 
 
 def capped(stake: Decimal, revenue: Decimal, most: Decimal | None) -> Decimal:
@@ -148,16 +152,22 @@ def own_p90(facts: OrderFacts, horizon: timedelta) -> Decimal | None:
 
     A period of a day is one of their order days; a longer one counts back from the order. None with few of them.
     """
-    if horizon <= THIS_ORDER:
-        totals = list(order_days(facts.past_orders, facts.zone).values())
-    else:
-        by_period: dict[int, Decimal] = defaultdict(Decimal)
-        for at, base_net in facts.past_orders:
-            by_period[(facts.as_of - at) // horizon] += base_net
-        totals = [by_period[number] for number in range(max(by_period, default=-1) + 1)]
+    totals = list(facts.order_days.values()) if horizon <= THIS_ORDER else _by_period(facts, horizon)
     if len(totals) < FEWEST_PERIODS:
         return None
     return sorted(totals)[ceil(0.9 * len(totals)) - 1]
+
+
+def _by_period(facts: OrderFacts, length: timedelta) -> list[Decimal]:
+    """Sum what was ordered in each period before the order, the last period first."""
+    totals: list[Decimal] = []
+    ends = facts.as_of
+    for at, base_net in facts.past_orders:
+        while at <= ends:
+            totals.append(Decimal(0))
+            ends -= length
+        totals[-1] += base_net
+    return totals
 
 
 def margin_of(

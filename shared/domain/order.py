@@ -47,6 +47,10 @@ class LineKind(StrEnum):
     MANUAL = "manual"
 
 
+PRODUCT, MANUAL = LineKind.PRODUCT, LineKind.MANUAL
+"""For what is done for every line: to look a member up takes longer than to compare with it."""
+
+
 class CustomerStatus(StrEnum):
     """How a customer stands with the company."""
 

@@ -156,7 +156,9 @@ def test_buttons_carry_what_only_we_can_make_for_this_alert_and_endpoint() -> No
 
 
 @pytest.mark.parametrize(
-    "value", ["", "x", "WyJhIl0", chat._serializer(KEY).dumps(["1", 2]), chat._serializer(KEY).dumps(7)]
+    "value",
+    ["", "x", "WyJhIl0", chat._serializer(KEY).dumps(["1", 2]), chat._serializer(KEY).dumps(7)],
+    ids=["empty", "a letter", "not signed", "of numbers", "a number"],  # what is signed differs each time
 )
 def test_a_value_that_is_none_of_ours_is_nobodys_button(value: str) -> None:
     assert chat.read_button_value(KEY, value) is None

@@ -680,6 +680,15 @@ def test_a_replay_keeps_its_first_receipt(context: Context, database: Database, 
     assert ingest.rows("SELECT id::text FROM event WHERE is_current") != [(waiting,)]
 
 
+def test_replaying_what_is_still_bad_fails_with_one_line(
+    context: Context, database: Database, database_url: str
+) -> None:
+    waiting = ingest_on(database, database_url).hook({"id": "o1"}).get_json()["id"]
+    done = CliRunner().invoke(quarantine, ["replay", waiting], obj=context)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == f"{waiting}: still Field required; Field required\n"
+
+
 def test_replaying_what_is_not_there_fails(context: Context) -> None:
     unknown = "5c3b0d0e-0000-4000-8000-000000000000"
     done = CliRunner().invoke(quarantine, ["replay", unknown], obj=context)

@@ -1,5 +1,6 @@
 """Journey: a rep reads the inbox and acts on it; nothing a scanner or a stranger can fetch changes anything."""
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -350,6 +351,8 @@ def test_programs_read_alerts_with_a_token(inbox: Inbox) -> None:
     assert [each["customer"]["name"] for each in listed] == ["Brightwater", "Acme <Tools>"]
     assert one["points"][0]["stake"] == {"amount": "125.00", "currency": "GBP"}
     assert inbox.client.get("/v1/alerts", headers=HERE).status_code == 401
+    refused = inbox.client.get("/v1/alerts?limit=abc", headers=bearer)
+    assert (refused.status_code, json.loads(refused.data)["errors"][0]["parameter"]) == (422, "limit")
 
 
 @pytest.mark.parametrize("path", ["/", "/inbox"])

@@ -135,11 +135,17 @@ def test_nobody_reads_without_a_token(app: APIFlask, path: str) -> None:
     assert get(app, path, tokens.new_token()).status_code == 401
 
 
-@pytest.mark.parametrize("limit", ["0", "201", "many", "-1"])
+@pytest.mark.parametrize("limit", ["0", "201", "many", "-1", pytest.param("9" * 5000, id="5000 digits")])
 def test_a_strange_limit_is_refused(app: APIFlask, limit: str) -> None:
     answer = get(app, f"/v1/signals?limit={limit}")
     assert answer.status_code == 422
     assert answer.content_type == "application/problem+json"
+    assert [each["parameter"] for each in json.loads(answer.data)["errors"]] == ["limit"]
+
+
+def test_a_strange_position_is_refused_by_its_name(app: APIFlask) -> None:
+    answer = get(app, "/v1/customers/acme/signals?before=x")
+    assert (answer.status_code, json.loads(answer.data)["errors"][0]["parameter"]) == (422, "before")
 
 
 def test_it_is_ready_on_the_tables_of_this_version(app: APIFlask, database: Database) -> None:

@@ -34,7 +34,7 @@ def test_a_usual_item_that_is_due_and_missing() -> None:
     assert signal.question == "Shall we add the usual 10 of Drill bit?"
     assert [each.text for each in signal.evidence] == [
         "On 5 of 5 orders, usually 10; last 7 days ago.",
-        "£50.00 of it.",
+        "The usual quantity, £50.00 at what they last paid.",
     ]
 
 
@@ -45,7 +45,7 @@ def test_several_are_one_point_summed_and_named_by_the_dearest() -> None:
     assert signal.subject == f"product:{PLUG}"
     assert signal.stake == Decimal("52.00")
     assert signal.headline == "No Wall plug and 1 more, usually on 5 of 5 orders"
-    assert signal.evidence[-1].text == "£130.00 of 2 missing items."
+    assert signal.evidence[-1].text == ("The usual quantities of 2 items, £130.00 at what they last paid.")
 
 
 def test_a_known_cost_says_what_it_earns() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from math import exp, log
 from typing import Any
 
 import pytest
@@ -57,15 +58,33 @@ def test_it_is_valued_by_what_is_missing_and_worded_beside_the_usual() -> None:
         signal.evidence[0].text
         == "10 20 days ago, before that usually 20 every 28 days; not made up for since."
     )
-    assert (signal.basis, signal.probability, signal.horizon) == ("estimated", 0.28, timedelta(days=60))
+    assert (signal.basis, signal.horizon) == ("estimated", timedelta(days=60))
+    assert signal.probability == pytest.approx(chance(returns=0, waited=20 - 14))
 
 
 def test_the_chance_is_measured_where_thirty_such_purchases_are_over() -> None:
     back = [each for number in range(20) for each in taken(10 + number, *STEADY, 10, 20, 20, 20, 20, last=10)]
     gone = [each for number in range(20) for each in taken(50 + number, *STEADY, 10, last=120)]
     (row,) = found([*taken(1, *STEADY, 10), *back, *gone])
+    waited = 20 * (EVERY - 14) + 20 * 60 + (20 - 14)
     assert not row["is_estimated"]
-    assert row["p0"] == pytest.approx((20 + 0.28 * 20) / (40 + 20))
+    assert row["p0"] == pytest.approx(chance(returns=20, waited=waited))
+
+
+def test_a_purchase_whose_sixty_days_are_not_over_counts_for_the_days_it_was_waited_for() -> None:
+    back = [each for number in range(5) for each in taken(10 + number, *STEADY, 10, 20, last=12)]
+    gone = [each for number in range(5) for each in taken(50 + number, *STEADY, 10, last=50)]
+    (row,) = found([*taken(1, *STEADY, 10), *back, *gone])
+    waited = 5 * (EVERY - 14) + 5 * (50 - 14) + (20 - 14)
+    assert row["is_estimated"]
+    assert row["p0"] == pytest.approx(chance(returns=5, waited=waited))
+
+
+def chance(returns: int, waited: int) -> float:
+    """Returns per day of waiting, beside what twenty purchases of which 28 % come back would show."""
+    prior = 20 * 0.28
+    daily = (returns + prior) / (waited + prior * 60 / -log(1 - 0.28))
+    return 1 - exp(-60 * daily)
 
 
 @pytest.mark.parametrize(

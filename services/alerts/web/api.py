@@ -4,7 +4,6 @@ from typing import Any
 from uuid import UUID
 
 from apiflask import APIFlask
-from flask import request
 
 from services.alerts.payload import described
 from services.alerts.store import inbox, views
@@ -12,6 +11,7 @@ from shared.bearer import require_scope
 from shared.db import Database
 from shared.problems import Problem
 from shared.tokens import ApiToken, remembered, stored_tokens
+from shared.web import asked_limit
 
 MOST = 200
 
@@ -25,11 +25,9 @@ def add_api(app: APIFlask, database: Database, currency: str) -> None:
     @require_scope("alerts:read", find_token)
     def newest(_token: ApiToken) -> dict[str, Any]:
         """Return up to `limit` alerts, newest first."""
-        limit = request.args.get("limit", "50")
-        if not limit.isascii() or not limit.isdecimal() or not 1 <= int(limit) <= MOST:
-            raise Problem(400, f"limit is a whole number from 1 to {MOST}.")
+        limit = asked_limit(default=50, most=MOST)
         with database.transaction() as connection:
-            recent = inbox.list_recent(connection, int(limit))
+            recent = inbox.list_recent(connection, limit)
             shown = views.load(connection, [each for each, _ in recent], currency)
         return {"alerts": [described(shown[each]) for each, _ in recent if each in shown]}
 

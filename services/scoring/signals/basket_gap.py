@@ -76,7 +76,7 @@ def detect(facts: OrderFacts) -> Iterator[Signal]:
     if not facts.regulars or facts.rate is None or facts.products is None or not facts.lines:
         return
     today = facts.today
-    days = sorted({day for each in facts.past_orders if (day := day_of(each.at, facts.zone)) < today})
+    days = sorted(each for each in facts.order_days if each < today)
     missing = [
         each
         for product_id, history in facts.regulars.items()
@@ -137,6 +137,7 @@ def _signal(facts: OrderFacts, missing: list[_Missing]) -> Signal:
     worth = valuation(KIND.name, stake, UNAIDED, facts.assumptions, is_assumed=is_assumed)
     more = f"and {len(others)} more, " if others else ", "
     usual = exact(revenue, facts.assumptions.base_currency)
+    items = f"The usual quantities of {len(missing)} items" if others else "The usual quantity"
     return Signal(
         kind=KIND.name,
         customer_id=facts.customer.id,
@@ -162,7 +163,7 @@ def _signal(facts: OrderFacts, missing: list[_Missing]) -> Signal:
                 )
                 for each in missing[:NAMED]
             ),
-            Evidence("Usually", f"{usual} of {len(missing)} missing items." if others else f"{usual} of it."),
+            Evidence("Not in this order", f"{items}, {usual} at what they last paid."),
         ),
         as_of=facts.as_of,
         expires_at=facts.as_of + SHOWS_FOR,

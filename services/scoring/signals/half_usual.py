@@ -8,6 +8,7 @@ it is less than their own usual quantity, so it needs no cap.
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
+from math import log1p
 from statistics import median
 from typing import Any
 
@@ -36,7 +37,11 @@ SEEN_DAYS = 30
 WITHIN = timedelta(days=60)
 MOST_TIMES = 3
 UNAIDED = 0.28
-"""How often the quantity came back at a wholesaler, until 30 such purchases of one's own are over."""
+"""How often the quantity came back within 60 days at a wholesaler, until the company's own past says otherwise."""
+
+PRIOR_RETURNS = PRIOR_STRENGTH * UNAIDED
+PRIOR_DAYS = PRIOR_RETURNS * WITHIN.days / -log1p(-UNAIDED)
+"""What twenty such purchases would have shown: so many came back, in so many days of waiting."""
 
 FEWEST_OUTCOMES = 30
 SHOWS_FOR = timedelta(days=14)
@@ -44,28 +49,36 @@ _ITEM = ("customer_id", "product_id")
 
 
 def candidates(facts: Any, as_of: datetime) -> Any:  # noqa: ANN401, ARG001 - an ibis table; the facts are as of then
-    """Return the smallest purchases of a customer and item that were not made up for, with p0; those of late."""
+    """Return the smallest purchases of a customer and item that were not made up for, with p0; those of late.
+
+    p0 is learnt from all of them, those too whose 60 days are not over: a constant chance a day, returns per day of
+    waiting. Counting only what is over would leave out the last 74 days, and be behind every season.
+    """
     seen = _halved(facts)
-    age = ibis.literal(facts.today).delta(seen.day, unit="day").cast("int64")
-    seen = seen.mutate(silent_days=age).filter(age >= SETTLING_DAYS)
-    over = seen.filter(seen.silent_days >= SETTLING_DAYS + WITHIN.days)
-    past = over.agg(outcomes=over.count(), hits=over.came_back.sum().fill_null(0))
-    late = seen.filter(seen.silent_days <= SEEN_DAYS)
+    seen = seen.filter(seen.silent_days >= SETTLING_DAYS)
+    past = seen.agg(
+        outcomes=(seen.silent_days >= SETTLING_DAYS + WITHIN.days).sum().fill_null(0),
+        returns=seen.came_back.sum().fill_null(0),
+        waited_for=seen.waited.sum().cast("float64").fill_null(0.0),
+    )
+    late = seen.filter((seen.silent_days <= SEEN_DAYS) & (seen.came_back == 0))
     named = late.join(
         facts.products.filter(facts.products.is_active).select("product_id", "name"), "product_id"
     )
     rows = named.cross_join(past)
-    p0 = (rows.hits + UNAIDED * PRIOR_STRENGTH) / (rows.outcomes + PRIOR_STRENGTH)
+    daily = (rows.returns + PRIOR_RETURNS) / (rows.waited_for + PRIOR_DAYS)
     times = ibis.least(ibis.greatest(WITHIN.days / rows.usual_days, 1.0), float(MOST_TIMES))
     rows = rows.mutate(
-        p0=p0,
+        p0=1 - (-WITHIN.days * daily).exp(),
         is_estimated=rows.outcomes < FEWEST_OUTCOMES,
         revenue=(rows.usual - rows.taken) * rows.unit_price * times,
         enough=BACK * rows.usual,
     )
     odds = rows.p0 / (1 - rows.p0) * ibis.literal(EFFECTS[KIND.name]).exp()
     rows = rows.mutate(gain=(odds / (1 + odds) - rows.p0) * rows.revenue * ASSUMED_MARGIN)
-    rows = at_own_margin(facts, rows.drop("outcomes", "hits", "came_back", "last_day"))
+    rows = at_own_margin(
+        facts, rows.drop("outcomes", "returns", "waited_for", "waited", "came_back", "last_day")
+    )
     return rows.mutate(
         fires=ibis.literal(value=True), score=rows.gain, since_days=rows.silent_days - SETTLING_DAYS
     )
@@ -74,7 +87,8 @@ def candidates(facts: Any, as_of: datetime) -> Any:  # noqa: ANN401, ARG001 - an
 def _halved(facts: Any) -> ibis.Table:  # noqa: ANN401 - of any of our facts
     """Return every purchase of half the usual that was not made up for in two weeks, and whether the usual came back.
 
-    `came_back` (0 or 1) looks at the 60 days after those two weeks, as far as there are facts.
+    `came_back` (0 or 1) looks at the 60 days after those two weeks, as far as there are facts; `waited` is how many of
+    them went by before it did, or until now.
     """
     bought = facts.accounts.filter(facts.accounts.base_net > 0)
     days = bought.group_by(*_ITEM, "day").agg(taken=bought.quantity.sum(), net=bought.base_net.sum())
@@ -105,12 +119,13 @@ def _halved(facts: Any) -> ibis.Table:  # noqa: ANN401 - of any of our facts
     names = [name for name in small.columns if name not in _ITEM]
     summed = both.group_by(*_ITEM, *names).agg(
         made_up=both.later_taken.sum(where=after <= SETTLING_DAYS).fill_null(0.0),
-        came_back=(is_back & (after < SETTLING_DAYS + WITHIN.days)).fill_null(False).cast("int64").max(),
-        back_since=is_back.fill_null(False).cast("int64").max(),
+        back_after=after.min(where=is_back),
     )
-    missing = summed.filter(summed.taken + summed.made_up < BACK * summed.usual)
-    age = ibis.literal(facts.today).delta(missing.day, unit="day")
-    return missing.filter((age > SEEN_DAYS) | (missing.back_since == 0)).drop("made_up", "back_since")
+    missing = summed.filter(summed.taken + summed.made_up < BACK * summed.usual).drop("made_up")
+    age = ibis.literal(facts.today).delta(missing.day, unit="day").cast("int64")
+    waited = ibis.least(ibis.coalesce(missing.back_after, age) - SETTLING_DAYS, WITHIN.days)
+    came_back = (missing.back_after < SETTLING_DAYS + WITHIN.days).fill_null(False).cast("int64")
+    return missing.mutate(silent_days=age, waited=waited, came_back=came_back).drop("back_after")
 
 
 def tell(row: Mapping[str, Any]) -> Signal:

@@ -21,7 +21,7 @@ class Dealings:
     holds: Mapping[tuple[int, date], frozenset[str]] = field(default_factory=dict)
 
 
-# Few have any agreement, with themselves, their parent or their segment: nobody else's lines are looked up.
+# An agreement is with the customer, its parent or its segment.
 _AGREED_WITH = text("""
     SELECT id FROM customer WHERE id = ANY(CAST(:customers AS bigint[])) AND (
         EXISTS (SELECT FROM price_agreement AS agreement
@@ -70,23 +70,25 @@ _HOLDS = text("""
 """)
 
 
+def agreed_with(connection: Connection, customers: Collection[int]) -> set[int]:
+    """Return those of these customers that may have an agreed price: few do."""
+    return set(connection.scalars(_AGREED_WITH, {"customers": as_array(customers)}))
+
+
 def load(
     connection: Connection, prices: Collection[PriceKey], customers: Collection[tuple[int, date]]
 ) -> Dealings:
     """Return the prices agreed, per base unit in the currency asked for, and the holds open on those days."""
-    days = list(customers)
-    asked = {"customers": as_array({each[0] for each in prices})}
-    agreed_with = set(connection.scalars(_AGREED_WITH, asked)) if prices else set()
-    keys = [each for each in prices if each[0] in agreed_with]
+    keys, days = list(prices), list(customers)
     arguments = {
         "customers": as_array(each[0] for each in keys),
         "products": as_array(each[1] for each in keys),
-        "currencies": [each[2] for each in keys],
-        "days": [each[3] for each in keys],
+        "currencies": as_array(each[2] for each in keys),
+        "days": as_array(each[3] for each in keys),
     }
     agreed = connection.execute(_PRICES, arguments).all() if keys else ()
     held = connection.execute(
-        _HOLDS, {"customers": as_array(each[0] for each in days), "days": [each[1] for each in days]}
+        _HOLDS, {"customers": as_array(each[0] for each in days), "days": as_array(each[1] for each in days)}
     ).all()
     return Dealings(
         {keys[row.nr - 1]: row.unit_price for row in agreed},

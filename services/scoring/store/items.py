@@ -138,8 +138,10 @@ _BEFORE_AS_RECEIVED = text(
     )
 )
 
+# As JSON, which both ends write and read in half the time of four arrays.
 _STATE = text(
-    "SELECT customer_id, product_id, recent_at, recent_quantity, recent_price, recent_currency"
+    "SELECT customer_id, product_id,"
+    " CAST(json_build_array(recent_at, recent_quantity, recent_price, recent_currency) AS text)"
     " FROM unnest(CAST(:customers AS bigint[]), CAST(:products AS bigint[])) AS pair (customer_id, product_id)"
     " JOIN customer_item USING (customer_id, product_id)"
 )
@@ -170,6 +172,8 @@ class NewPurchase(msgspec.Struct, frozen=True):
     unit_price: Decimal
     currency: str
 
+
+_RECENT = msgspec.json.Decoder(tuple[list[datetime], list[Decimal], list[Decimal], list[str]])
 
 Pair = tuple[int, int]
 Moment = tuple[int, datetime]
@@ -214,7 +218,10 @@ def histories(connection: Connection, pairs: Collection[Pair]) -> dict[Pair, tup
     customers, products = zip(*pairs, strict=True)
     asked = {"customers": as_array(customers), "products": as_array(products)}
     rows = connection.execute(_STATE, asked).cursor.fetchall()  # plain tuples: there are thousands
-    return {(row[0], row[1]): tuple(map(Purchase, *row[2:])) for row in rows}
+    return {
+        (customer_id, product_id): tuple(map(Purchase, *_RECENT.decode(recent)))
+        for customer_id, product_id, recent in rows
+    }
 
 
 def bought(

@@ -13,11 +13,9 @@ import msgspec
 from sqlalchemy import Connection, text
 
 from services.scoring.facts import CustomerFacts, PastOrder
-from services.scoring.store import as_array, as_columns, as_json, unnested
+from services.scoring.store import as_array, as_columns, unnested
 from shared.domain.order import Order, decode
 from shared.tasks import Task
-
-Row = dict[str, object]
 
 PAST_WINDOW = timedelta(days=365)
 PAST_ORDERS = 100
@@ -45,6 +43,30 @@ class HeldOrder:
     """An order as stored before this batch: whose it was."""
 
     customer_id: int | None
+
+
+class OrderRow(msgspec.Struct, frozen=True):
+    """An order as it is stored; `digest` in hexadecimal."""
+
+    source: str
+    external_id: str
+    version: int
+    digest: str
+    event_id: UUID
+    number: str | None
+    channel: str | None
+    status: str
+    kind: str
+    is_test: bool
+    is_history: bool
+    is_counted: bool
+    ordered_at: datetime
+    currency: str
+    customer_id: int | None
+    rep_external_id: str | None
+    original_order_id: str | None
+    net: Decimal
+    base_net: Decimal | None
 
 
 class LineRow(msgspec.Struct, frozen=True):
@@ -162,15 +184,33 @@ def held(connection: Connection, revisions: Sequence[Revision]) -> dict[tuple[st
     return {(row.source, row.external_id): HeldOrder(row.customer_id) for row in rows}
 
 
+_ORDER_TYPES = {
+    "source": "text",
+    "external_id": "text",
+    "version": "bigint",
+    "digest": "text",
+    "event_id": "uuid",
+    "number": "text",
+    "channel": "text",
+    "status": "text",
+    "kind": "text",
+    "is_test": "boolean",
+    "is_history": "boolean",
+    "is_counted": "boolean",
+    "ordered_at": "timestamptz",
+    "currency": "text",
+    "customer_id": "bigint",
+    "rep_external_id": "text",
+    "original_order_id": "text",
+    "net": "numeric",
+    "base_net": "numeric",
+}
 _UPSERT = text(
-    "INSERT INTO sales_order (source, external_id, version, digest, event_id, number, channel, status, kind, is_test,"
+    "INSERT INTO sales_order (source, external_id, version, digest, event_id, number, channel, status, kind, is_test,"  # noqa: S608
     " is_history, is_counted, ordered_at, currency, customer_id, rep_external_id, original_order_id, net, base_net)"
     " SELECT source, external_id, version, decode(digest, 'hex'), event_id, number, channel, status, kind, is_test,"
     " is_history, is_counted, ordered_at, currency, customer_id, rep_external_id, original_order_id, net, base_net"
-    " FROM json_to_recordset(CAST(:rows AS json)) AS new (source text, external_id text, version bigint, digest text,"
-    " event_id uuid, number text, channel text, status text, kind text, is_test boolean, is_history boolean,"
-    " is_counted boolean, ordered_at timestamptz, currency text, customer_id bigint, rep_external_id text,"
-    " original_order_id text, net numeric, base_net numeric) ORDER BY source, external_id"
+    f" FROM {unnested(_ORDER_TYPES)} ORDER BY source, external_id"
     " ON CONFLICT (source, external_id) DO UPDATE SET version = excluded.version, digest = excluded.digest,"
     " event_id = excluded.event_id, number = excluded.number, channel = excluded.channel, status = excluded.status,"
     " kind = excluded.kind, is_test = excluded.is_test, is_history = excluded.is_history,"
@@ -210,10 +250,12 @@ _DROP_LINES = text(
 )
 
 
-def upsert(connection: Connection, rows: Sequence[Row]) -> dict[tuple[str, str], int]:
+def upsert(connection: Connection, rows: Sequence[OrderRow]) -> dict[tuple[str, str], int]:
     """Write orders that are newer than what is held; return the ids of those written, by (source, id)."""
-    written = connection.execute(_UPSERT, {"rows": as_json(rows)}).all()
-    return {(row.source, row.external_id): row.id for row in written}
+    if not rows:
+        return {}
+    written = connection.execute(_UPSERT, as_columns(rows)).all()
+    return {(source, external_id): order_id for source, external_id, order_id in written}
 
 
 def replace_lines(
@@ -234,7 +276,7 @@ RECEIVED = """
 """What an import brought was history already; what came live was known from the moment it was received."""
 
 _NEWEST = """
-    SELECT asked.nr, past.moments, past.nets
+    SELECT asked.nr, CAST(json_build_array(past.moments, past.nets) AS text)
     FROM unnest(CAST(:customers AS bigint[]), CAST(:moments AS timestamptz[])) WITH ORDINALITY
          AS asked (customer_id, moment, nr)
     CROSS JOIN LATERAL (SELECT array_agg(ordered_at) AS moments, array_agg(base_net) AS nets FROM (
@@ -244,6 +286,7 @@ _NEWEST = """
         ORDER BY ordered_at DESC, source, external_id LIMIT :most) newest) past
     WHERE past.moments IS NOT NULL
 """
+_MOMENTS_AND_NETS = msgspec.json.Decoder(tuple[list[datetime], list[Decimal]])
 _PAST = text(_NEWEST.format(received=""))
 _PAST_AS_RECEIVED = text(_NEWEST.format(received=RECEIVED.format(by="asked.moment")))
 
@@ -258,10 +301,8 @@ def past_orders(
         "window": PAST_WINDOW,
         "most": PAST_ORDERS,
     }
-    return {
-        moments[row.nr - 1]: tuple(map(PastOrder, row.moments, row.nets))
-        for row in connection.execute(_PAST_AS_RECEIVED if as_received else _PAST, arguments).all()
-    }
+    rows = connection.execute(_PAST_AS_RECEIVED if as_received else _PAST, arguments).all()
+    return {moments[nr - 1]: tuple(map(PastOrder, *_MOMENTS_AND_NETS.decode(past))) for nr, past in rows}
 
 
 _NOT_LATEST = text(
