@@ -25,6 +25,7 @@ COMMANDS = {
     "quality": "services.scoring.commands",
     "quarantine": "services.ingest.commands",
     "readiness": "services.scoring.readiness",
+    "roi": "services.scoring.roi_command",
     "send": "services.ingest.commands",
     "sending": "services.alerts.commands",
     "serve": "services.processes",

@@ -10,6 +10,7 @@ from uuid import UUID
 from apiflask import APIFlask
 from flask import request
 
+from services.scoring import roi_command
 from services.scoring.fit import models as fitted_models
 from services.scoring.store import api
 from shared import migrations
@@ -27,7 +28,7 @@ SIGNALS_AT_MOST = 200
 
 
 def create_app(
-    settings: Settings,  # noqa: ARG001 - every service is made alike
+    settings: Settings,
     database: Database,
     notify: Callable[[str], None],  # noqa: ARG001 - reading notifies nobody
     clock: Clock,
@@ -52,6 +53,14 @@ def create_app(
     @require_scope("signals:read", find_token)
     def models(_token: ApiToken) -> dict[str, Any]:
         return {"models": api.models(database, clock())}
+
+    @app.get("/v1/roi")
+    @app.doc(
+        security="ApiToken", summary="What acting earned by kind, beside customers left alone on purpose"
+    )
+    @require_scope("signals:read", find_token)
+    def measured(_token: ApiToken) -> dict[str, Any]:
+        return roi_command.as_json(roi_command.measure(database, settings), settings.base_currency)
 
     @app.get("/v1/signals")
     @app.doc(security="ApiToken", summary="Signals found, newest first")

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from services.scoring.roi import Seen
 from services.scoring.store import as_json
 from services.scoring.store.signals import Row
 
@@ -147,6 +148,34 @@ def save(connection: Connection, rows: Sequence[Row]) -> list[str]:
     if not rows:
         return []
     return [row.kind for row in connection.execute(_SAVE, {"rows": as_json(rows)}) if row.is_new]
+
+
+# Kinds of which nobody is left alone are no comparison, nor are the segments that are exempt.
+_COMPARED = text("""
+SELECT outcome.kind, concat_ws('/', coalesce('customer ' || outcome.customer_id, 'rep ' || outcome.rep_id),
+       extract(year FROM outcome.as_of AT TIME ZONE :zone), extract(quarter FROM outcome.as_of AT TIME ZONE :zone))
+       AS unit,
+       outcome.is_notified, coalesce(margin, revenue * :assumed_margin, 0)::float8 AS margin, value::float8 AS gain,
+       happened
+FROM outcome LEFT JOIN customer ON customer.id = outcome.customer_id
+WHERE (is_notified OR reason = 'held_out') AND lower(coalesce(customer.segment, '')) <> ALL(:exempt)
+  AND kind IN (SELECT kind FROM outcome WHERE reason = 'held_out')
+""")
+
+
+def compared(
+    connection: Connection, zone: str, assumed_margin: float, exempt: Sequence[str]
+) -> dict[str, list[Seen]]:
+    """Return by kind the outcomes of customers who were told of and of those left alone on purpose.
+
+    Where no cost is known, the margin is the revenue at `assumed_margin`.
+    """
+    asked = {"zone": zone, "assumed_margin": assumed_margin, "exempt": [each.casefold() for each in exempt]}
+    found: dict[str, list[Seen]] = {}
+    for row in connection.execute(_COMPARED, asked):
+        seen = Seen(row.unit, row.is_notified, row.margin, row.gain, row.happened)
+        found.setdefault(row.kind, []).append(seen)
+    return found
 
 
 def said_and_seen(connection: Connection) -> dict[str, list[SaidAndSeen]]:
