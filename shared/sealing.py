@@ -25,6 +25,11 @@ class Unsealable(Exception):
     """A sealed text cannot be read: another key sealed it, or it was moved or changed."""
 
 
+def is_sealed(text: str) -> bool:
+    """Whether a text is sealed, under whichever key."""
+    return text.startswith(PREFIX)
+
+
 def _derived(secret_key: str, purpose: str) -> bytes:
     return HKDF(SHA256(), 32, salt=None, info=f"tipoff: {purpose}".encode()).derive(secret_key.encode())
 
@@ -48,7 +53,7 @@ class Sealer:
 
     def open(self, sealed: str, place: str) -> str:
         """Return the text sealed for this place. Raises Unsealable, which quotes nothing."""
-        if not sealed.startswith(PREFIX):
+        if not is_sealed(sealed):
             return sealed
         key_id, _, encoded = sealed.removeprefix(PREFIX).partition(".")
         if key_id not in self._ciphers:

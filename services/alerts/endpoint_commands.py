@@ -1,14 +1,15 @@
 """Commands about endpoints: where alerts are sent besides mail. No address is printed: it may be a credential."""
 
 import sys
-from typing import TYPE_CHECKING, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import click
 
 from services.alerts.channel import Channel, OperatorNotice, OutboundMessage, Rejected, Unavailable
 from services.alerts.jobs import config_of, installed_channels, sending_of
-from services.alerts.store import endpoints
+from services.alerts.store import deliveries, endpoints
 from services.alerts.store.endpoints import Endpoint, NewEndpoint, NotStored, Use
 from shared.clock import real_now
 from shared.sealing import Sealer, Unsealable, sealer_of
@@ -16,6 +17,7 @@ from shared.sealing import Sealer, Unsealable, sealer_of
 if TYPE_CHECKING:
     from services.cli import Context
 
+ALLOWED = "https on port 443, or an origin in TIPOFF_LOOPBACK_ORIGINS"
 LONGEST_NAME = 80
 TEST = OperatorNotice(
     "Test message from Tipoff",
@@ -33,7 +35,11 @@ def endpoint_commands() -> None:
 @click.option("--name", help="what lists and pages show; default: channel and host")
 @click.option("--rep", help="only this rep's alerts (its id in the import file)")
 @click.option("--channel", help="by which channel; default: the one whose addresses look so, else webhook")
-@click.option("--secret-from", type=click.File("r"), help="file, or - : the signing secret of a Slack app")
+@click.option(
+    "--secret-from",
+    type=click.Path(allow_dash=True, path_type=str),
+    help="file, or - : the signing secret of a Slack app",
+)
 @click.option(
     "--for-operators", is_flag=True, help="it hears what goes wrong with deliveries, and of no alerts"
 )
@@ -51,7 +57,7 @@ def add_endpoint(  # noqa: PLR0913 - one argument an option
     name: str | None,
     rep: str | None,
     channel: str | None,
-    secret_from: TextIO | None,
+    secret_from: str | None,
     *,
     for_operators: bool,
     on_unknown: str,
@@ -63,9 +69,8 @@ def add_endpoint(  # noqa: PLR0913 - one argument an option
     address = sys.stdin.readline().strip() if url == "-" else url
     chosen = _channel_of(channel, address)
     if fault := chosen.check(address, config_of(context.settings)):
-        raise click.ClickException(
-            f"the address cannot be called: {fault}\nhint: https on port 443, or an origin in TIPOFF_LOOPBACK_ORIGINS"
-        )
+        hint = "" if chosen.claims(address) else f"\nhint: {ALLOWED}"
+        raise click.ClickException(f"the address cannot be called: {fault}{hint}")
     new = NewEndpoint(
         channel=chosen.name,
         address=address,
@@ -126,7 +131,7 @@ def rotate_keys(context: "Context") -> None:
     """Seal addresses and secrets under TIPOFF_SECRET_KEY; TIPOFF_PREVIOUS_SECRET_KEY opens those of the old one."""
     with context.database.transaction() as connection:
         try:
-            number = endpoints.seal_stored(connection, _sealer(context))
+            number = endpoints.seal_stored(connection, _sealer(context), again=True)
         except Unsealable as fault:
             raise _unsealable(fault) from fault
     click.echo(f"{number} endpoints were sealed anew")
@@ -140,7 +145,10 @@ def rotate_keys(context: "Context") -> None:
 @click.argument("endpoint")
 @click.pass_obj
 def test_endpoint(context: "Context", endpoint: str) -> None:
-    """Send one message marked as a test to ENDPOINT now, also in shadow mode, and say how it ended."""
+    """Send one message marked as a test to ENDPOINT now, also in shadow mode, and say how it ended.
+
+    One that answers that it is gone is switched off, as by any message.
+    """
     sealer = _sealer(context)
     with context.database.transaction() as connection:
         known = _found(endpoints.find(connection, endpoint, sealer))
@@ -159,6 +167,9 @@ def test_endpoint(context: "Context", endpoint: str) -> None:
         with channel.open(config_of(context.settings)) as send:
             receipt = send(test)
     except (Rejected, Unavailable) as failure:
+        if isinstance(failure, Rejected) and failure.disables:
+            with context.database.transaction() as connection:
+                deliveries.switch_off(connection, known.id, str(failure))
         raise click.ClickException(f"{known.name}: {failure}\nhint: {_hint(failure)}") from failure
     answer = ", ".join(f"{name} {value}" for name, value in (receipt or {}).items())
     click.echo(f"{known.name}: sent; answered {answer}")
@@ -197,14 +208,22 @@ def _checked(name: str | None) -> str | None:
     return name.strip()
 
 
-def _read(channel: Channel, secret_from: TextIO | None) -> str | None:
+def _read(channel: Channel, secret_from: str | None) -> str | None:
+    """Read a signing secret from the first line of a file, or of what standard input has left."""
     if secret_from is None:
         return None
     if not channel.has_buttons:
         raise click.ClickException(f"{channel.name} takes no signing secret")
-    if secret := secret_from.readline().strip():
-        return secret
-    raise click.ClickException("the signing secret is empty")
+    try:
+        is_stdin = secret_from == "-"  # noqa: S105 - a place, no password
+        text = sys.stdin.readline() if is_stdin else Path(secret_from).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.ClickException(
+            f"the signing secret cannot be read from {secret_from}: {error}"
+        ) from error
+    if not text.strip():
+        raise click.ClickException("the signing secret is empty")
+    return text.split()[0]
 
 
 def _sealer(context: "Context") -> Sealer:

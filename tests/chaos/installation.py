@@ -262,7 +262,8 @@ class Installation:
         """Each alert went once by each way, as the receivers say too, under one id (I5 to I9, I11)."""
         bad = sum(map(is_bad, self.accepted))
         ways = self.rows(
-            "SELECT channel, recipient, state, count(*) FROM delivery GROUP BY 1, 2, 3 ORDER BY 1"
+            "SELECT delivery.channel, coalesce(address, recipient), delivery.state, count(*) FROM delivery"
+            " LEFT JOIN endpoint ON endpoint.id = endpoint_id GROUP BY 1, 2, 3 ORDER BY 1"
         )
         assert ways == (
             [("email", REP, "sent", bad), ("webhook", self.receiver.url, "sent", bad)] if bad else []

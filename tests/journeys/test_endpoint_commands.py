@@ -2,13 +2,16 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from services.alerts.channels.webhook import secret_of
 from services.alerts.endpoint_commands import endpoint_commands
+from services.alerts.store import endpoints
 from shared.db import Database
+from shared.sealing import sealer_of
 from shared.settings import Settings
 from tests import http_receiver
 from tests.alert_rows import (
@@ -83,6 +86,23 @@ def test_endpoints_without_a_name_are_named_by_channel_and_host(database: Databa
     ]
 
 
+@pytest.mark.parametrize("where", ["-", "file"])
+def test_an_address_and_a_signing_secret_are_read_without_a_trace_in_the_history(
+    database: Database, tmp_path: Path, where: str
+) -> None:
+    (tmp_path / "secret").write_text("signing\n")
+    words = ["add", "-", "--channel", "slack", "--secret-from"]
+    words.append("-" if where == "-" else str(tmp_path / "secret"))
+    with http_receiver.running() as receiver:
+        added = run(database, receiver, *words, given=f"{receiver.url}\nsigning\n")
+
+    key = sealer_of(settings().secret_key.get_secret_value())
+    with database.transaction() as connection:
+        (endpoint,) = endpoints.all_endpoints(connection)
+    assert added.exit_code == 0
+    assert endpoints.signing_secret_of(endpoint, key) == "signing"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -121,6 +141,7 @@ def test_the_channel_is_known_by_the_address_and_says_what_is_wrong(
         refused = run(database, receiver, "add", address)
 
     assert said in refused.output
+    assert "hint" not in refused.output
     assert address not in refused.output
 
 
@@ -140,6 +161,7 @@ def test_a_test_message_is_sent_at_once_and_says_how_it_ended(database: Database
     assert all(b"Test message from Tipoff" in each.body for each in receiver.requests)
     assert (gone.exit_code, away.exit_code) == (1, 1)
     assert "slack: Slack answered 404: it is gone" in gone.output
+    assert value(database, "SELECT state FROM endpoint WHERE name = 'slack'") == "off"
     assert "hint: is the address still the right one?" in gone.output
     assert "hint: try again in a minute" in away.output
     assert value(database, "SELECT count(*) FROM delivery") == 0

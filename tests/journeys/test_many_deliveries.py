@@ -67,9 +67,11 @@ def alerts_for(database: Database, number: int, *addresses: str, **given: object
 def outcomes(database: Database) -> Counter[tuple[str, str | None]]:
     """How many attempts at each address ended how."""
     found = rows(
-        database, "SELECT recipient, outcome FROM attempt JOIN delivery ON delivery.id = delivery_id"
+        database,
+        "SELECT endpoint.address, outcome FROM attempt JOIN delivery ON delivery.id = delivery_id"
+        " JOIN endpoint ON endpoint.id = endpoint_id",
     )
-    return Counter((row.recipient, row.outcome) for row in found)
+    return Counter((row.address, row.outcome) for row in found)
 
 
 def test_a_batch_takes_few_transactions_however_many_it_holds(database: Database, use: Use) -> None:

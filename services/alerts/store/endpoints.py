@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from services.alerts.store.deliveries import NAME, PAUSED, address_place
 from services.alerts.store.unsent import resend_to_endpoint
-from shared.sealing import Sealer
+from shared.sealing import Sealer, is_sealed
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,19 +143,18 @@ def add(connection: Connection, new: NewEndpoint, sealer: Sealer) -> UUID:
     return endpoint_id
 
 
-def seal_stored(connection: Connection, sealer: Sealer) -> int:
-    """Seal what is not sealed yet, or not under the current key; name what has no name. Returns how many changed.
+def seal_stored(connection: Connection, sealer: Sealer, *, again: bool = False) -> int:
+    """Seal what is not sealed yet, or `again` what another key sealed; name what has no name. Returns how many changed.
 
-    Deliveries and the audit that hold an address are given the endpoint's id in its place. Raises Unsealable.
+    Deliveries and the audit that hold an address are given the endpoint's id in its place. Raises Unsealable for what
+    none of the keys opens.
     """
     changed = 0
     rows = connection.execute(
-        text(
-            "SELECT id, channel, name, address, address_digest, signing_secret FROM endpoint ORDER BY id FOR UPDATE"
-        )
+        text("SELECT id, channel, name, address, signing_secret FROM endpoint ORDER BY id FOR UPDATE")
     ).all()
     for row in rows:
-        if row.name and row.address_digest and sealer.is_current(row.address):
+        if is_sealed(row.address) and (not again or sealer.is_current(row.address)):
             continue
         address = sealer.open(row.address, address_place(row.id))
         secret = row.signing_secret and sealer.open(row.signing_secret, _secret_place(row.id))
