@@ -27,7 +27,7 @@ from services.alerts.notices import Notice
 from services.alerts.store import deliveries, health, views
 from services.alerts.store.deliveries import Ending, Held
 from services.alerts.store.health import Endpoint, Failing
-from services.alerts.store.notices import save_notice
+from services.alerts.store.notices import name_of, save_notice
 from shared import tasks
 from shared.db import Database
 from shared.sealing import Unsealable, sealer_of
@@ -283,7 +283,9 @@ class DeliveryBatch:
                 if each.delivery.is_failing:
                     answering.add(endpoint)
         for each in refused.values():
-            self._tell(connection, notices.refused(each.delivery.channel, str(each.result)), each.delivery)
+            named = name_of(connection, each.delivery.endpoint)
+            notice = notices.refused(named, each.delivery.channel, str(each.result))
+            self._tell(connection, notice, each.delivery)
         health.note_successes(connection, answering)
         return health.note_failures(connection, dict(sorted(failing.items())))
 
@@ -333,7 +335,8 @@ class DeliveryBatch:
                 log.warning("delivery %s by %s is %s: %s", delivery.id, delivery.channel, state, reason)
                 unsent[delivery.endpoint, state] = delivery, reason or ""
         for (_, state), (delivery, reason) in unsent.items():
-            self._tell(connection, notices.unsent(delivery.channel, state, reason), delivery)
+            named = name_of(connection, delivery.endpoint)
+            self._tell(connection, notices.unsent(named, delivery.channel, state, reason), delivery)
 
     def _tell(self, connection: Connection, notice: Notice, about: Held) -> None:
         if about.notice is None:  # a notice about notices would go round in circles

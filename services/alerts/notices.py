@@ -28,35 +28,35 @@ class Notice:
     text: str
 
 
-def refused(channel: str, error: str) -> Notice:
-    """A receiver refuses what somebody has to repair."""
+def refused(name: str, channel: str, error: str) -> Notice:
+    """A receiver refuses what somebody has to repair. `name` is its endpoint's, or the channel's where it has none."""
     return Notice(
         cause="refused",
         apart=timedelta(days=1),
-        subject=f"Tipoff: {channel} refuses a message",
+        subject=f"Tipoff: {name} refuses a message",
         text=f"{error}\n\nIt is tried eight times over four days. Nothing is lost meanwhile.\n"
         f"See what waits: tipoff deliveries list --channel {channel} --state ready",
     )
 
 
-def unsent(channel: str, state: str, reason: str) -> Notice:
+def unsent(name: str, channel: str, state: str, reason: str) -> Notice:
     """Something ended unsent."""
     return Notice(
         cause=state,
         apart=timedelta(hours=1),
-        subject=f"Tipoff: a message by {channel} {UNSENT[state]}",
+        subject=f"Tipoff: a message by {name} {UNSENT[state]}",
         text=f"{reason}\n\nIt stays in the inbox; others may follow within the hour.\n"
         f"List them:       tipoff deliveries list --channel {channel} --state {state}\n"
         f"Send them again: tipoff deliveries resend --channel {channel} --state {state}",
     )
 
 
-def failing(channel: str, how_long: str, error: str, waiting: int) -> Notice:
+def failing(name: str, channel: str, how_long: str, error: str, waiting: int) -> Notice:
     """An endpoint has failed for that long."""
     return Notice(
         cause=f"failing for {how_long}",
         apart=timedelta(0),
-        subject=f"Tipoff: {channel} has failed for {how_long}; {waiting} messages wait",
+        subject=f"Tipoff: {name} has failed for {how_long}; {_counted(waiting)}",
         text=f"{error}\n\nIt is asked every minute for a day, then every ten minutes; when it answers, all\n"
         "goes that waits.\n"
         f"See what waits: tipoff deliveries list --channel {channel} --state ready",
@@ -74,11 +74,15 @@ def customer_gone(who: str, customer: str, words: str) -> Notice:
     )
 
 
-def disabled(channel: str, error: str, waiting: int) -> Notice:
+def disabled(name: str, error: str, waiting: int) -> Notice:
     """An endpoint was switched off."""
     return Notice(
         cause="disabled",
         apart=timedelta(0),
-        subject=f"Tipoff: an endpoint of {channel} was switched off after five days; {waiting} messages wait",
+        subject=f"Tipoff: {name} was switched off after five days; {_counted(waiting)}",
         text=f"{error}\n\nWhen it is repaired, `tipoff endpoints add` switches it on again and sends what waits.",
     )
+
+
+def _counted(waiting: int) -> str:
+    return "1 message waits" if waiting == 1 else f"{waiting} messages wait"

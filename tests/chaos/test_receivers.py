@@ -60,7 +60,7 @@ def seconds_to_healthy_ones(database: Database, healthy: list[str], ill: list[st
     add_endpoints(database, [*healthy, *ill])
     metrics = Metrics("alerts", "test")
     drainer = Drainer(database, handlers(database, told, lambda: NOW, metrics, lambda _: None), metrics.count)
-    query = "SELECT count(*) FROM delivery WHERE state = 'sent' AND recipient = ANY(:urls)"
+    query = "SELECT count(*) FROM delivery WHERE state = 'sent' AND endpoint_id IN (SELECT id FROM endpoint WHERE address = ANY(:urls))"
     began = value(database, "SELECT clock_timestamp()")
     until = time.monotonic() + 120
     while time.monotonic() < until and value(database, query, urls=healthy) < ALERTS * len(healthy):
@@ -71,7 +71,7 @@ def seconds_to_healthy_ones(database: Database, healthy: list[str], ill: list[st
         time.sleep(0.2)
     sent = rows(
         database,
-        "SELECT extract(epoch FROM sent_at - :began)::float8 AS seconds FROM delivery WHERE recipient = ANY(:urls)",
+        "SELECT extract(epoch FROM sent_at - :began)::float8 AS seconds FROM delivery WHERE endpoint_id IN (SELECT id FROM endpoint WHERE address = ANY(:urls))",
         began=began,
         urls=healthy,
     )

@@ -146,7 +146,8 @@ def test_one_refusal_after_other_failures_gives_nothing_up(
     assert states(database) == [("sent", 1)]
     (mail,) = sink.mails
     assert mail["To"] == "olga@example.com"
-    assert mail["Subject"] == "Tipoff: webhook refuses a message"
+    assert str(mail["Subject"]).startswith("Tipoff: webhook ")
+    assert str(mail["Subject"]).endswith(" refuses a message")
 
 
 def test_an_address_that_does_not_exist_is_suppressed_and_its_later_mails_are_given_up_at_once(
@@ -215,9 +216,8 @@ def test_what_may_have_arrived_is_held_where_an_endpoint_asks_for_it(
 
     assert states(database) == [("held", 1)]
     assert len(receiver.requests) == 1
-    assert [mail["Subject"] for mail in sink.mails] == [
-        "Tipoff: a message by webhook is held: it may have arrived, and nobody knows"
-    ]
+    (mail,) = sink.mails
+    assert str(mail["Subject"]).endswith(" is held: it may have arrived, and nobody knows")
 
 
 def test_an_endpoint_that_fails_is_told_of_after_an_hour_and_a_day_and_switched_off_after_five(
@@ -225,6 +225,7 @@ def test_an_endpoint_that_fails_is_told_of_after_an_hour_and_a_day_and_switched_
 ) -> None:
     alerts(database, 1, email=None)
     an_endpoint(database, "http://127.0.0.1:1/hook")
+    rows(database, "UPDATE endpoint SET name = 'CRM' RETURNING 1")
     told = both(sink, receiver, loopback_origins="http://127.0.0.1:1")
     drain(database, told)
     subjects = []
@@ -237,9 +238,9 @@ def test_an_endpoint_that_fails_is_told_of_after_an_hour_and_a_day_and_switched_
         sink.mails.clear()
 
     assert subjects == [
-        (2, "Tipoff: webhook has failed for 1 h; 1 messages wait"),
-        (25, "Tipoff: webhook has failed for 24 h; 1 messages wait"),
-        (121, "Tipoff: an endpoint of webhook was switched off after five days; 1 messages wait"),
+        (2, "Tipoff: CRM has failed for 1 h; 1 message waits"),
+        (25, "Tipoff: CRM has failed for 24 h; 1 message waits"),
+        (121, "Tipoff: CRM was switched off after five days; 1 message waits"),
     ]
     assert value(database, "SELECT state FROM endpoint") == "off"
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 from services.alerts import notices
 from services.alerts.channel import Sending
 from services.alerts.notices import Notice
+from services.alerts.store.deliveries import NAME
 from services.alerts.store.health import Endpoint
 from shared import tasks
 
@@ -91,15 +92,30 @@ _DISABLE = text(
 )
 
 
+def name_of(connection: Connection, endpoint: Endpoint) -> str:
+    """What fails, as operators know it: an endpoint's name, else the channel."""
+    channel, endpoint_id = endpoint
+    named = text(f"SELECT {NAME} FROM endpoint WHERE CAST(id AS text) = :id")  # noqa: S608 - our own
+    return (endpoint_id and connection.scalar(named, {"id": endpoint_id})) or channel
+
+
 def watch(connection: Connection, sending: Sending) -> None:
     """Tell operators of endpoints that have failed for an hour and for a day; switch off those that did for five."""
     names = list(notices.FAILING)
     for place, (name, after) in enumerate(notices.FAILING.items()):
         found = connection.execute(_NEWLY_FAILING, {"name": name, "after": after, "told": names[place:]})
         for row in found.all():
-            notice = notices.failing(row.channel, name, row.last_error, row.waiting)
+            notice = notices.failing(
+                name_of(connection, (row.channel, row.endpoint)),
+                row.channel,
+                name,
+                row.last_error,
+                row.waiting,
+            )
             save_notice(connection, notice, (row.channel, row.endpoint), sending)
     given = {"after": notices.DISABLED_AFTER, "failures": notices.DISABLED_AFTER_FAILURES}
     for row in connection.execute(_DISABLE, given).all():
-        notice = notices.disabled(row.channel, row.last_error, row.waiting)
+        notice = notices.disabled(
+            name_of(connection, (row.channel, row.endpoint)), row.last_error, row.waiting
+        )
         save_notice(connection, notice, (row.channel, row.endpoint), sending)
