@@ -31,6 +31,7 @@ from tests.alert_rows import (
 from tests.conftest import Servers
 
 ALERTS, ENDPOINTS, ILL = 20, 50, 5
+AT_THESE = "endpoint_id IN (SELECT id FROM endpoint WHERE address = ANY(:urls))"
 
 
 def draw_up(database: Database, number: int, email: str | None = None) -> None:
@@ -60,7 +61,7 @@ def seconds_to_healthy_ones(database: Database, healthy: list[str], ill: list[st
     add_endpoints(database, [*healthy, *ill])
     metrics = Metrics("alerts", "test")
     drainer = Drainer(database, handlers(database, told, lambda: NOW, metrics, lambda _: None), metrics.count)
-    query = "SELECT count(*) FROM delivery WHERE state = 'sent' AND endpoint_id IN (SELECT id FROM endpoint WHERE address = ANY(:urls))"
+    query = f"SELECT count(*) FROM delivery WHERE state = 'sent' AND {AT_THESE}"
     began = value(database, "SELECT clock_timestamp()")
     until = time.monotonic() + 120
     while time.monotonic() < until and value(database, query, urls=healthy) < ALERTS * len(healthy):
@@ -71,7 +72,7 @@ def seconds_to_healthy_ones(database: Database, healthy: list[str], ill: list[st
         time.sleep(0.2)
     sent = rows(
         database,
-        "SELECT extract(epoch FROM sent_at - :began)::float8 AS seconds FROM delivery WHERE endpoint_id IN (SELECT id FROM endpoint WHERE address = ANY(:urls))",
+        f"SELECT extract(epoch FROM sent_at - :began)::float8 AS seconds FROM delivery WHERE {AT_THESE}",
         began=began,
         urls=healthy,
     )
