@@ -72,6 +72,7 @@ class Found:
     recipient: str
     time_zone: str
     customer: str
+    close_reason: str | None = None
 
 
 def rows_of(connection: Connection, view: str, rep: str | None, now: datetime) -> list[Row]:
@@ -127,7 +128,7 @@ def reps(connection: Connection) -> list[Rep]:
 
 
 _FIND = (
-    'SELECT alert.id, alert.state, alert.recipient_id, "user".name AS recipient, "user".time_zone,'
+    'SELECT alert.id, alert.state, alert.recipient_id, "user".name AS recipient, "user".time_zone, alert.close_reason,'
     " coalesce(customer.name, 'Customer ' || customer.id, about.name) AS customer"
     ' FROM alert JOIN "user" ON "user".id = alert.recipient_id LEFT JOIN rep AS about ON about.id = about_rep_id'
     " LEFT JOIN customer ON customer.id = alert.customer_id"

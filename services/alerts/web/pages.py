@@ -215,6 +215,7 @@ class Pages:
             "id": str(public_id),
             "customer": found.customer,
             "state": STATES[found.state],
+            "reason": found.close_reason or "",
             "token": token,
         }
 
