@@ -12,6 +12,7 @@ started anew with the clock at either, so that what is said does not depend on h
 import csv
 import email
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -249,8 +250,12 @@ def _account(running: System) -> dict[str, dict[str, int]]:
         }
 
 
+LIST = re.compile(r"\d+ to (fix|call)")
+ENTRY = re.compile(r"^(?=\d+\. \S)", re.MULTILINE)
+
 _SENT = """
-SELECT delivery.id AS delivery, delivery.recipient, coalesce(delivery.send_after, alert.notified_at) AS sent_at,
+SELECT delivery.id AS delivery, alert.id AS alert, delivery.recipient,
+       coalesce(delivery.send_after, alert.notified_at) AS sent_at,
        (SELECT min(external_id) FROM customer_ref WHERE customer_id = alert.customer_id) AS customer,
        decision.rank, signal.kind, signal.headline, signal.value, signal.stake, signal.probability, signal.basis,
        signal.horizon_days, signal.detail, alert.order_id IS NOT NULL AS is_about_order,
@@ -266,33 +271,41 @@ ORDER BY sent_at, delivery.id, alert.id, decision.rank
 
 
 def _messages(running: System, mails: Path) -> list[Message]:
-    """Every mail as its reader got it, with the points it made."""
+    """Every alert as its reader got it, with the points it made: by a mail of its own, or in the list of a morning."""
     by_delivery: dict[str, EmailMessage] = {}
     for file in sorted(mails.glob("*.eml")):
         mail = email.message_from_bytes(file.read_bytes(), policy=policy.default)
         by_delivery[str(mail["Message-ID"]).strip("<>").partition("@")[0]] = mail
-    found: dict[str, Message] = {}
+    found: dict[tuple[str, int], Message] = {}
     with psycopg.connect(running.libpq_url, row_factory=psycopg.rows.dict_row) as connection:
         for row in connection.execute(_SENT):
             delivery = str(row["delivery"])
+            key = delivery, row["alert"]
             point = Point(
                 kind=row["kind"], headline=row["headline"], gain=float(row["value"]), stake=float(row["stake"]),
                 p0=row["probability"], basis=row["basis"], horizon_days=row["horizon_days"],
                 items=tuple(row["items"]), detail=row["detail"],
             )  # fmt: skip
-            if delivery in found:
-                found[delivery].points.append(point)
+            if key in found:
+                found[key].points.append(point)
                 continue
-            mail = by_delivery.pop(delivery)
-            body = mail.get_body(("plain",))
-            found[delivery] = Message(
+            subject, text = _about(by_delivery[delivery], point.headline)
+            found[key] = Message(
                 day=row["sent_at"].astimezone(ZONE).date(), rep=row["recipient"], customer=row["customer"],
-                subject=str(mail["Subject"]), text=str(body.get_content()) if body is not None else "",
-                points=[point],
+                subject=subject, text=text, points=[point],
             )  # fmt: skip
-    if by_delivery:
-        print("mails of no delivery:", *(str(each["Subject"]) for each in by_delivery.values()), sep="\n   ")
+    if strays := by_delivery.keys() - {delivery for delivery, _ in found}:
+        print("mails of no delivery:", *(str(by_delivery[each]["Subject"]) for each in strays), sep="\n   ")
     return list(found.values())
+
+
+def _about(mail: EmailMessage, headline: str) -> tuple[str, str]:
+    """The subject and the text of one alert: of a mail of its own, or its headline and entry in a list."""
+    body = mail.get_body(("plain",))
+    text = str(body.get_content()) if body is not None else ""
+    if not LIST.match(str(mail["Subject"])):
+        return str(mail["Subject"]), text
+    return headline, next((each for each in ENTRY.split(text) if headline in each), text)
 
 
 if __name__ == "__main__":

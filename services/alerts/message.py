@@ -23,7 +23,9 @@ LONGEST_NAME = 20
 LONGEST_UNIT = 2
 LISTED_WHOLE = 10
 LISTED = 60
-"""A list words so many alerts, gives lines to so many in all, and counts the rest: mail programs cut long mails."""
+LISTED_FACTS = 2
+"""A list words so many alerts, each with its first facts, gives lines to so many in all, and counts the rest: mail
+programs cut long mails."""
 
 SHORTEST_HEAD = 8
 """So much of a headline's beginning stays; the rest of its room goes to its end, where the figures stand."""
@@ -109,6 +111,7 @@ def write(shown: Sequence[tuple[AlertView, str]]) -> RenderedMessage:
         "title": title,
         "whole": shown[:LISTED_WHOLE],
         "short": shown[LISTED_WHOLE:LISTED],
+        "facts": LISTED_FACTS,
         "left_out": max(len(shown) - LISTED, 0),
     }
     # What mails about the same customer share: "customer-5d3a..."
