@@ -27,8 +27,8 @@ def title(view: AlertView) -> str:
 
 def title_of(shown: Sequence[tuple[AlertView, str]]) -> str:
     """The title of a message about one alert or several."""
-    first, _ = shown[0]
-    return title(first) if len(shown) == 1 else plain(f"{first.rep_name}: {len(shown)} alerts")
+    views = [view for view, _ in shown]
+    return title(views[0]) if len(views) == 1 else plain(f"{views[0].rep_name}: {message.list_title(views)}")
 
 
 def whom_to_call(view: AlertView) -> str | None:

@@ -161,7 +161,7 @@ def _inhibited(
     found = {
         (each.customer_id, each.kind)
         for each in candidates
-        if each.is_proven and _falls_away(each, now) is None and not _is_dismissed(each, history, now)
+        if each.is_proven and _falls_away(each, now) is None and not _is_dismissed(each, policy, history, now)
     }
     graver = found | history.open_kinds
     hidden: dict[int, Decision] = {}
@@ -179,8 +179,8 @@ def _inhibited(
     return hidden
 
 
-def _is_dismissed(candidate: Candidate, history: History, now: datetime) -> bool:
-    return any(each.covers(candidate, now) for each in history.dismissals)
+def _is_dismissed(candidate: Candidate, policy: Policy, history: History, now: datetime) -> bool:
+    return any(each.covers(candidate, policy.resend_growth, now) for each in history.dismissals)
 
 
 def _episodes(candidates: Iterable[Candidate], history: History, now: datetime) -> dict[EpisodeKey, Episode]:
@@ -278,7 +278,7 @@ def _decide_alone(
     is_news = candidate.is_urgent and episode.notified_at is None
     if candidate.occasion in history.occasions_notified and not is_news:
         return Decision(candidate, Verdict.INBOX_ONLY, Reason.AMENDED)
-    if _is_dismissed(candidate, history, now):
+    if _is_dismissed(candidate, policy, history, now):
         return Decision(candidate, Verdict.SUPPRESSED, Reason.DISMISSED_BY_REP)
     if episode.snoozed_until is not None and now < episode.snoozed_until:
         return Decision(candidate, Verdict.SUPPRESSED, Reason.SNOOZED_BY_REP)

@@ -190,12 +190,12 @@ class DeliveryBatch:
 
         What was put off is in the list of the morning it was put off to.
         """
-        still = [
-            shown[each]
-            for each in delivery.alert_ids
-            if each in shown
-            and (shown[each].state == "open" or shown[each].snoozed_until == delivery.send_after is not None)
-        ]
+
+        def is_open(view: AlertView) -> bool:
+            is_due = view.snoozed_until is not None and view.snoozed_until == delivery.send_after
+            return view.state == "open" or is_due
+
+        still = [shown[each] for each in delivery.alert_ids if each in shown and is_open(shown[each])]
         return sorted(still, key=lambda each: (not each.is_urgent, -each.value))
 
     def _link(self, view: AlertView, *, is_for_user: bool) -> str:
@@ -229,8 +229,9 @@ class DeliveryBatch:
             if len(outcomes) == 1:
                 return Tally({("tasks", "deliver", "lease_lost"): 1})
             return sum((self._record([each]) for each in outcomes), Tally())
-        for each in outcomes:
-            self._shared.tokens.pop(each.delivery.id, None)
+        finally:
+            for each in outcomes:
+                self._shared.tokens.pop(each.delivery.id, None)
         return Tally(("deliveries", each.delivery.channel, each.outcome) for each in endings)
 
     def _record_tried(self, connection: Connection, outcomes: Sequence[Outcome]) -> list[Ending]:

@@ -31,20 +31,20 @@ def _selecting(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that say which deliveries are meant; it is told them as `which`."""
 
     @wraps(command)
-    def told(
+    def selecting(
         *given: object,
         states: tuple[str, ...],
         since: datetime | None,
         until: datetime | None,
         **others: str | None,
     ) -> None:
-        in_utc = {name: at and at.replace(tzinfo=UTC) for name, at in (("since", since), ("until", until))}
+        begin, end = (at and at.replace(tzinfo=UTC) for at in (since, until))
         cause, channel = others.pop("cause"), others.pop("channel")
-        command(*given, which=Which(None, states or None, channel, cause, **in_utc), **others)
+        command(*given, which=Which(None, states or None, channel, cause, begin, end), **others)
 
     for option in OPTIONS:
-        told = option(told)
-    return told
+        selecting = option(selecting)
+    return selecting
 
 
 @click.group("deliveries")
@@ -98,12 +98,15 @@ def show(context: "Context", delivery_id: UUID) -> None:
 @_selecting
 @click.pass_obj
 def resend(context: "Context", which: Which, ids: tuple[UUID, ...]) -> None:
-    """Send deliveries again under the ids they have: named ones, or what ended unsent by cause, channel or time."""
+    """Send deliveries again under the ids they have: named ones, or what ended unsent by cause, channel or time.
+
+    What is about closed alerts alone is left out.
+    """
     meant = _in_states(_named(which, ids), RESENDABLE if ids else UNSENT)
     with context.database.transaction() as connection:
         number = unsent.resend(connection, meant)
-        unsent.note(connection, "resend deliveries", number)
-    click.echo(f"{number} deliveries are sent again")
+        unsent.note(connection, "resend deliveries", _counted(number))
+    click.echo(f"sent again: {_counted(number)}")
 
 
 @delivery_commands.command()
@@ -115,8 +118,12 @@ def discard(context: "Context", which: Which, ids: tuple[UUID, ...]) -> None:
     meant = _in_states(_named(which, ids), (*UNSENT, "ready") if ids else UNSENT)
     with context.database.transaction() as connection:
         number = unsent.discard(connection, meant)
-        unsent.note(connection, "discard deliveries", number)
-    click.echo(f"{number} deliveries are discarded")
+        unsent.note(connection, "discard deliveries", _counted(number))
+    click.echo(f"discarded: {_counted(number)}")
+
+
+def _counted(number: int) -> str:
+    return "1 delivery" if number == 1 else f"{number} deliveries"
 
 
 def _named(which: Which, ids: tuple[UUID, ...]) -> Which:

@@ -7,9 +7,6 @@ from enum import StrEnum
 
 from services.alerts.policy import Candidate
 
-GROWN = Decimal("1.5")
-"""What is about half as much money again is told all the same."""
-
 
 class Scope(StrEnum):
     """What is not told: about the same thing, of the same kind, or about the customer at all."""
@@ -65,8 +62,8 @@ class Dismissal:
     until: datetime
     stake: Decimal
 
-    def covers(self, candidate: Candidate, now: datetime) -> bool:
-        """Whether a signal is not told because of it."""
+    def covers(self, candidate: Candidate, growth: Decimal, now: datetime) -> bool:
+        """Whether a signal is not told because of it; one about `growth` times the money may be told all the same."""
         effect = EFFECTS.get(self.reason)
         if effect is None or effect.scope is None or now >= self.until:
             return False
@@ -77,4 +74,4 @@ class Dismissal:
         if effect.scope is Scope.SUBJECT and self.subject != candidate.subject:
             return False
         stake = candidate.value if candidate.stake is None else candidate.stake
-        return not (effect.unless_grown and stake >= self.stake * GROWN)
+        return not (effect.unless_grown and stake >= self.stake * growth)

@@ -51,10 +51,10 @@ def command(context: "Context", *, in_json: bool) -> None:
             "hint: TIPOFF_HOLDOUT_PERCENT says how many are; an outcome is known when its horizon is over"
         )
     for kind, each in measured.items():
-        click.echo(f"{kind}: {told(each, settings.base_currency)}")
+        click.echo(f"{kind}: {described(each, settings.base_currency)}")
 
 
-def told(each: Roi, currency: str) -> str:
+def described(each: Roi, currency: str) -> str:
     """What was seen of one kind, in a sentence or two."""
     counted = f"{each.units_notified:,} customers told of, {each.units_held:,} left alone"
     if each.extra is None or each.low is None or each.high is None or each.smallest is None:

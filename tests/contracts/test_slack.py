@@ -129,7 +129,7 @@ def test_several_alerts_are_one_message_with_a_link_each() -> None:
     body = sent(*[replace(VIEW, public_id=UUID(int=n), customer_name=f"Shop {n}") for n in range(3)])
 
     links = [each["url"] for block in body["blocks"] for each in block.get("elements", []) if "url" in each]
-    assert body["text"] == "Ruth: 3 alerts"
+    assert body["text"] == "Ruth: 3 to call: Shop 0 first"
     assert links == [LINK] * 3
     assert all(f"*Shop {n}: Buys drills, never drill bits*" in words(body) for n in range(3))
 

@@ -62,7 +62,7 @@ def test_what_was_given_up_is_listed_with_its_reason_and_sent_again(
     assert "ruth@example.com" in run(database, "suppressions", "list")
     run(database, "suppressions", "remove", "Ruth@example.com")
     assert run(database, "suppressions", "remove", "ruth@example.com", fails=True).startswith("Error: ruth@")
-    assert run(database, "deliveries", "resend", "--cause", "NO SUCH user") == "2 deliveries are sent again\n"
+    assert run(database, "deliveries", "resend", "--cause", "NO SUCH user") == "sent again: 2 deliveries\n"
     drain(database, told)
 
     assert len(sink.mails) == 2
@@ -92,8 +92,18 @@ def test_what_was_withdrawn_is_not_sent_again(database: Database, sink: mail_sin
     drain(database, settings(smtp_url=sink.url))
     (delivery,) = rows(database, "UPDATE delivery SET state = 'withdrawn' RETURNING id")
 
-    assert run(database, "deliveries", "resend", str(delivery.id)) == "0 deliveries are sent again\n"
-    assert run(database, "deliveries", "resend", "--state", "withdrawn") == "0 deliveries are sent again\n"
+    assert run(database, "deliveries", "resend", str(delivery.id)) == "sent again: 0 deliveries\n"
+    assert run(database, "deliveries", "resend", "--state", "withdrawn") == "sent again: 0 deliveries\n"
+
+
+def test_what_was_sent_and_dealt_with_stays_sent(database: Database, sink: mail_sink.Sink) -> None:
+    alerts(database, 1)
+    drain(database, settings(smtp_url=sink.url))
+    rows(database, "UPDATE alert SET state = 'done' RETURNING 1")
+    delivery = value(database, "SELECT id FROM delivery")
+
+    assert run(database, "deliveries", "resend", str(delivery)) == "sent again: 0 deliveries\n"
+    assert rows(database, "SELECT state, sent_at IS NULL FROM delivery") == [("sent", False)]
 
 
 def test_what_nobody_needs_is_discarded_and_no_longer_counted(
@@ -103,7 +113,7 @@ def test_what_nobody_needs_is_discarded_and_no_longer_counted(
     sink.rcpt_answers = ["550 5.1.1 no such user"]
     drain(database, settings(smtp_url=sink.url))
 
-    assert run(database, "deliveries", "discard", "--channel", "email") == "1 deliveries are discarded\n"
+    assert run(database, "deliveries", "discard", "--channel", "email") == "discarded: 1 delivery\n"
     assert run(database, "deliveries", "list") == ""
     assert "name deliveries, or say which" in run(database, "deliveries", "discard", fails=True)
     assert "no delivery" in run(

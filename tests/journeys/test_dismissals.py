@@ -94,19 +94,19 @@ def test_what_is_not_worth_a_call_is_silent_for_its_kind_until_it_grows_or_the_t
     assert reasons(database) == ["first_time", "dismissed_by_rep", "first_time", "first_time"]
 
 
-def test_what_was_known_is_closed_and_silences_nothing_else(database: Database, sink: mail_sink.Sink) -> None:
+def test_what_was_known_is_no_news_and_silences_nothing_else(
+    database: Database, sink: mail_sink.Sink
+) -> None:
     told = settings(smtp_url=sink.url, business_time=None)
     found(database, 1)
     drain(database, told)
     act(database, action="dismiss", reason="knew")
 
-    found(database, 2, subject="product:2")
+    found(database, 2)
+    found(database, 3, subject="product:2")
     drain(database, told, NOW + DAY)
 
-    assert reasons(database) == ["first_time", "first_time"]
-    assert rows(database, "SELECT close_reason FROM episode WHERE closed_at IS NOT NULL") == [
-        ("dismissed: I knew this already",)
-    ]
+    assert reasons(database) == ["first_time", "within_repeat_interval", "first_time"]
 
 
 def test_of_a_message_only_what_it_is_named_after_is_dismissed_and_it_can_be_undone(

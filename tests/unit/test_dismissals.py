@@ -10,6 +10,7 @@ import pytest
 from services.alerts.dismissals import EFFECTS, Dismissal
 from tests.unit.test_alert_decide import NOW, a_candidate
 
+GROWTH = Decimal("1.5")
 GIVEN = Dismissal(1, None, "cross_sell", "product:1", "not_worth_it", NOW + timedelta(days=90), Decimal(100))
 
 
@@ -36,7 +37,7 @@ GIVEN = Dismissal(1, None, "cross_sell", "product:1", "not_worth_it", NOW + time
 def test_what_is_not_told(reason: str, found: dict[str, Any], is_covered: bool) -> None:
     candidate = replace(a_candidate(1, stake=Decimal(100)), **found)
 
-    assert replace(GIVEN, reason=reason).covers(candidate, NOW) is is_covered
+    assert replace(GIVEN, reason=reason).covers(candidate, GROWTH, NOW) is is_covered
 
 
 @pytest.mark.parametrize("reason", sorted(EFFECTS))
@@ -44,6 +45,8 @@ def test_every_effect_ends_and_is_told_in_a_sentence(reason: str) -> None:
     effect = EFFECTS[reason]
     late = NOW + timedelta(days=effect.days)
 
-    assert not replace(GIVEN, reason=reason, until=late).covers(a_candidate(1, stake=Decimal(1)), late)
+    assert not replace(GIVEN, reason=reason, until=late).covers(
+        a_candidate(1, stake=Decimal(1)), GROWTH, late
+    )
     assert effect.told(NOW).endswith(".")
     assert effect.days <= 180

@@ -33,6 +33,9 @@ RETIRED_FAULT = (
 LARGEST = 28_000
 """Bytes: Teams posts no card over 28 KB."""
 
+MOST_ALERTS = 60
+"""More never fit, even without facts."""
+
 MOST_LINES = 20
 """Of a notice to operators, so that it fits."""
 
@@ -86,8 +89,9 @@ def failure_of(answer: outbound.Response, now: datetime) -> Rejected | Unavailab
 def payload(outgoing: OutboundMessage) -> bytes:
     """Return the body: as much as fits of the facts first, then of the alerts; what is left out is said."""
     alerts = outgoing.alerts
-    body = _body(outgoing, len(alerts), has_facts=True)
-    for shown in range(len(alerts), 0, -1):
+    most = min(len(alerts), MOST_ALERTS)
+    body = _body(outgoing, most, has_facts=True)
+    for shown in range(most, 0, -1):
         if len(body) <= LARGEST:
             break
         body = _body(outgoing, shown, has_facts=False)

@@ -1,4 +1,4 @@
-"""Deliveries: drawing them up, the attempts before and after each send, and what became of each."""
+"""Deliveries that are sent: the attempts before and after each send, and what became of each."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from services.alerts.channel import Failures, OperatorNotice, Receipt
-from services.alerts.store.health import Endpoint
+from services.alerts.store.health import ENDPOINT, Endpoint
 
 PAUSED = "sending_paused"
 
@@ -69,7 +69,7 @@ def is_paused(connection: Connection) -> bool:
 
 
 _HOLD = text(
-    "SELECT delivery.id, delivery.channel, delivery.recipient, delivery.endpoint_id, delivery.expires_at,"
+    "SELECT delivery.id, delivery.channel, delivery.recipient, delivery.endpoint_id, delivery.expires_at,"  # noqa: S608 - our own
     " delivery.send_after,"
     " delivery.expires_at <= now() AS is_expired, coalesce(endpoint.secret_number, 1) AS secret_number,"
     " coalesce(endpoint.state, 'on') = 'on' AS is_endpoint_on,"
@@ -80,7 +80,7 @@ _HOLD = text(
     " delivery.operator_notice"
     " FROM delivery LEFT JOIN endpoint ON endpoint.id = delivery.endpoint_id"
     " LEFT JOIN endpoint_health AS health ON health.channel = delivery.channel"
-    "  AND health.endpoint = coalesce(CAST(delivery.endpoint_id AS text), '')"
+    f"  AND health.endpoint = {ENDPOINT}"
     " LEFT JOIN suppressed_address AS suppressed ON suppressed.channel = delivery.channel"
     "  AND suppressed.address = lower(delivery.recipient)"
     " CROSS JOIN LATERAL (SELECT coalesce(max(n), 0) AS attempts,"
@@ -216,7 +216,7 @@ def set_states(connection: Connection, states: Mapping[UUID, tuple[str, str | No
 
 
 def switch_off(connection: Connection, endpoint_id: UUID, reason: str) -> None:
-    """Close an endpoint that answered that it is gone."""
+    """Send nothing more to an endpoint, for that reason."""
     connection.execute(
         text("UPDATE endpoint SET state = 'off', state_reason = :reason WHERE id = :id"),
         {"id": endpoint_id, "reason": reason},

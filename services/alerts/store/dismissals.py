@@ -35,11 +35,17 @@ _REOPEN = text(
 
 
 def dismiss(connection: Connection, alert_id: int, reason: str, now: datetime) -> Effect:
-    """Store that the question an alert is named after was waved away, and close it. Returns what follows."""
+    """Store that the question an alert is named after was waved away, and close it where that silences anything.
+
+    Returns what follows.
+    """
     effect = EFFECTS[reason]
     until = now + timedelta(days=effect.days)
     connection.execute(_DISMISS, {"alert": alert_id, "reason": reason, "now": now, "until": until})
-    connection.execute(_CLOSE, {"alert": alert_id, "now": now, "reason": f"dismissed: {effect.words}"})
+    if (
+        effect.scope is not None
+    ):  # what was only known stays the same question: it is no news when it is found again
+        connection.execute(_CLOSE, {"alert": alert_id, "now": now, "reason": f"dismissed: {effect.words}"})
     return effect
 
 

@@ -7,8 +7,9 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, text
 
+from services.alerts.store import deliveries
 from services.alerts.store.deliveries import NAME, PAUSED, address_place
-from services.alerts.store.unsent import resend_to_endpoint
+from services.alerts.store.unsent import Which, note, resend
 from shared.sealing import Sealer, is_sealed
 
 
@@ -138,8 +139,8 @@ def add(connection: Connection, new: NewEndpoint, sealer: Sealer) -> UUID:
     connection.execute(
         text("DELETE FROM endpoint_health WHERE endpoint = CAST(:id AS text)"), {"id": str(endpoint_id)}
     )
-    resend_to_endpoint(connection, endpoint_id)
-    _note(connection, "add endpoint", f"{name} ({endpoint_id})")
+    resend(connection, Which(states=("dead",), endpoint_id=endpoint_id))
+    note(connection, "add endpoint", f"{name} ({endpoint_id})")
     return endpoint_id
 
 
@@ -225,17 +226,14 @@ def rotate(connection: Connection, endpoint: Endpoint) -> int:
         text("UPDATE endpoint SET secret_number = secret_number + 1 WHERE id = :id RETURNING secret_number"),
         {"id": endpoint.id},
     ).scalar_one()
-    _note(connection, "rotate endpoint", f"{endpoint.name} ({endpoint.id})")
+    note(connection, "rotate endpoint", f"{endpoint.name} ({endpoint.id})")
     return int(number)
 
 
 def switch_off(connection: Connection, endpoint: Endpoint) -> None:
     """Send nothing more there. The row stays: deliveries refer to it."""
-    connection.execute(
-        text("UPDATE endpoint SET state = 'off', state_reason = 'removed by an operator' WHERE id = :id"),
-        {"id": endpoint.id},
-    )
-    _note(connection, "remove endpoint", f"{endpoint.name} ({endpoint.id})")
+    deliveries.switch_off(connection, endpoint.id, "removed by an operator")
+    note(connection, "remove endpoint", f"{endpoint.name} ({endpoint.id})")
 
 
 def set_paused(connection: Connection, *, paused: bool) -> None:
@@ -248,7 +246,7 @@ def set_paused(connection: Connection, *, paused: bool) -> None:
         ),
         {"name": PAUSED, "paused": paused},
     )
-    _note(connection, "pause sending" if paused else "resume sending", "all channels")
+    note(connection, "pause sending" if paused else "resume sending", "all channels")
 
 
 def release_waiting(connection: Connection) -> None:
@@ -264,10 +262,3 @@ def release_waiting(connection: Connection) -> None:
 def waiting(connection: Connection) -> int:
     """Return how many deliveries wait to be sent."""
     return int(connection.scalar(text("SELECT count(*) FROM delivery WHERE state = 'ready'")) or 0)
-
-
-def _note(connection: Connection, action: str, subject: str) -> None:
-    connection.execute(
-        text("INSERT INTO audit (actor, action, object) VALUES ('command', :action, :subject)"),
-        {"action": action, "subject": subject},
-    )

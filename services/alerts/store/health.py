@@ -14,6 +14,9 @@ from sqlalchemy import Connection, text
 Endpoint = tuple[str, str]
 """What fails together: a channel with an endpoint's id, or with "" for whatever serves the channel to users."""
 
+ENDPOINT = "coalesce(CAST(delivery.endpoint_id AS text), '')"
+"""The second part of it, of a delivery."""
+
 FAILURES_IN_SUCCESSION = 10
 
 # A minute, and ten after a day of failing.
@@ -53,12 +56,12 @@ _FAIL = text(
 )
 
 _SUCCEED = text(
-    "WITH closed AS (DELETE FROM endpoint_health AS health"
+    "WITH closed AS (DELETE FROM endpoint_health AS health"  # noqa: S608
     "  USING unnest(CAST(:channels AS text[]), CAST(:endpoints AS text[])) AS asked (channel, endpoint)"
     "  WHERE health.channel = asked.channel AND health.endpoint = asked.endpoint"
     "  RETURNING health.channel, health.endpoint, health.open_until)"
     " UPDATE task SET run_at = now() FROM delivery JOIN closed ON closed.channel = delivery.channel"
-    "  AND closed.endpoint = coalesce(CAST(delivery.endpoint_id AS text), '')"
+    f"  AND closed.endpoint = {ENDPOINT}"
     " WHERE closed.open_until IS NOT NULL AND delivery.state = 'ready' AND delivery.due_at <= now()"
     " AND task.kind = 'deliver' AND task.key = CAST(delivery.id AS text) AND task.state = 'ready'"
 )

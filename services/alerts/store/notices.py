@@ -10,7 +10,7 @@ from services.alerts import notices
 from services.alerts.channel import Sending
 from services.alerts.notices import Notice
 from services.alerts.store.deliveries import NAME
-from services.alerts.store.health import Endpoint
+from services.alerts.store.health import ENDPOINT, Endpoint
 from shared import tasks
 
 log = logging.getLogger(__name__)
@@ -75,8 +75,8 @@ def save_notice(connection: Connection, notice: Notice, about: Endpoint, sending
 
 
 _WAITING = (
-    " (SELECT count(*) FROM delivery WHERE state = 'ready' AND delivery.channel = health.channel"
-    "  AND coalesce(CAST(delivery.endpoint_id AS text), '') = health.endpoint) AS waiting"
+    " (SELECT count(*) FROM delivery WHERE state = 'ready' AND delivery.channel = health.channel"  # noqa: S608
+    f"  AND {ENDPOINT} = health.endpoint) AS waiting"
 )
 
 _NEWLY_FAILING = text(

@@ -34,6 +34,7 @@ class Which:
     cause: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    endpoint_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ _WHERE = (
     " WHERE (CAST(:ids AS uuid[]) IS NULL OR delivery.id = ANY(CAST(:ids AS uuid[])))"
     " AND (CAST(:states AS text[]) IS NULL OR delivery.state = ANY(CAST(:states AS text[])))"
     " AND (CAST(:channel AS text) IS NULL OR delivery.channel = :channel)"
+    " AND (CAST(:endpoint_id AS uuid) IS NULL OR delivery.endpoint_id = :endpoint_id)"
     " AND (CAST(:since AS timestamptz) IS NULL OR delivery.created_at >= :since)"
     " AND (CAST(:until AS timestamptz) IS NULL OR delivery.created_at < :until)"
     " AND (CAST(:cause AS text) IS NULL"
@@ -79,8 +81,14 @@ _LIST = text(
     f"{_WHERE} ORDER BY delivery.created_at DESC, delivery.id LIMIT :most"
 )
 
+# What somebody has dealt with, or what answered itself, is no longer sent.
+_STILL_OPEN = (
+    " AND (delivery.operator_notice IS NOT NULL OR EXISTS (SELECT FROM delivery_item JOIN alert ON alert.id = alert_id"
+    "  WHERE delivery_id = delivery.id AND alert.state = 'open'))"
+)
+
 _RESEND = text(
-    f"WITH which AS (SELECT delivery.id {_FROM} {_WHERE})"  # noqa: S608
+    f"WITH which AS (SELECT delivery.id {_FROM} {_WHERE} {_STILL_OPEN})"  # noqa: S608
     " UPDATE delivery SET state = 'ready', reason = NULL, sent_at = NULL, resent_at = now(), due_at = now(),"
     "  expires_at = greatest(expires_at, now() + interval '4 days') FROM which WHERE delivery.id = which.id"
     " RETURNING delivery.id"
@@ -100,7 +108,10 @@ def find(connection: Connection, which: Which, most: int) -> list[ListedDelivery
 
 
 def resend(connection: Connection, which: Which) -> int:
-    """Send these once more, under the ids they have, for four days at least. Returns how many."""
+    """Send these once more, under the ids they have, for four days at least; not those about closed alerts alone.
+
+    Returns how many.
+    """
     ids = connection.scalars(_RESEND, _values(_within(which, RESENDABLE))).all()
     tasks.put_again(connection, "alerts", "deliver", [str(each) for each in ids])
     return len(ids)
@@ -109,19 +120,6 @@ def resend(connection: Connection, which: Which) -> int:
 def discard(connection: Connection, which: Which) -> int:
     """Give these up for good: they are no longer counted as unsent. Returns how many."""
     return len(connection.scalars(_DISCARD, _values(_within(which, DISCARDABLE))).all())
-
-
-def resend_to_endpoint(connection: Connection, endpoint_id: UUID) -> int:
-    """Send what was given up at an endpoint, of alerts that are still open. Returns how many."""
-    ids = connection.scalars(
-        text(
-            "SELECT delivery.id FROM delivery WHERE endpoint_id = :endpoint AND state = 'dead'"
-            " AND EXISTS (SELECT FROM delivery_item JOIN alert ON alert.id = alert_id"
-            "  WHERE delivery_id = delivery.id AND alert.state = 'open')"
-        ),
-        {"endpoint": endpoint_id},
-    ).all()
-    return resend(connection, Which(ids=tuple(ids)))
 
 
 _BACKLOG = text(
@@ -148,11 +146,11 @@ def delivery_backlog(connection: Connection, channels: Iterable[str]) -> Deliver
     )
 
 
-def note(connection: Connection, action: str, number: int) -> None:
+def note(connection: Connection, action: str, subject: str) -> None:
     """Leave an audit row of what an operator did."""
     connection.execute(
-        text("INSERT INTO audit (actor, action, object) VALUES ('command', :action, :object)"),
-        {"action": action, "object": f"{number} deliveries"},
+        text("INSERT INTO audit (actor, action, object) VALUES ('command', :action, :subject)"),
+        {"action": action, "subject": subject},
     )
 
 
