@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -22,6 +23,15 @@ from shared.settings import Settings
 
 NOW = datetime(2011, 2, 28, 12, tzinfo=UTC)  # a Monday
 VERSION = 1
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What commands are told, as `tipoff` tells them."""
+
+    settings: Settings
+    database: Database
+    clock: object = lambda: NOW
 
 
 def settings(**given: Any) -> Settings:
@@ -150,6 +160,17 @@ def a_signal(connection: Connection, customer_id: int, order_id: int | None, **g
             values,
         ).scalar_one()
     )
+
+
+def urgent_alerts(database: Database, number: int, email: str | None = "ruth@example.com") -> None:
+    """As many urgent alerts for one rep, each about a customer of its own."""
+    with database.transaction() as connection:
+        rep = a_rep(connection, email=email)
+        for each in range(number):
+            customer = a_customer(connection, rep, f"Customer {each}")
+            order = an_order(connection, customer, f"INV-{each}")
+            a_signal(connection, customer, order, urgent=True, selling=False)
+            decide_task(connection, order)
 
 
 def day_of(customer_id: int) -> str:

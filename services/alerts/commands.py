@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from services.alerts import message
+from services.alerts.jobs import sending_of
 from services.alerts.store import deliveries, endpoints, inbox, views
 
 if TYPE_CHECKING:
@@ -45,6 +46,12 @@ def status(context: "Context") -> None:
         click.echo(f"sending: {state}\nmode: {settings.sending}\nwaiting: {endpoints.waiting(connection)}")
     click.echo(f"recipients: {' '.join(settings.recipients) or 'nobody is on the list'}")
     click.echo(f"mail server: {'set' if settings.smtp_url else 'none'}")
+    sending = sending_of(settings)
+    told = [
+        each if sending.allows(each) else f"{each} (not on the list of recipients)"
+        for each in settings.operators
+    ]
+    click.echo(f"operators: {' '.join(told) or 'none: nobody is told by mail of deliveries that fail'}")
 
 
 @click.group("alerts")

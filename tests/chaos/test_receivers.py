@@ -18,31 +18,16 @@ from shared.metrics import Metrics
 from tests import databases, http_receiver, mail_sink
 from tests.alert_rows import (
     NOW,
-    a_customer,
-    a_rep,
-    a_signal,
-    an_order,
-    decide_task,
     drain,
     rows,
     settings,
+    urgent_alerts,
     value,
 )
 from tests.conftest import Servers
 
 ALERTS, ENDPOINTS, ILL = 20, 50, 5
 AT_THESE = "endpoint_id IN (SELECT id FROM endpoint WHERE address = ANY(:urls))"
-
-
-def draw_up(database: Database, number: int, email: str | None = None) -> None:
-    """As many urgent alerts of one rep."""
-    with database.transaction() as connection:
-        rep = a_rep(connection, email=email)
-        for each in range(number):
-            customer = a_customer(connection, rep, f"Customer {each}")
-            order = an_order(connection, customer, f"INV-{each}")
-            a_signal(connection, customer, order, urgent=True, selling=False)
-            decide_task(connection, order)
 
 
 def add_endpoints(database: Database, urls: list[str]) -> None:
@@ -57,7 +42,7 @@ def seconds_to_healthy_ones(database: Database, healthy: list[str], ill: list[st
     """The 95th percentile of the time from the start until a delivery to a healthy endpoint is recorded as sent."""
     origins = " ".join({url.rpartition("/")[0] for url in (*healthy, *ill)})
     told = settings(loopback_origins=origins)
-    draw_up(database, ALERTS)
+    urgent_alerts(database, ALERTS, email=None)
     add_endpoints(database, [*healthy, *ill])
     metrics = Metrics("alerts", "test")
     drainer = Drainer(database, handlers(database, told, lambda: NOW, metrics, lambda _: None), metrics.count)
@@ -123,7 +108,7 @@ def test_mail_away_and_a_failing_webhook_for_hours_lose_and_double_nothing(datab
             budget_per_rep=1000,
         )
         back = away.model_copy(update={"smtp_url": settings(smtp_url=sink.url).smtp_url})
-        draw_up(database, 60, email="ruth@example.com")
+        urgent_alerts(database, 60)
         add_endpoints(database, [receiver.url])
         receiver.answers = [(503, {})] * 10_000
 

@@ -1,6 +1,5 @@
 """Journey: an operator stops sending, keeps endpoints, and asks for the whole way of an order."""
 
-from dataclasses import dataclass
 from uuid import UUID
 
 import click
@@ -12,17 +11,19 @@ from services.alerts.endpoint_commands import commands as endpoint_commands
 from services.explain import command as explain_command
 from services.explain import explain
 from shared.db import Database
-from shared.settings import Settings
 from tests import mail_sink
-from tests.alert_rows import a_customer, a_rep, a_signal, an_order, decide_task, drain, rows, settings, value
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What commands are told, as `tipoff` tells them."""
-
-    settings: Settings
-    database: Database
+from tests.alert_rows import (
+    Asked,
+    a_customer,
+    a_rep,
+    a_signal,
+    an_order,
+    decide_task,
+    drain,
+    rows,
+    settings,
+    value,
+)
 
 
 def run(database: Database, *words: str) -> str:

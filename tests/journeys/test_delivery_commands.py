@@ -1,36 +1,15 @@
 """Journey: an operator sees what waits and what ended unsent, sends it again, and takes addresses off the list."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import click
-import pytest
 from click.testing import CliRunner
 
 from services.alerts.commands import commands as alerts_commands
 from services.alerts.delivery_commands import commands
 from shared.db import Database
-from shared.settings import Settings
 from tests import http_receiver, mail_sink
-from tests.alert_rows import an_endpoint as stored_endpoint
-from tests.alert_rows import drain, rows, settings, value
-from tests.journeys.test_failing_deliveries import alerts, an_endpoint
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What commands are told, as `tipoff` tells them."""
-
-    settings: Settings
-    database: Database
-
-
-@pytest.fixture
-def sink() -> Iterator[mail_sink.Sink]:
-    """A mail server."""
-    with mail_sink.running() as running:
-        yield running
+from tests.alert_rows import Asked, an_endpoint, drain, rows, settings, urgent_alerts, value
 
 
 def run(database: Database, *words: str, fails: bool = False) -> str:
@@ -45,7 +24,7 @@ def run(database: Database, *words: str, fails: bool = False) -> str:
 def test_what_was_given_up_is_listed_with_its_reason_and_sent_again(
     database: Database, sink: mail_sink.Sink
 ) -> None:
-    alerts(database, 2)
+    urgent_alerts(database, 2)
     told = settings(smtp_url=sink.url, budget_per_rep=100)
     sink.rcpt_answers = ["550 5.1.1 no such user"] * 2
     drain(database, told)
@@ -72,7 +51,7 @@ def test_what_was_given_up_is_listed_with_its_reason_and_sent_again(
 
 
 def test_resending_three_times_at_once_sends_once(database: Database, sink: mail_sink.Sink) -> None:
-    alerts(database, 1)
+    urgent_alerts(database, 1)
     told = settings(smtp_url=sink.url)
     sink.rcpt_answers = ["550 5.1.1 no such user"]
     drain(database, told)
@@ -88,7 +67,7 @@ def test_resending_three_times_at_once_sends_once(database: Database, sink: mail
 
 
 def test_what_was_withdrawn_is_not_sent_again(database: Database, sink: mail_sink.Sink) -> None:
-    alerts(database, 1)
+    urgent_alerts(database, 1)
     drain(database, settings(smtp_url=sink.url))
     (delivery,) = rows(database, "UPDATE delivery SET state = 'withdrawn' RETURNING id")
 
@@ -97,7 +76,7 @@ def test_what_was_withdrawn_is_not_sent_again(database: Database, sink: mail_sin
 
 
 def test_what_was_sent_and_dealt_with_stays_sent(database: Database, sink: mail_sink.Sink) -> None:
-    alerts(database, 1)
+    urgent_alerts(database, 1)
     drain(database, settings(smtp_url=sink.url))
     rows(database, "UPDATE alert SET state = 'done' RETURNING 1")
     delivery = value(database, "SELECT id FROM delivery")
@@ -109,7 +88,7 @@ def test_what_was_sent_and_dealt_with_stays_sent(database: Database, sink: mail_
 def test_what_nobody_needs_is_discarded_and_no_longer_counted(
     database: Database, sink: mail_sink.Sink
 ) -> None:
-    alerts(database, 1)
+    urgent_alerts(database, 1)
     sink.rcpt_answers = ["550 5.1.1 no such user"]
     drain(database, settings(smtp_url=sink.url))
 
@@ -123,15 +102,16 @@ def test_what_nobody_needs_is_discarded_and_no_longer_counted(
 
 def test_an_endpoint_that_is_on_again_gets_what_it_missed(database: Database) -> None:
     with http_receiver.running() as receiver:
-        alerts(database, 2, email=None)
-        an_endpoint(database, receiver.url)
+        urgent_alerts(database, 2, email=None)
+        with database.transaction() as connection:
+            an_endpoint(connection, receiver.url)
         told = settings(loopback_origins=receiver.url.removesuffix("/hook"), budget_per_rep=100)
         receiver.answers = [(410, {})] * 2
         drain(database, told)
         assert dict(rows(database, "SELECT state, count(*) FROM delivery GROUP BY state")) == {"dead": 2}
 
         with database.transaction() as connection:
-            stored_endpoint(connection, receiver.url)
+            an_endpoint(connection, receiver.url)
         drain(database, told)
 
         assert dict(rows(database, "SELECT state, count(*) FROM delivery GROUP BY state")) == {"sent": 2}

@@ -1,10 +1,8 @@
 """Journey: a rep waves alerts away, puts them off and changes its mind, and hears what was said it would hear."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from uuid import UUID
 
-import pytest
 from sqlalchemy import text
 
 from services.alerts.jobs import sending_of
@@ -27,13 +25,6 @@ from tests.alert_rows import (
 )
 
 DAY = timedelta(days=1)
-
-
-@pytest.fixture
-def sink() -> Iterator[mail_sink.Sink]:
-    """A mail server."""
-    with mail_sink.running() as running:
-        yield running
 
 
 def found(database: Database, number: int, **given: object) -> None:

@@ -1,7 +1,6 @@
 """Journey: an operator adds endpoints by name, tries them, and changes the key; no address is shown anywhere."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,9 +11,9 @@ from services.alerts.endpoint_commands import endpoint_commands
 from services.alerts.store import endpoints
 from shared.db import Database
 from shared.sealing import sealer_of
-from shared.settings import Settings
 from tests import http_receiver
 from tests.alert_rows import (
+    Asked,
     a_customer,
     a_rep,
     a_signal,
@@ -28,14 +27,6 @@ from tests.alert_rows import (
 )
 
 OLD, NEW = "an old secret key of 32 letters..", "a new secret key of 32 letters..."
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What commands are told, as `tipoff` tells them."""
-
-    settings: Settings
-    database: Database
 
 
 def run(

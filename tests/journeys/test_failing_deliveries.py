@@ -2,17 +2,17 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from services.alerts import deliver, jobs
 from services.alerts.channel import ChannelConfig
 from services.alerts.jobs import handlers, sending_of
 from services.alerts.store import notices
+from services.alerts.store.endpoints import Use
 from shared.db import Database
 from shared.drainer import Drainer
 from shared.metrics import Metrics
@@ -21,53 +21,23 @@ from tests import http_receiver, mail_sink
 from tests.alert_rows import (
     NOW,
     a_customer,
-    a_rep,
     a_signal,
+    an_endpoint,
     an_order,
     decide_task,
     drain,
     due_now,
     rows,
     settings,
+    urgent_alerts,
     value,
 )
 
 
-@pytest.fixture
-def sink() -> Iterator[mail_sink.Sink]:
-    """A mail server."""
-    with mail_sink.running() as running:
-        yield running
-
-
-@pytest.fixture
-def receiver() -> Iterator[http_receiver.Receiver]:
-    """Somebody who takes webhooks."""
-    with http_receiver.running() as running:
-        yield running
-
-
-def alerts(database: Database, number: int, email: str | None = "ruth@example.com") -> None:
-    """As many urgent alerts for one rep, each about a customer of its own."""
+def endpoint(database: Database, url: str, **use: Any) -> None:
+    """An endpoint for webhooks."""
     with database.transaction() as connection:
-        rep = a_rep(connection, email=email)
-        for each in range(number):
-            customer = a_customer(connection, rep, f"Customer {each}")
-            order = an_order(connection, customer, f"INV-{each}")
-            a_signal(connection, customer, order, urgent=True, selling=False)
-            decide_task(connection, order)
-
-
-def an_endpoint(database: Database, url: str, **given: object) -> None:
-    values = {"url": url, "operators": False, "on_unknown": "retry"} | given
-    with database.transaction() as connection:
-        connection.execute(
-            text(
-                "INSERT INTO endpoint (channel, address, is_for_operators, on_unknown)"
-                " VALUES ('webhook', :url, :operators, :on_unknown)"
-            ),
-            values,
-        )
+        an_endpoint(connection, url, use=Use(**use))
 
 
 def both(sink: mail_sink.Sink, receiver: http_receiver.Receiver, **given: object) -> Settings:
@@ -106,9 +76,9 @@ def states(database: Database) -> list[tuple[str, int]]:
 def test_a_relay_that_refuses_every_text_loses_no_mail_and_operators_hear_of_it_by_webhook(
     database: Database, sink: mail_sink.Sink, receiver: http_receiver.Receiver
 ) -> None:
-    alerts(database, 25)
+    urgent_alerts(database, 25)
     told = both(sink, receiver, budget_per_rep=100)
-    an_endpoint(database, receiver.url, operators=True)
+    endpoint(database, receiver.url, is_for_operators=True)
     sink.data_answers = ["554 transaction failed"] * 60
 
     drain(database, told)
@@ -134,8 +104,8 @@ def test_a_relay_that_refuses_every_text_loses_no_mail_and_operators_hear_of_it_
 def test_one_refusal_after_other_failures_gives_nothing_up(
     database: Database, sink: mail_sink.Sink, receiver: http_receiver.Receiver
 ) -> None:
-    alerts(database, 1, email=None)
-    an_endpoint(database, receiver.url)
+    urgent_alerts(database, 1, email=None)
+    endpoint(database, receiver.url)
     receiver.answers = [*[(503, {})] * 4, (404, {}), (204, {})]
     told = both(sink, receiver)
 
@@ -153,8 +123,8 @@ def test_one_refusal_after_other_failures_gives_nothing_up(
 def test_an_address_that_does_not_exist_is_suppressed_and_its_later_mails_are_given_up_at_once(
     database: Database, sink: mail_sink.Sink, receiver: http_receiver.Receiver
 ) -> None:
-    alerts(database, 2)
-    an_endpoint(database, receiver.url, operators=True)
+    urgent_alerts(database, 2)
+    endpoint(database, receiver.url, is_for_operators=True)
     sink.rcpt_answers = ["550 5.1.1 no such user"] * 2
     told = both(sink, receiver, budget_per_rep=100)
 
@@ -177,7 +147,7 @@ def test_a_relay_that_is_slower_than_a_lease_gets_one_mail(
 ) -> None:
     for module in (deliver, jobs):
         monkeypatch.setattr(module, "LEASE", timedelta(seconds=1))
-    alerts(database, 1)
+    urgent_alerts(database, 1)
     sink.seconds = 4.0
     told = settings(smtp_url=sink.url)
     metrics = Metrics("alerts", "test")
@@ -206,8 +176,8 @@ def test_what_may_have_arrived_is_held_where_an_endpoint_asks_for_it(
     receiver: http_receiver.Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    alerts(database, 1, email=None)
-    an_endpoint(database, receiver.url, on_unknown="hold")
+    urgent_alerts(database, 1, email=None)
+    endpoint(database, receiver.url, on_unknown="hold")
     told = both(sink, receiver)
     monkeypatch.setattr(jobs, "config_of", deliver_quickly)
     receiver.delay_seconds = 3.0
@@ -223,8 +193,8 @@ def test_what_may_have_arrived_is_held_where_an_endpoint_asks_for_it(
 def test_an_endpoint_that_fails_is_told_of_after_an_hour_and_a_day_and_switched_off_after_five(
     database: Database, sink: mail_sink.Sink, receiver: http_receiver.Receiver
 ) -> None:
-    alerts(database, 1, email=None)
-    an_endpoint(database, "http://127.0.0.1:1/hook")
+    urgent_alerts(database, 1, email=None)
+    endpoint(database, "http://127.0.0.1:1/hook")
     rows(database, "UPDATE endpoint SET name = 'CRM' RETURNING 1")
     told = both(sink, receiver, loopback_origins="http://127.0.0.1:1")
     drain(database, told)
@@ -248,8 +218,8 @@ def test_an_endpoint_that_fails_is_told_of_after_an_hour_and_a_day_and_switched_
 def test_all_workers_share_a_breaker(
     database: Database, sink: mail_sink.Sink, receiver: http_receiver.Receiver
 ) -> None:
-    alerts(database, 3, email=None)
-    an_endpoint(database, "http://127.0.0.1:1/hook")
+    urgent_alerts(database, 3, email=None)
+    endpoint(database, "http://127.0.0.1:1/hook")
     told = both(sink, receiver, loopback_origins="http://127.0.0.1:1", budget_per_rep=100)
 
     drain(database, told)
@@ -276,8 +246,8 @@ def test_the_list_of_recipients_is_asked_about_endpoints_by_their_host(
 def test_nothing_is_sent_to_an_endpoint_off_the_list(
     database: Database, receiver: http_receiver.Receiver
 ) -> None:
-    alerts(database, 1, email=None)
-    an_endpoint(database, "https://crm.example.com/hook")
+    urgent_alerts(database, 1, email=None)
+    endpoint(database, "https://crm.example.com/hook")
 
     drain(database, settings(recipients="ann@example.com"))
 

@@ -14,6 +14,7 @@ from shared.db import Database
 from shared.metrics import Metrics
 from tests.alert_rows import a_customer, a_signal, an_order
 from tests.scoring_orders import NOW, line, order, rows, score, settings
+from tests.stores.test_roi_rows import outcome
 
 TOKEN = tokens.new_token()
 
@@ -116,6 +117,18 @@ def test_the_current_fit_is_shown_with_its_age(app: APIFlask, database: Database
     assert f'tipoff_model_fit_timestamp_seconds{{model="neighbours"}} {fitted:.10g}' in scraped(app)
 
 
+def test_what_acting_earned_is_told_by_kind_in_the_base_currency(app: APIFlask, database: Database) -> None:
+    assert get(app, "/v1/roi").json == {"currency": "GBP", "kinds": {}}
+    for number in range(5):
+        outcome(database, f"Told {number}", "first_time", 50 + number)
+        outcome(database, f"Left {number}", "held_out", 20 + number)
+
+    found = get(app, "/v1/roi").json["kinds"]["going_quiet"]
+
+    assert (found["units_notified"], found["units_held"]) == (5, 5)
+    assert (found["extra"], found["total"]) == (pytest.approx(30), pytest.approx(150))
+
+
 def test_a_model_that_was_never_fitted_says_so(app: APIFlask) -> None:
     assert 'tipoff_model_fit_timestamp_seconds{model="neighbours"} 0' in scraped(app)
 
@@ -129,7 +142,7 @@ def scraped(app: APIFlask) -> str:
     )
 
 
-@pytest.mark.parametrize("path", ["/v1/signals", "/v1/models", "/v1/customers/acme/signals"])
+@pytest.mark.parametrize("path", ["/v1/signals", "/v1/models", "/v1/roi", "/v1/customers/acme/signals"])
 def test_nobody_reads_without_a_token(app: APIFlask, path: str) -> None:
     assert app.test_client().get(path).status_code == 401
     assert get(app, path, tokens.new_token()).status_code == 401

@@ -29,12 +29,6 @@ from tests.alert_rows import (
 )
 
 
-@pytest.fixture
-def sink() -> Iterator[mail_sink.Sink]:
-    with mail_sink.running() as running:
-        yield running
-
-
 def draw_up(database: Database, number: int = 1) -> None:
     """Orders of as many customers of one rep, each with something to say."""
     with database.transaction() as connection:

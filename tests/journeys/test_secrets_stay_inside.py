@@ -27,6 +27,7 @@ from shared.settings import Settings
 from tests import http_receiver, mail_sink
 from tests.alert_rows import (
     NOW,
+    Asked,
     a_customer,
     a_rep,
     a_signal,
@@ -118,15 +119,6 @@ def installation(database: Database) -> Iterator[Installation]:
         # A receiver that repeats our address in its answer, as error pages do.
         receiver.said = b"no hook at /hook/planted-address"
         yield Installation(database, told, receiver, token, endpoints)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What commands are told, as `tipoff` tells them."""
-
-    settings: Settings
-    database: Database
-    clock: object = lambda: NOW
 
 
 def said_by_commands(installation: Installation) -> str:

@@ -1,19 +1,8 @@
 """Journey: signals that scoring left become mails in a real mail server, with every decision on record."""
 
-from collections.abc import Iterator
-
-import pytest
-
 from shared.db import Database
 from tests import alert_rows, mail_sink
 from tests.alert_rows import a_customer, a_rep, a_signal, an_order, decide_task, drain, rows, settings, value
-
-
-@pytest.fixture
-def sink() -> Iterator[mail_sink.Sink]:
-    """A mail server."""
-    with mail_sink.running() as running:
-        yield running
 
 
 def one_order(database: Database, **signal: object) -> tuple[int, int]:

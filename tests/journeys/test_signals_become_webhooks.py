@@ -1,7 +1,7 @@
 """Journey: an alert reaches a signed webhook, also when the worker dies, the receiver fails, or the order changes."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import uuid4
 
@@ -33,13 +33,6 @@ from tests.alert_rows import (
     settings,
     value,
 )
-
-
-@pytest.fixture
-def receiver() -> Iterator[http_receiver.Receiver]:
-    """A webhook receiver."""
-    with http_receiver.running() as running:
-        yield running
 
 
 def told(receiver: http_receiver.Receiver) -> Settings:

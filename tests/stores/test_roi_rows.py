@@ -7,8 +7,7 @@ from click.testing import CliRunner
 
 from services.scoring.roi_command import command, measure
 from shared.db import Database
-from tests.alert_rows import NOW, a_customer, a_rep, a_signal, rows, settings
-from tests.journeys.test_delivery_commands import Asked
+from tests.alert_rows import NOW, Asked, a_customer, a_rep, a_signal, rows, settings
 
 
 def outcome(database: Database, name: str, reason: str, margin: float | None, **given: object) -> None:
