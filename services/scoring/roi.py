@@ -7,7 +7,7 @@ Sampling Techniques, 3rd ed., 6.4) and Welch's degrees of freedom.
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, log, sqrt
 from statistics import NormalDist
 
@@ -85,11 +85,8 @@ def roi(outcomes: Iterable[Seen], assumed_effect: float) -> Roi:
     needed = None
     if told.mean_gain > 0:
         needed = max(len(left.units), round(len(left.units) * (smallest / told.mean_gain) ** 2))
-    return Roi(
-        **{
-            name: getattr(counted, name)
-            for name in ("notified", "held", "units_notified", "units_held", "expected")
-        },
+    return replace(
+        counted,
         extra=extra,
         low=extra - reach,
         high=extra + reach,
@@ -149,14 +146,12 @@ def _effect(told: _Group, left: _Group, assumed: float) -> float | None:
     if not (told.known and left.known):
         return None
 
-    def odds(group: _Group) -> tuple[float, float]:
-        yes, no = (
-            group.happened + 0.5,
-            group.known - group.happened + 0.5,
-        )  # Haldane: none of either is no proof
+    def log_odds(group: _Group) -> tuple[float, float]:
+        """Of the good outcome, with their variance; half a case of either (Haldane), as none is no proof."""
+        yes, no = group.happened + 0.5, group.known - group.happened + 0.5
         return log(yes / no), 1 / yes + 1 / no
 
-    (seen_told, of_told), (seen_left, of_left) = odds(told), odds(left)
+    (seen_told, of_told), (seen_left, of_left) = log_odds(told), log_odds(left)
     weight = 1 / (of_told + of_left)
     prior = 1 / PRIOR_SPREAD**2
     return ((seen_told - seen_left) * weight + assumed * prior) / (weight + prior)
