@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import psycopg
 import pytest
@@ -109,6 +110,7 @@ INSERT INTO outcome (signal_id, kind, customer_id, subject, as_of, horizon_days,
     basis, stake, value, observed_at)
     VALUES (5, 'going_quiet', 1, 'orders', '2011-03-02', 90, false, 'held_out', 0.3, 'measured', 125, 25, '2011-06-01');
 INSERT INTO evaluation (kind, as_of, seen_until) VALUES ('going_quiet', '2011-03-02', '2011-03-02');
+UPDATE alert SET state = 'dismissed', closed_at = '2011-03-03 09:00Z' WHERE id = 2;
 """
 
 
@@ -256,6 +258,11 @@ def test_the_migrations_make_the_tables_of_the_code(upgraded: Database, created:
             id="outcomes, evaluations and first evaluations stand",
         ),
         pytest.param(
+            "SELECT alert_id, episode_id, kind, subject, reason, until - since FROM dismissal",
+            [(2, 2, "cross_sell", "product:2", "not_worth_it", timedelta(days=90))],
+            id="what was dismissed is silent for 90 days",
+        ),
+        pytest.param(
             "SELECT on_unknown, is_for_operators FROM endpoint",
             [("retry", False)],
             id="endpoints hear of alerts and are tried again",
@@ -289,15 +296,16 @@ def test_an_endpoints_address_is_read_with_the_key_and_with_no_other(upgraded: D
 
 def test_the_inbox_still_shows_it(upgraded: Database) -> None:
     with upgraded.transaction() as connection:
-        listed = inbox.rows_of(connection, "to-call", None, NOW)
-        (public_id,) = [each.public_id for each in listed if each.rep == "Ruth"]
+        (listed,) = inbox.rows_of(connection, "to-call", None, NOW)
+        (dismissed,) = inbox.rows_of(connection, "done", None, NOW)
+        public_id = listed.public_id
         found = inbox.find(connection, public_id)
         assert found is not None
         view = views.load(connection, [found.id], "GBP")[found.id]
         taken = deliveries.delivery_log(connection, found.id)
-    assert [(each.customer, each.headline) for each in listed] == [
-        ("Acme", "Buys drills, never drill bits")
-    ] * 2
+    for each in (listed, dismissed):
+        assert (each.customer, each.headline) == ("Acme", "Buys drills, never drill bits")
+    assert (listed.rep, dismissed.state) == ("Ruth", "dismissed")
     assert (view.customer, view.order_number, view.is_urgent) == ("Acme", "INV-1", True)
     assert [(each.channel, len(each.attempts)) for each in taken] == [("email", 1), ("webhook", 0)]
 

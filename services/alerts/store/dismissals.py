@@ -28,7 +28,8 @@ _CLOSE = text(
 
 _REOPEN = text(
     "UPDATE episode SET closed_at = NULL, close_reason = NULL FROM dismissal WHERE dismissal.alert_id = :alert"
-    " AND dismissal.ended_at IS NULL AND episode.id = dismissal.episode_id AND NOT EXISTS (SELECT FROM episode AS other"
+    " AND dismissal.ended_at IS NULL AND episode.id = dismissal.episode_id AND episode.close_reason LIKE 'dismissed: %'"
+    " AND NOT EXISTS (SELECT FROM episode AS other"
     "  WHERE other.kind = episode.kind AND other.subject = episode.subject AND other.closed_at IS NULL"
     "  AND (other.customer_id = episode.customer_id OR other.rep_id = episode.rep_id))"
 )
@@ -42,9 +43,8 @@ def dismiss(connection: Connection, alert_id: int, reason: str, now: datetime) -
     effect = EFFECTS[reason]
     until = now + timedelta(days=effect.days)
     connection.execute(_DISMISS, {"alert": alert_id, "reason": reason, "now": now, "until": until})
-    if (
-        effect.scope is not None
-    ):  # what was only known stays the same question: it is no news when it is found again
+    # What was only known stays the same question: found again, it is no news.
+    if effect.scope is not None:
         connection.execute(_CLOSE, {"alert": alert_id, "now": now, "reason": f"dismissed: {effect.words}"})
     return effect
 

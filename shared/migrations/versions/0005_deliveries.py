@@ -1,4 +1,4 @@
-"""Deliveries that cannot be lost: the health of endpoints, addresses that do not exist, resending, operators' notices.
+"""Deliveries that cannot be lost, and endpoints with names whose addresses are sealed; what reps waved away.
 
 Revision ID: 0005
 Revises: 0004
@@ -61,6 +61,7 @@ def upgrade() -> None:
     )
     _add_dismissals()
     _extend_endpoint()
+    _seal_endpoints()
     _extend_delivery()
 
 
@@ -131,6 +132,29 @@ def _extend_endpoint() -> None:
         ),
     )
     op.create_check_constraint("on_unknown", "endpoint", "on_unknown IN ('retry', 'hold')")
+
+
+def _seal_endpoints() -> None:
+    """Add columns. A migration has no key: `tipoff migrate` then seals addresses and names endpoints."""
+    op.add_column(
+        "endpoint", sa.Column("name", sa.Text(), nullable=True, comment="what lists and pages show")
+    )
+    op.add_column(
+        "endpoint",
+        sa.Column("address_digest", sa.Text(), nullable=True, comment="keyed: an endpoint is found by it"),
+    )
+    op.add_column(
+        "endpoint",
+        sa.Column(
+            "signing_secret", sa.Text(), nullable=True, comment="sealed: verifies what the receiver sends us"
+        ),
+    )
+    op.alter_column("endpoint", "address", comment="sealed: a chat's address is a credential")
+    op.create_unique_constraint(op.f("uq_endpoint_name"), "endpoint", ["name"])
+    op.create_unique_constraint(
+        op.f("uq_endpoint_channel_address_digest"), "endpoint", ["channel", "address_digest"]
+    )
+    op.alter_column("delivery", "recipient", comment="a mail address, or the id of an endpoint")
 
 
 def _extend_delivery() -> None:
