@@ -32,9 +32,9 @@ class Effect:
         until = f"until {now + timedelta(days=self.days):%-d %B}"
         if self.scope is Scope.CUSTOMER:
             return f"Nothing about this customer {until}, unless it orders; whoever keeps the data is asked."
-        about = "of this kind" if self.scope is Scope.KIND else "about this"
+        about = "of this kind about this customer" if self.scope is Scope.KIND else "more about this"
         grown = ", unless half as much money again is in it" if self.unless_grown else ""
-        return f"Nothing {about} and this customer {until}{grown}."
+        return f"Nothing {about} {until}{grown}."
 
 
 EFFECTS = {

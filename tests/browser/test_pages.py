@@ -72,7 +72,7 @@ def test_dismissing_asks_for_a_reason_and_keeps_it(site: Site, page: Page) -> No
     page.get_by_role("button", name="Not useful").click()
 
     expect(page).to_have_url(re.compile(r"undo="))
-    expect(page.get_by_text("Nothing of this kind and this customer until")).to_be_visible()
+    expect(page.get_by_text("Nothing of this kind about this customer until")).to_be_visible()
     state, reason = site.state()
     assert state == "dismissed"
     assert str(reason).startswith("The figures are wrong: The price was agreed. Nothing of this kind")

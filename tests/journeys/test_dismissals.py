@@ -71,7 +71,7 @@ def test_what_is_not_worth_a_call_is_silent_for_its_kind_until_it_grows_or_the_t
     drain(database, told)
     said = act(database, action="dismiss", reason="not_worth_it")
     assert said == (
-        "Not worth a call. Nothing of this kind and this customer until 29 May,"
+        "Not worth a call. Nothing of this kind about this customer until 29 May,"
         " unless half as much money again is in it."
     )
 
