@@ -114,7 +114,7 @@ def slack(database: Database) -> Iterator[Slack]:
         (
             "wrong",
             "dismissed",
-            "Acme: not useful, says ruth. Nothing of this kind and this customer until 29 May, ",
+            "Acme: not useful, says ruth. Nothing of this kind about this customer until 29 May, ",
         ),
     ],
 )
